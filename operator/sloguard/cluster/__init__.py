@@ -1,0 +1,1 @@
+"""The operator: the only package that talks to Kubernetes."""

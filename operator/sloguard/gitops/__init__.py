@@ -1,0 +1,1 @@
+"""Write-back of tuned arguments into a Git repository."""

@@ -1,0 +1,1 @@
+"""The same study on one machine: vLLM as a child process."""

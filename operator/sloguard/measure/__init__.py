@@ -1,0 +1,1 @@
+"""Load generation, goodput and vLLM's metrics."""

@@ -1,0 +1,1 @@
+"""Search space and samplers: from what is known to the next parameters."""
