@@ -1,0 +1,122 @@
+"""What a load found out about one server: the result of a load Job, and the measurements of a trial."""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from .base import ObservedModel
+
+
+class Metric(StrEnum):
+    """Latencies that an SLO can bound; each is measured per request from the moment that it was due.
+
+    TTFT: to the first token. ITL: each gap between tokens. TPOT: mean gap of one request. E2E: to the last token.
+    """
+
+    TTFT = "TTFT"
+    ITL = "ITL"
+    TPOT = "TPOT"
+    E2E = "E2E"
+
+
+class LatencySummary(ObservedModel):
+    """Percentiles over the requests that completed; None where none did."""
+
+    metric: Metric
+    p50_microseconds: int | None = None
+    p95_microseconds: int | None = None
+    p99_microseconds: int | None = None
+
+
+class SLOResult(ObservedModel):
+    """One SLO held against what was measured. A request without a result counts as slower than any limit."""
+
+    metric: Metric
+    percentile: int
+    limit_milliseconds: int
+    measured_microseconds: int | None = Field(
+        default=None, description="The percentile; absent where it falls on requests that failed."
+    )
+    met: bool
+
+
+class Violations(ObservedModel):
+    """Requests that do not count as good, each in the first kind that applies."""
+
+    slow: int = Field(default=0, description="Completed, but over a latency limit.")
+    refused: int = Field(default=0, description="No connection.")
+    client_error: int = Field(default=0, description="HTTP 4xx.")
+    server_error: int = Field(default=0, description="HTTP 5xx, or an error within the stream.")
+    cut_off: int = Field(default=0, description="The stream broke or ended without its end mark.")
+    unfinished: int = Field(default=0, description="Still open when the drain limit passed.")
+
+    @property
+    def failed(self) -> int:
+        """Requests that got no complete answer."""
+        return self.refused + self.client_error + self.server_error + self.cut_off + self.unfinished
+
+
+class ServerCounters(ObservedModel):
+    """Differences of the server's own counters over the measured window, and gauges at its end."""
+
+    preemptions: int | None = None
+    prompt_tokens: int | None = None
+    generation_tokens: int | None = None
+    prefix_cache_queries_tokens: int | None = None
+    prefix_cache_hits_tokens: int | None = None
+
+
+class RateMeasurement(ObservedModel):
+    """One rate of the sweep. sent = good + all violations, always."""
+
+    rate_percent: int
+    requests_per_minute: int = Field(description="What was offered.")
+    duration_milliseconds: int = Field(description="The window in which requests were due; goodput is over this time.")
+    sent: int
+    completed: int
+    good: int = Field(description="Completed within every SLO's limit.")
+    prompt_tokens: int
+    output_tokens: int = Field(description="Of completed requests.")
+    good_tokens: int = Field(description="Output tokens of good requests.")
+    violations: Violations = Violations()
+    latencies: list[LatencySummary] = []
+    slos: list[SLOResult] = []
+    dispatch_lag_p99_microseconds: int = Field(default=0, description="How late the generator itself was.")
+    server: ServerCounters | None = None
+
+    @property
+    def goodput_tokens_per_second(self) -> float:
+        """Tokens of good requests over the window."""
+        return self.good_tokens * 1000 / self.duration_milliseconds if self.duration_milliseconds else 0.0
+
+    @property
+    def slos_met(self) -> bool:
+        """All percentiles within their limits; never true where nothing was sent."""
+        return self.sent > 0 and all(slo.met for slo in self.slos)
+
+
+class ServerFaultKind(StrEnum):
+    """What the load saw of a server that stopped serving."""
+
+    SERVER_GONE = "ServerGone"
+    ENGINE_DEAD = "EngineDead"
+
+
+class ServerFault(ObservedModel):
+    """The moment at which a server that had answered no longer did."""
+
+    kind: ServerFaultKind
+    at: AwareDatetime
+    detail: str = Field(max_length=256)
+
+
+class LoadResult(ObservedModel):
+    """All rates of one start, in the order in which they ran. Fits a termination message (4 KiB)."""
+
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+    rates: list[RateMeasurement] = []
+    fault: ServerFault | None = None
+    invalid: str | None = Field(
+        default=None, description="Why the figures cannot be trusted for a reason that is not the server's."
+    )

@@ -1,0 +1,115 @@
+"""What the system says about a study."""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from .base import ObservedModel
+from .trial import Parameters
+
+
+class StudyPhase(StrEnum):
+    """Where a study stands."""
+
+    PENDING = "Pending"
+    BASELINING = "Baselining"
+    SEARCHING = "Searching"
+    CONFIRMING = "Confirming"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    PROMOTING = "Promoting"
+    VERIFYING = "Verifying"
+    COMPLETED = "Completed"
+    SUSPENDED = "Suspended"
+    FAILED = "Failed"
+
+
+class ConditionStatus(StrEnum):
+    """Kubernetes' three values."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class StatusCondition(ObservedModel):
+    """A condition as Kubernetes' conventions have it. Ready, Reconciling and Stalled follow kstatus."""
+
+    type: str
+    status: ConditionStatus
+    observed_generation: int | None = None
+    last_transition_time: AwareDatetime
+    reason: str
+    message: str = Field(default="", max_length=4096)
+
+
+class TrialCounts(ObservedModel):
+    """Trials by outcome; an attempt that infrastructure ended counts as Infrastructure only."""
+
+    total: int = Field(default=0, description="That count against the budget.")
+    running: int = 0
+    feasible: int = 0
+    infeasible: int = 0
+    crashed: int = 0
+    infrastructure: int = 0
+
+
+class Scored(ObservedModel):
+    """A configuration with its figure."""
+
+    trial: str
+    parameters: Parameters = {}
+    goodput_tokens_per_second: int
+    slos_met: bool = False
+
+
+class Recommendation(Scored):
+    """The winner, with the exact arguments to use."""
+
+    arguments: list[str] = []
+    improvement_percent: int | None = Field(
+        default=None, description="Against the better of production and defaults; absent where neither had any goodput."
+    )
+    confirmations: int = 0
+    reason: str = Field(default="", max_length=1024)
+
+
+class PromotionState(StrEnum):
+    """How far a promotion has come. Halted needs a person."""
+
+    PLANNED = "Planned"
+    PROMOTING = "Promoting"
+    VERIFYING = "Verifying"
+    PROMOTED = "Promoted"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    HALTED = "Halted"
+
+
+class PromotionStatus(ObservedModel):
+    """A state machine of its own; what is needed to go on or back is recorded before production is touched."""
+
+    state: PromotionState
+    trial: str
+    parameters: Parameters = {}
+    arguments: list[str] = []
+    previous_arguments: list[str] = []
+    started_at: AwareDatetime
+    changed_at: AwareDatetime = Field(description="When this state was entered.")
+    message: str = Field(default="", max_length=1024)
+
+
+class StudyStatus(ObservedModel):
+    """Written once at the end of each reconcile."""
+
+    observed_generation: int | None = None
+    phase: StudyPhase = StudyPhase.PENDING
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    conditions: list[StatusCondition] = []
+    trials: TrialCounts = TrialCounts()
+    gpu_minutes: int = 0
+    comparison_rate_percent: int | None = Field(default=None, description="The rate at which candidates are compared.")
+    baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
+    best: Scored | None = None
+    recommendation: Recommendation | None = None
+    promotion: PromotionStatus | None = None

@@ -1,0 +1,164 @@
+"""SLOGuardTrial: one start of one candidate, written by the system."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from .base import API_VERSION, Model, ObservedModel, Rule, immutable
+from .knobs import KnobName
+from .measurement import RateMeasurement
+from .meta import ObjectMeta
+
+ParameterValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=64)]
+Parameters = dict[KnobName, ParameterValue]
+
+
+class Purpose(StrEnum):
+    """Why a trial is made."""
+
+    PRODUCTION = "Production"
+    DEFAULT = "Default"
+    SEARCH = "Search"
+    CONFIRM = "Confirm"
+    CANARY = "Canary"
+
+
+class TrialPhase(StrEnum):
+    """How far a trial has come."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    LOADING = "Loading"
+    FINISHED = "Finished"
+
+
+class Outcome(StrEnum):
+    """What a trial says about its configuration; Infrastructure says nothing about it. Cancelled was not measured."""
+
+    FEASIBLE = "Feasible"
+    INFEASIBLE = "Infeasible"
+    CRASHED = "Crashed"
+    INFRASTRUCTURE = "Infrastructure"
+    CANCELLED = "Cancelled"
+
+
+class Fault(StrEnum):
+    """Whose fault a crash is. Only the configuration's teaches the optimizer."""
+
+    CONFIGURATION = "Configuration"
+    INFRASTRUCTURE = "Infrastructure"
+
+
+class CrashClass(StrEnum):
+    """What went wrong; `sloguard.domain.crash` says whose fault each is and how it is recognised."""
+
+    INVALID_ARGUMENTS = "InvalidArguments"
+    GPU_MEMORY_REQUEST_TOO_HIGH = "GPUMemoryRequestTooHigh"
+    NO_KV_CACHE_ROOM = "NoKVCacheRoom"
+    KV_CACHE_BELOW_ONE_REQUEST = "KVCacheBelowOneRequest"
+    CUDA_OUT_OF_MEMORY = "CUDAOutOfMemory"
+    HOST_OUT_OF_MEMORY = "HostOutOfMemory"
+    UNSUPPORTED_QUANTIZATION = "UnsupportedQuantization"
+    STARTUP_TIMEOUT = "StartupTimeout"
+    DIED_UNDER_LOAD = "DiedUnderLoad"
+    HANG = "Hang"
+    GPU_FAULT = "GPUFault"
+    COLLECTIVE_FAILURE = "CollectiveFailure"
+    UNKNOWN = "Unknown"
+    GPU_MEMORY_TAKEN = "GPUMemoryTaken"
+    IMAGE_PULL = "ImagePull"
+    UNSCHEDULABLE = "Unschedulable"
+    QUOTA = "Quota"
+    MOUNT = "Mount"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+    GPU_LOST = "GPULost"
+    MODEL_DOWNLOAD = "ModelDownload"
+    PORT_IN_USE = "PortInUse"
+    SHARED_MEMORY_TOO_SMALL = "SharedMemoryTooSmall"
+    LOAD_GENERATOR = "LoadGenerator"
+
+
+class CrashPhase(StrEnum):
+    """When a server ran out of GPU memory or died."""
+
+    LOAD = "Load"
+    PROFILE = "Profile"
+    GRAPH_CAPTURE = "GraphCapture"
+    SAMPLER = "Sampler"
+    SERVING = "Serving"
+
+
+class Crash(ObservedModel):
+    """The verdict on a server that did not serve."""
+
+    class_: CrashClass = Field(alias="class")
+    fault: Fault
+    phase: CrashPhase | None = None
+    cause: str = Field(
+        default="", max_length=1024, description="The first root cause: a line of the log, or what the node said."
+    )
+    line: int | None = Field(default=None, description="Of the log, from 1.")
+    limit: str | None = Field(default=None, max_length=256, description="What the message proves.")
+    confidence_percent: int = Field(default=0, ge=0, le=100)
+
+
+class Margins(ObservedModel):
+    """How far a server that started was from failing, as it said itself."""
+
+    available_kv_cache_bytes: int | None = None
+    kv_cache_tokens: int | None = None
+    model_weights_bytes: int | None = None
+    cuda_graph_bytes: int | None = None
+
+
+class TrialSpec(Model):
+    """Which candidate, and why. Immutable; recorded before anything that it causes."""
+
+    study: str = Field(min_length=1, max_length=40)
+    number: int = Field(ge=0, le=100_000)
+    attempt: int = Field(default=1, ge=1, le=100, description="From 1; more where infrastructure failed before.")
+    purpose: Purpose
+    parameters: Parameters = Field(default={}, max_length=32, description="Absent settings keep vLLM's default.")
+    seed: int = Field(default=0, ge=0)
+    target_hash: str = Field(default="", max_length=64, description="Of production's template when this was recorded.")
+    reason: str = Field(default="", max_length=1024)
+
+
+class TrialStatus(ObservedModel):
+    """What came of it."""
+
+    phase: TrialPhase = TrialPhase.PENDING
+    outcome: Outcome | None = None
+    started_at: AwareDatetime | None = None
+    ready_at: AwareDatetime | None = None
+    load_started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    gpu_seconds: int | None = None
+    arguments: list[str] = Field(default=[], description="The server's whole command line arguments.")
+    goodput_tokens_per_second: int | None = Field(default=None, description="At 100 % of the rate, rounded.")
+    measurements: list[RateMeasurement] = []
+    crash: Crash | None = None
+    margins: Margins | None = None
+    message: str = Field(default="", max_length=1024)
+
+
+class Trial(Model):
+    """One start of one candidate, owned by its study."""
+
+    api_version: Literal["sloguard.dev/v1alpha1"] = API_VERSION
+    kind: Literal["SLOGuardTrial"] = "SLOGuardTrial"
+    metadata: ObjectMeta
+    spec: TrialSpec
+    status: TrialStatus = TrialStatus()
+
+    rules: ClassVar[tuple[Rule, ...]] = (immutable("spec", "a trial is a record; change the study instead"),)
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def finished(self) -> bool:
+        return self.status.phase is TrialPhase.FINISHED

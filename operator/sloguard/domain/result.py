@@ -1,0 +1,32 @@
+"""A finished trial as the search sees it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sloguard.api.v1alpha1 import Crash, KnobName, Margins, Outcome
+
+Value = bool | int | float | str
+Values = Mapping[KnobName, Value]
+"""Knobs that are set, in Python's types; an absent one keeps vLLM's default."""
+
+VIOLATION_CAP = 10.0
+"""Past ten times a limit, slower is no worse: one extreme would otherwise drown every other difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one trial taught.
+
+    `objective` is in the study's unit (tokens/s for Goodput), None where nothing was measured.
+    `violation_ratios` holds measured/limit for each SLO in the study's order, capped at VIOLATION_CAP;
+    empty for a crash, which ranks below any live configuration.
+    """
+
+    number: int
+    parameters: Values
+    outcome: Outcome
+    objective: float | None = None
+    violation_ratios: tuple[float, ...] = ()
+    crash: Crash | None = None
+    margins: Margins | None = None
+    gpu_seconds: float = 0.0
