@@ -1,0 +1,26 @@
+"""pytest fixtures for tests against an API server without nodes. A folder's conftest.py imports them to have them."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from tests.clusters import control_plane
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """API server, controller manager and etcd; no node: pods stay Pending unless a test plays the kubelet."""
+    with control_plane.running() as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster):
+    """A namespace of the test's own. Its deletion is begun afterwards and not waited for."""
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    cluster.wait_for(f"service account of {name}", lambda: cluster.exists("serviceaccount", "default", name))
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
