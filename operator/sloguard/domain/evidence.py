@@ -1,0 +1,101 @@
+"""What was seen of one start of a server, whoever saw it: Kubernetes or the parent of a process.
+
+Gatherers fill in what they know and leave the rest at its default; `sloguard.domain.crash.classify` judges.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sloguard.api.v1alpha1 import ServerFault
+
+SIGKILL: Final = 9
+SIGTERM: Final = 15
+_SHELL_SIGNAL_BASE: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class EventEvidence:
+    """A Kubernetes event about the pod or the objects that should have made it."""
+
+    reason: str
+    message: str = ""
+    type: str = "Warning"
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that tells why a server did not serve.
+
+    The process and its log: `log` is the whole output of the start that is judged (the *previous* container's
+    when it has restarted already); `ended` says that its process is gone, by `exit_code` or `signal`;
+    `stop_requested` that we asked it to stop, so that how it ended means nothing.
+
+    The container: `container_reason` and `container_message` of its last termination (OOMKilled, Error, Completed,
+    StartError, ContainerStatusUnknown); `waiting_reason` and `waiting_message` while it is not running
+    (ImagePullBackOff, CrashLoopBackOff, CreateContainerConfigError).
+
+    The pod: `pod_reason` and `pod_message` of its status or of its DisruptionTarget condition;
+    `unschedulable` is the message of PodScheduled=False.
+
+    The trial: how long the start took or has been going on, against its limit; what the load saw fail in the
+    server (`load_fault`) or in itself (`load_invalid`); for how long tokens have stood still with requests running.
+    """
+
+    log: str = ""
+    became_ready: bool = False
+    ended: bool = False
+    exit_code: int | None = None
+    signal: int | None = None
+    stop_requested: bool = False
+
+    restart_count: int = 0
+    container_reason: str = ""
+    container_message: str = ""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+
+    pod_phase: str = ""
+    pod_reason: str = ""
+    pod_message: str = ""
+    unschedulable: str = ""
+    events: tuple[EventEvidence, ...] = ()
+
+    startup_seconds: float | None = None
+    startup_timeout_seconds: float | None = None
+    load_fault: ServerFault | None = None
+    load_invalid: str | None = None
+    stalled_seconds: float = 0.0
+    stall_limit_seconds: float = 30.0
+
+    @property
+    def dead(self) -> bool:
+        """The process that was to be judged is gone, even where its container has been started again."""
+        return self.ended or self.restart_count > 0 or self.waiting_reason == "CrashLoopBackOff"
+
+    @property
+    def started(self) -> bool:
+        """The server's process ran at all: whatever kept a pod from starting is over."""
+        return self.dead or self.became_ready or bool(self.log.strip())
+
+    @property
+    def startup_timed_out(self) -> bool:
+        """The start took longer than the study allows."""
+        if self.became_ready or self.startup_seconds is None or self.startup_timeout_seconds is None:
+            return False
+        return self.startup_seconds >= self.startup_timeout_seconds
+
+    @property
+    def stalled(self) -> bool:
+        """Requests are running and no token comes, while /health may well say 200."""
+        return self.stalled_seconds >= self.stall_limit_seconds
+
+    @property
+    def ending_signal(self) -> int | None:
+        """The signal that ended the process, given as such, as a shell's 128+n, or as Python's -n."""
+        if self.signal is not None:
+            return self.signal
+        code = self.exit_code or 0
+        if code < 0:
+            return -code
+        return code - _SHELL_SIGNAL_BASE if _SHELL_SIGNAL_BASE < code < _SHELL_SIGNAL_BASE + 65 else None
