@@ -1,0 +1,76 @@
+"""What a tier needs of the machine: installed where this is Debian and root, named plainly where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+# program -> Debian package; a program that is there is not asked where it comes from
+API_SERVER = {"openssl": "openssl"}
+ENGINE = {
+    "dockerd": "docker.io",
+    "docker": "docker.io",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "busybox": "busybox-static",
+}
+SINGLE_NODE = {
+    "openssl": "openssl",
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "conntrack": "conntrack",
+    "socat": "socat",
+    "busybox": "busybox-static",
+}
+
+
+class MissingError(Exception):
+    """Something that cannot be installed from here, in words for the person who can."""
+
+
+def require(programs: dict[str, str]) -> None:
+    missing = {program: package for program, package in programs.items() if not _found(program)}
+    if missing and shutil.which("apt-get") and os.geteuid() == 0:
+        _install(sorted(set(missing.values())))
+        missing = {program: package for program, package in missing.items() if not _found(program)}
+    if missing:
+        listed = ", ".join(f"{program} (Debian: {package})" for program, package in sorted(missing.items()))
+        raise MissingError(f"missing: {listed}")
+
+
+def require_go() -> None:
+    if not _found("go"):
+        raise MissingError("missing: Go 1.24 or later, to compile Kubernetes")
+
+
+def require_root(purpose: str) -> None:
+    if os.geteuid() != 0:
+        raise MissingError(f"root is needed {purpose}")
+
+
+def docker_answers() -> bool:
+    """Whether a Docker daemon can be used that is already there."""
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], check=False, capture_output=True).returncode == 0
+
+
+def _found(program: str) -> bool:
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which(program, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin") is not None
+
+
+def _install(packages: list[str]) -> None:
+    print(f"tests/run: installing Debian packages: {' '.join(packages)}", flush=True)
+    # RUNLEVEL=1: no package starts a service of its own, the tests start what they use and end it
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
+        result = subprocess.run(["apt-get", *command], check=False, env=environment, text=True, capture_output=True)
+        if result.returncode:
+            raise MissingError(f"apt-get {' '.join(command)} failed:\n{(result.stdout + result.stderr)[-2000:]}")

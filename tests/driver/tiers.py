@@ -1,0 +1,196 @@
+"""The tiers, in the order in which they run, and how their results become one line and one exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from tests.driver import environment, prerequisites
+from tests.driver.environment import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Result:
+    """How one tier went. ``problem`` is why it did not run, or what failed that no test tells of."""
+
+    tier: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0
+    problem: str = ""
+    not_run: bool = False
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Folders of tests that need the same things. A folder that does not exist or is empty is left out."""
+
+    folders: tuple[str, ...]
+    prepare: Callable[[], None] = field(default=lambda: None)
+    checks: tuple[tuple[str, ...], ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def _prepare_apiserver() -> None:
+    from tests.clusters import binaries
+
+    prerequisites.require(prerequisites.API_SERVER)
+    if not all((binaries.folder() / name).exists() for name in binaries.CONTROL_PLANE):
+        prerequisites.require_go()
+    binaries.ensure(binaries.CONTROL_PLANE)
+
+
+def _prepare_e2e() -> None:
+    from tests.clusters import provision
+
+    provision.prepare()
+
+
+TIERS = {
+    "unit": Tier(
+        folders=("tests/unit", "tests/property", "tests/contract"),
+        checks=(
+            ("ruff", "check", "--quiet"),
+            ("ruff", "format", "--check", "--quiet"),
+            ("pyright", "--warnings"),
+            ("lint-imports",),
+        ),
+    ),
+    "apiserver": Tier(
+        folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart"), prepare=_prepare_apiserver
+    ),
+    "e2e": Tier(folders=("tests/e2e",), prepare=_prepare_e2e, options=("--ignore=tests/e2e/vllm",)),
+    "vllm": Tier(folders=("tests/e2e/vllm",)),
+}
+
+
+def main(arguments: list[str], usage: str) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(usage)
+        return 0
+    if arguments and arguments[0] not in TIERS:
+        print(f"tests/run: {arguments[0]!r} is no tier; options come after a tier's name\n\n{usage}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, _interrupt)
+    named, options = arguments[:1], arguments[1:]
+    programs = environment.ensure()
+    try:
+        return _report([_run(name, programs, options, optional=not named) for name in named or TIERS])
+    except KeyboardInterrupt:
+        print("tests/run: interrupted", file=sys.stderr)
+        return 130
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    """SIGTERM as Ctrl-C: what is being prepared is put away before this ends."""
+    raise KeyboardInterrupt
+
+
+def _run(name: str, programs: Path, options: list[str], *, optional: bool) -> Result:
+    """One tier. What it needs may only be missing where nobody asked for it by name and this is not CI."""
+    tier, result, begun = TIERS[name], Result(name), time.monotonic()
+    print(f"\n== {name}", flush=True)
+    try:
+        _require_tests(tier)
+        tier.prepare()
+        _checks(tier, programs, result)
+        _pytest(tier, programs, options, result)
+    except prerequisites.MissingError as error:
+        result.problem = str(error)
+        result.not_run = optional and os.environ.get("CI") != "true"
+    except (LookupError, OSError, RuntimeError, SystemExit, subprocess.CalledProcessError) as error:
+        result.problem = str(error)
+    if result.problem:
+        print(f"tests/run: {name}: {result.problem}", file=sys.stderr, flush=True)
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+def _tests(tier: Tier) -> list[str]:
+    return [folder for folder in tier.folders if any((ROOT / folder).rglob("test_*.py"))]
+
+
+def _require_tests(tier: Tier) -> None:
+    if not _tests(tier):
+        raise LookupError(f"no tests in {', '.join(tier.folders)}")
+
+
+def _checks(tier: Tier, programs: Path, result: Result) -> None:
+    for command in tier.checks:
+        begun = time.monotonic()
+        status = subprocess.run(command, check=False, cwd=ROOT, env=environment.variables(programs)).returncode
+        print(f"{' '.join(command)}: {'failed' if status else 'ok'} ({time.monotonic() - begun:.1f} s)", flush=True)
+        result.failed += bool(status)
+        result.passed += not status
+
+
+def _pytest(tier: Tier, programs: Path, options: list[str], result: Result) -> None:
+    """A path among the options stands in the place of the tier's folders."""
+    chosen = [option for option in options if option.startswith("tests/")] or _tests(tier)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = [programs / "python", "-m", "pytest", f"--junitxml={report}", *tier.options, *options]
+        paths = [path for path in chosen if path not in options]
+        status = _wait(subprocess.Popen([*command, *paths], cwd=ROOT, env=environment.variables(programs)))
+        _count(report, result)
+    ran = result.passed + result.failed + result.skipped > len(tier.checks)
+    if status and not result.failed:
+        result.problem = f"pytest ended with status {status}" if ran else "no test ran"
+
+
+def _wait(pytest: subprocess.Popen[bytes]) -> int:
+    """Until pytest has ended, which takes its clusters down first, also when it is interrupted.
+
+    Ctrl-C reaches it from the terminal as it reaches this process; SIGTERM is passed on as if it were Ctrl-C.
+    """
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        if number == signal.SIGTERM:
+            pytest.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        status = pytest.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
+    return status
+
+
+def _count(report: Path, result: Result) -> None:
+    if not report.exists():
+        return
+    for suite in ET.parse(report).getroot().iter("testsuite"):
+        total, bad, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "skipped"))
+        bad += int(suite.get("errors", 0))
+        result.passed += max(0, total - bad - skipped)
+        result.failed += bad
+        result.skipped += skipped
+
+
+def _report(results: list[Result]) -> int:
+    print(f"\n{'tier':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for one in results:
+        note = f"  {'not run: ' if one.not_run else ''}{one.problem}".rstrip()
+        print(f"{one.tier:<12}{one.passed:>8}{one.failed:>8}{one.skipped:>9}{one.seconds:>9.1f}{note}")
+    # a tier that broke without a failing test counts as one failure: the last line must not look like success
+    failed = sum(one.failed or bool(one.problem and not one.not_run) for one in results)
+    passed, skipped = sum(one.passed for one in results), sum(one.skipped for one in results)
+    print(f"\n{passed} passed, {failed} failed{f', {skipped} skipped' if skipped else ''}", flush=True)
+    return 1 if failed or not passed else 0
