@@ -1,6 +1,6 @@
 """sloguard.dev/v1alpha1."""
 
-from .base import API_VERSION, GROUP, VERSION, Model, Rule
+from .base import API_VERSION, GROUP, VERSION, Model
 from .knobs import KnobName
 from .measurement import (
     LatencySummary,
@@ -14,6 +14,8 @@ from .measurement import (
     Violations,
 )
 from .meta import ObjectMeta, OwnerReference
+from .resources import STUDIES, TRIALS, Resource
+from .rules import Rule, RulesBrokenError
 from .search_space import (
     ChoiceDomain,
     Condition,
@@ -50,7 +52,6 @@ from .study import (
     TargetKind,
     TrialSettings,
     Verification,
-    Window,
 )
 from .trial import (
     Crash,
@@ -66,12 +67,15 @@ from .trial import (
     TrialSpec,
     TrialStatus,
 )
+from .window import Window
 from .workload import Arrival, ArrivalPattern, Burst, SharedPrefix, TokenLengths, TraceEntry, Workload
 
 __all__ = [
     "API_VERSION",
     "GROUP",
     "SLO",
+    "STUDIES",
+    "TRIALS",
     "VERSION",
     "Arrival",
     "ArrivalPattern",
@@ -108,7 +112,9 @@ __all__ = [
     "Purpose",
     "RateMeasurement",
     "Recommendation",
+    "Resource",
     "Rule",
+    "RulesBrokenError",
     "SLOResult",
     "Scale",
     "Scored",

@@ -1,6 +1,7 @@
 """The vLLM settings that a study may tune. What each is like stands in `sloguard.domain.knobs`."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class KnobName(StrEnum):
@@ -22,3 +23,23 @@ class KnobName(StrEnum):
     PERFORMANCE_MODE = "performance_mode"
     LONG_PREFILL_TOKEN_THRESHOLD = "long_prefill_token_threshold"
     STREAM_INTERVAL = "stream_interval"
+
+
+INTEGERS: Final = (
+    KnobName.MAX_NUM_SEQS,
+    KnobName.MAX_NUM_BATCHED_TOKENS,
+    KnobName.MAX_MODEL_LEN,
+    KnobName.BLOCK_SIZE,
+    KnobName.TENSOR_PARALLEL_SIZE,
+    KnobName.PIPELINE_PARALLEL_SIZE,
+    KnobName.LONG_PREFILL_TOKEN_THRESHOLD,
+    KnobName.STREAM_INTERVAL,
+)
+SHARES: Final = (KnobName.GPU_MEMORY_UTILIZATION,)
+"""Decimal fractions above 0, at most 1."""
+SWITCHES: Final = (
+    KnobName.ENFORCE_EAGER,
+    KnobName.ENABLE_CHUNKED_PREFILL,
+    KnobName.ENABLE_PREFIX_CACHING,
+    KnobName.ASYNC_SCHEDULING,
+)

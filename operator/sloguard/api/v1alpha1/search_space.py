@@ -1,13 +1,15 @@
 """Which settings may vary, and how."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .base import Model, Rule
-from .knobs import KnobName
+from .base import Model
+from .knobs import INTEGERS, SHARES, SWITCHES, KnobName
+from .rules import Matches, Rule, cel_list, cel_matches
 
 
 class Scale(StrEnum):
@@ -25,10 +27,27 @@ class Preset(StrEnum):
     NONE = "None"
 
 
-def _int_ordered(domain: "IntDomain") -> str | None:
-    if domain.min <= domain.max:
-        return None
-    return f"min {domain.min} is above max {domain.max}; swap them or widen the range"
+DECIMAL = r"[0-9]{1,4}(\.[0-9]{1,4})?"
+WHOLE = r"[0-9]{1,9}[kKmMgG]?"
+TEXT = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+
+DecimalText = Annotated[
+    str,
+    Field(max_length=9),
+    Matches(DECIMAL, '"%s" is not a decimal fraction; write text with at most four decimals, such as "0.95"'),
+]
+Text = Annotated[
+    str,
+    Field(max_length=64),
+    Matches(
+        TEXT, '"%s" is not a value for a command line; use letters, digits and _ . : - and begin with one of the former'
+    ),
+]
+"""A setting's value as on vLLM's command line; it can never be read as a flag."""
+
+
+def _out_of_order(domain: "IntDomain | DecimalDomain") -> tuple[object, ...] | None:
+    return None if Decimal(domain.min) <= Decimal(domain.max) else (domain.min, domain.max)
 
 
 class IntDomain(Model):
@@ -37,10 +56,10 @@ class IntDomain(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="self.min <= self.max",
-            message=(
-                "'min ' + string(self.min) + ' is above max ' + string(self.max) + '; swap them or widen the range'"
-            ),
-            check=_int_ordered,
+            message="min %s is above max %s; swap them or widen the range",
+            values=("self.min", "self.max"),
+            broken=_out_of_order,
+            path=".min",
         ),
     )
 
@@ -49,24 +68,17 @@ class IntDomain(Model):
     scale: Scale = Scale.LINEAR
 
 
-DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?$", max_length=9)]
-Text = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=64)]
-
-
-def _decimal_ordered(domain: "DecimalDomain") -> str | None:
-    if Decimal(domain.min) <= Decimal(domain.max):
-        return None
-    return f"min {domain.min} is above max {domain.max}; swap them or widen the range"
-
-
 class DecimalDomain(Model):
     """Decimal fractions from min to max, both included, as text because the API holds no floats."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="double(self.min) <= double(self.max)",
-            message="'min ' + self.min + ' is above max ' + self.max + '; swap them or widen the range'",
-            check=_decimal_ordered,
+            # What is no number is told by the field's own rule; this one must then not fail.
+            cel=f"![self.min, self.max].all(n, {cel_matches('n', DECIMAL)}) || double(self.min) <= double(self.max)",
+            message="min %s is above max %s; swap them or widen the range",
+            values=("self.min", "self.max"),
+            broken=_out_of_order,
+            path=".min",
         ),
     )
 
@@ -74,10 +86,14 @@ class DecimalDomain(Model):
     max: DecimalText
 
 
-def _choice_distinct(domain: "ChoiceDomain") -> str | None:
-    if len(set(domain.values)) == len(domain.values):
-        return None
-    return f"values {', '.join(domain.values)} hold a value twice; name each once"
+def _twice(values: Iterable[str]) -> tuple[object, ...] | None:
+    """The first value that comes more than once."""
+    seen = list(values)
+    return next(((value,) for value in seen if seen.count(value) > 1), None)
+
+
+def _value_twice(domain: "ChoiceDomain") -> tuple[object, ...] | None:
+    return _twice(domain.values)
 
 
 class ChoiceDomain(Model):
@@ -86,8 +102,10 @@ class ChoiceDomain(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="self.values.all(v, self.values.exists_one(w, w == v))",
-            message="'values ' + self.values.join(', ') + ' hold a value twice; name each once'",
-            check=_choice_distinct,
+            message="value %s is given twice; name each once",
+            values=("self.values.filter(v, !self.values.exists_one(w, w == v))[0]",),
+            broken=_value_twice,
+            path=".values",
         ),
     )
 
@@ -101,24 +119,52 @@ class Condition(Model):
     equals: Text
 
 
-DOMAINS = ("int", "decimal", "choice")
+def _domains_given(parameter: "Parameter") -> int:
+    return sum(domain is not None for domain in (parameter.int_, parameter.decimal, parameter.choice))
 
 
-def _one_domain(parameter: "Parameter") -> str | None:
-    given = [
-        name
-        for name, domain in zip(DOMAINS, (parameter.int_, parameter.decimal, parameter.choice), strict=True)
-        if domain is not None
-    ]
-    if len(given) == 1:
-        return None
-    return f"{parameter.name.value} has {len(given)} domains; give exactly one of int, decimal, choice"
+def _not_one_domain(parameter: "Parameter") -> tuple[object, ...] | None:
+    given = _domains_given(parameter)
+    return None if given == 1 else (parameter.name.value, given)
 
 
-def _not_its_own_condition(parameter: "Parameter") -> str | None:
-    if parameter.when is None or parameter.when.name != parameter.name:
-        return None
-    return f"{parameter.name.value} cannot depend on itself; name another parameter in when.name"
+def _depends_on_itself(parameter: "Parameter") -> tuple[object, ...] | None:
+    itself = parameter.when is not None and parameter.when.name is parameter.name
+    return (parameter.name.value,) if itself else None
+
+
+def _no_whole_numbers(parameter: "Parameter") -> tuple[object, ...] | None:
+    values = parameter.choice.values if parameter.choice else []
+    fit = parameter.decimal is None and all(_is_whole(parameter.name, value) for value in values)
+    return (parameter.name.value,) if parameter.name in INTEGERS and not fit else None
+
+
+def _is_whole(name: KnobName, value: str) -> bool:
+    return Matches(WHOLE, "").holds(value) or (name is KnobName.MAX_MODEL_LEN and value == "auto")
+
+
+def _no_shares(parameter: "Parameter") -> tuple[object, ...] | None:
+    values = parameter.choice.values if parameter.choice else []
+    if parameter.decimal:
+        values = [parameter.decimal.min, parameter.decimal.max]
+    fit = parameter.int_ is None and all(Matches(DECIMAL, "").holds(text) and 0 < Decimal(text) <= 1 for text in values)
+    return (parameter.name.value,) if parameter.name in SHARES and not fit else None
+
+
+def _no_switch(parameter: "Parameter") -> tuple[object, ...] | None:
+    values = parameter.choice.values if parameter.choice else [""]
+    fit = all(value in {"true", "false"} for value in values)
+    return (parameter.name.value,) if parameter.name in SWITCHES and not fit else None
+
+
+def _no_choice_of_names(parameter: "Parameter") -> tuple[object, ...] | None:
+    is_number = parameter.int_ is not None or parameter.decimal is not None
+    takes_names = parameter.name not in {*INTEGERS, *SHARES, *SWITCHES}
+    return (parameter.name.value,) if takes_names and is_number else None
+
+
+_GIVEN = "[has(self.int), has(self.decimal), has(self.choice)].filter(given, given).size()"
+_A_SHARE = f"{cel_matches('n', DECIMAL)} && double(n) > 0.0 && double(n) <= 1.0"
 
 
 class Parameter(Model):
@@ -126,17 +172,45 @@ class Parameter(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="[has(self.int), has(self.decimal), has(self.choice)].exists_one(given, given)",
-            message=(
-                "self.name + ' has ' + string([has(self.int), has(self.decimal), has(self.choice)]"
-                ".filter(given, given).size()) + ' domains; give exactly one of int, decimal, choice'"
-            ),
-            check=_one_domain,
+            cel=f"{_GIVEN} == 1",
+            message="%s has %s domains; give exactly one of int, decimal, choice",
+            values=("self.name", _GIVEN),
+            broken=_not_one_domain,
         ),
         Rule(
             cel="!has(self.when) || self.when.name != self.name",
-            message="self.name + ' cannot depend on itself; name another parameter in when.name'",
-            check=_not_its_own_condition,
+            message="%s cannot depend on itself; name another parameter",
+            values=("self.name",),
+            broken=_depends_on_itself,
+            path=".when.name",
+        ),
+        Rule(
+            cel=f"!(self.name in {cel_list(INTEGERS)}) || (!has(self.decimal) && (!has(self.choice) || "
+            f"self.choice.values.all(v, {cel_matches('v', WHOLE)} || (self.name == 'max_model_len' && v == 'auto'))))",
+            message='%s takes whole numbers; give int with min and max, or choice with values such as "64"',
+            values=("self.name",),
+            broken=_no_whole_numbers,
+        ),
+        Rule(
+            cel=f"!(self.name in {cel_list(SHARES)}) || (!has(self.int) && "
+            f"(!has(self.decimal) || [self.decimal.min, self.decimal.max].all(n, {_A_SHARE})) && "
+            f"(!has(self.choice) || self.choice.values.all(n, {_A_SHARE})))",
+            message='%s takes decimal fractions above 0 and up to 1; give decimal, such as min "0.8" and max "0.95"',
+            values=("self.name",),
+            broken=_no_shares,
+        ),
+        Rule(
+            cel=f"!(self.name in {cel_list(SWITCHES)}) || "
+            "(has(self.choice) && self.choice.values.all(v, v in ['true', 'false']))",
+            message='%s is a switch; give choice with values ["true", "false"]',
+            values=("self.name",),
+            broken=_no_switch,
+        ),
+        Rule(
+            cel=f"self.name in {cel_list((*INTEGERS, *SHARES, *SWITCHES))} || (!has(self.int) && !has(self.decimal))",
+            message="%s takes no numbers; give choice with the values to try",
+            values=("self.name",),
+            broken=_no_choice_of_names,
         ),
     )
 
@@ -147,16 +221,49 @@ class Parameter(Model):
     when: Condition | None = None
 
 
-def _parameters_distinct(space: "SearchSpace") -> str | None:
-    names = [parameter.name.value for parameter in space.parameters]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return f"parameter {', '.join(twice)} is given twice; name each once" if twice else None
+def _parameter_twice(space: "SearchSpace") -> tuple[object, ...] | None:
+    return _twice(parameter.name.value for parameter in space.parameters)
 
 
-def _space_not_empty(space: "SearchSpace") -> str | None:
-    if space.preset is not Preset.NONE or space.parameters:
+def _nothing_to_tune(space: "SearchSpace") -> tuple[object, ...] | None:
+    return () if space.preset is Preset.NONE and not space.parameters else None
+
+
+def _condition_unknown(space: "SearchSpace") -> tuple[object, ...] | None:
+    if space.preset is not Preset.NONE:
         return None
-    return "preset None leaves nothing to tune; add parameters or choose preset Core"
+    names = {parameter.name for parameter in space.parameters}
+    return next(
+        ((p.name.value, p.when.name.value) for p in space.parameters if p.when and p.when.name not in names), None
+    )
+
+
+def _condition_chained(space: "SearchSpace") -> tuple[object, ...] | None:
+    conditional = {parameter.name for parameter in space.parameters if parameter.when}
+    return next(
+        ((p.name.value, p.when.name.value) for p in space.parameters if p.when and p.when.name in conditional), None
+    )
+
+
+def _condition_impossible(space: "SearchSpace") -> tuple[object, ...] | None:
+    values = {parameter.name: parameter.choice.values for parameter in space.parameters if parameter.choice}
+    for parameter in space.parameters:
+        condition = parameter.when
+        if condition and condition.equals not in values.get(condition.name, [condition.equals]):
+            return (parameter.name.value, condition.name.value, condition.equals)
+    return None
+
+
+_DEPENDS_ON_UNKNOWN = "has(p.when) && !self.parameters.exists(q, q.name == p.when.name)"
+_DEPENDS_ON_DEPENDENT = "has(p.when) && self.parameters.exists(q, q.name == p.when.name && has(q.when))"
+_NEVER_ACTIVE = (
+    "has(p.when) && self.parameters.exists(q, q.name == p.when.name && has(q.choice) && "
+    "!(p.when.equals in q.choice.values))"
+)
+
+
+def _first(condition: str, field: str) -> str:
+    return f"self.parameters.filter(p, {condition})[0].{field}"
 
 
 class SearchSpace(Model):
@@ -165,16 +272,37 @@ class SearchSpace(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="self.parameters.all(p, self.parameters.exists_one(q, q.name == p.name))",
-            message=(
-                "'parameter ' + self.parameters.filter(p, !self.parameters.exists_one(q, q.name == p.name))[0].name + "
-                "' is given twice; name each once'"
-            ),
-            check=_parameters_distinct,
+            message="parameter %s is given twice; name each once",
+            values=(_first("!self.parameters.exists_one(q, q.name == p.name)", "name"),),
+            broken=_parameter_twice,
+            path=".parameters",
         ),
         Rule(
             cel="self.preset != 'None' || self.parameters.size() > 0",
-            message="'preset None leaves nothing to tune; add parameters or choose preset Core'",
-            check=_space_not_empty,
+            message="preset None leaves nothing to tune; add parameters or choose preset Core",
+            broken=_nothing_to_tune,
+            path=".preset",
+        ),
+        Rule(
+            cel=f"self.preset != 'None' || !self.parameters.exists(p, {_DEPENDS_ON_UNKNOWN})",
+            message="%s depends on %s, which is not tuned here; add that parameter or remove when",
+            values=(_first(_DEPENDS_ON_UNKNOWN, "name"), _first(_DEPENDS_ON_UNKNOWN, "when.name")),
+            broken=_condition_unknown,
+            path=".parameters",
+        ),
+        Rule(
+            cel=f"!self.parameters.exists(p, {_DEPENDS_ON_DEPENDENT})",
+            message="%s depends on %s, which depends on another itself; name a parameter without when",
+            values=(_first(_DEPENDS_ON_DEPENDENT, "name"), _first(_DEPENDS_ON_DEPENDENT, "when.name")),
+            broken=_condition_chained,
+            path=".parameters",
+        ),
+        Rule(
+            cel=f"!self.parameters.exists(p, {_NEVER_ACTIVE})",
+            message="%s waits for %s to be %s, which is not among its values; add the value or change when.equals",
+            values=tuple(_first(_NEVER_ACTIVE, field) for field in ("name", "when.name", "when.equals")),
+            broken=_condition_impossible,
+            path=".parameters",
         ),
     )
 

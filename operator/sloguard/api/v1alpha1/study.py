@@ -1,20 +1,34 @@
 """SLOGuardStudy: what to tune, for which SLOs, at what cost. Written by a person."""
 
-import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from .base import API_VERSION, Model, Rule, immutable
+from .base import API_VERSION, Model
 from .measurement import Metric
 from .meta import ObjectMeta
+from .rules import Matches, Rule, cel_matches, cluster_only, immutable
 from .search_space import SearchSpace
 from .status import StudyStatus
+from .window import Window
 from .workload import Workload
 
-DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+DeploymentName = Annotated[
+    str,
+    Field(max_length=253),
+    Matches(
+        rf"{LABEL}(\.{LABEL})*", '"%s" cannot be the name of a Deployment; use lower-case letters, digits, - and .'
+    ),
+]
+ContainerName = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(LABEL, '"%s" cannot be the name of a container; use lower-case letters, digits and -'),
+]
 
 
 class TargetKind(StrEnum):
@@ -24,18 +38,17 @@ class TargetKind(StrEnum):
     PROCESS = "Process"
 
 
-def _deployment_named(target: "Target") -> str | None:
-    if target.kind is not TargetKind.DEPLOYMENT or (target.name and target.container):
-        return None
-    return "target of kind Deployment needs name and container; name the Deployment and its vLLM container"
+def _deployment_unnamed(target: "Target") -> tuple[object, ...] | None:
+    named = target.name and target.container
+    return () if target.kind is TargetKind.DEPLOYMENT and not named else None
 
 
-def _process_has_command(target: "Target") -> str | None:
-    if (target.kind is TargetKind.PROCESS) == bool(target.command):
-        return None
-    if target.command:
-        return "target.command is for kind Process; remove it, a Deployment brings its own"
-    return "target of kind Process needs command, such as [vllm, serve, MODEL]"
+def _command_missing(target: "Target") -> tuple[object, ...] | None:
+    return () if target.kind is TargetKind.PROCESS and not target.command else None
+
+
+def _command_unused(target: "Target") -> tuple[object, ...] | None:
+    return () if target.kind is TargetKind.DEPLOYMENT and target.command else None
 
 
 class Target(Model):
@@ -44,22 +57,32 @@ class Target(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="self.kind != 'Deployment' || (has(self.name) && has(self.container))",
-            message="'target of kind Deployment needs name and container; name the Deployment and its vLLM container'",
-            check=_deployment_named,
+            message="target of kind Deployment needs name and container; name the Deployment and its vLLM container",
+            broken=_deployment_unnamed,
+        ),
+        cluster_only(
+            cel="self.kind == 'Deployment'",
+            message="kind Process is for local files; give kind Deployment with name and container, "
+            "or run this study on a machine of its own with: sloguard tune FILE",
+            path=".kind",
         ),
         Rule(
-            cel="(self.kind == 'Process') == (has(self.command) && self.command.size() > 0)",
-            message=(
-                "self.kind == 'Process' ? 'target of kind Process needs command, such as [vllm, serve, MODEL]' : "
-                "'target.command is for kind Process; remove it, a Deployment brings its own'"
-            ),
-            check=_process_has_command,
+            cel="self.kind != 'Process' || (has(self.command) && self.command.size() > 0)",
+            message="target of kind Process needs command, such as [vllm, serve, MODEL]",
+            broken=_command_missing,
+            path=".command",
+        ),
+        Rule(
+            cel="self.kind != 'Deployment' || !has(self.command) || self.command.size() == 0",
+            message="target.command is for kind Process; remove it, a Deployment brings its own",
+            broken=_command_unused,
+            path=".command",
         ),
     )
 
     kind: TargetKind = TargetKind.DEPLOYMENT
-    name: str | None = Field(default=None, min_length=1, max_length=253)
-    container: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    name: DeploymentName | None = None
+    container: ContainerName | None = None
     command: list[Annotated[str, Field(max_length=4096)]] | None = Field(default=None, max_length=256)
 
 
@@ -111,37 +134,6 @@ class TrialSettings(Model):
     infrastructure_retries: int = Field(default=5, ge=0, le=20)
 
 
-CRON_FIELD = r"(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?(,(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?)*"
-CRON = rf"^{CRON_FIELD}( {CRON_FIELD}){{4}}$"
-
-
-def _zone_known(window: "Window") -> str | None:
-    try:
-        ZoneInfo(window.time_zone)
-    except (OSError, ValueError):
-        return f"timeZone {window.time_zone} is not known; use a name such as Europe/Paris or Etc/UTC"
-    return None
-
-
-class Window(Model):
-    """Trials start only within a window; without any, at all times."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        # An unknown zone makes the expression itself fail, and the API server then names the zone.
-        Rule(
-            cel="timestamp('2025-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
-            message="'timeZone ' + self.timeZone + ' is not known; use a name such as Europe/Paris or Etc/UTC'",
-            check=_zone_known,
-        ),
-    )
-
-    schedule: str = Field(pattern=CRON, max_length=128, description="Cron, five fields: when the window opens.")
-    duration_minutes: int = Field(ge=1, le=10_080)
-    time_zone: str = Field(
-        default="Etc/UTC", max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
-    )
-
-
 class PromotionMode(StrEnum):
     """What happens with the winner: nothing, a person's approval, or at once."""
 
@@ -162,8 +154,23 @@ class Verification(Model):
     duration_seconds: int = Field(default=600, ge=0, le=86_400)
 
 
+def _approval_unused(promotion: "Promotion") -> tuple[object, ...] | None:
+    unused = promotion.approved_trial and promotion.mode is not PromotionMode.MANUAL
+    return (promotion.approved_trial, promotion.mode.value) if unused else None
+
+
 class Promotion(Model):
     """From winner to production."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.approvedTrial == '' || self.mode == 'Manual'",
+            message="approvedTrial %s has no effect in mode %s; set mode to Manual or clear approvedTrial",
+            values=("self.approvedTrial", "self.mode"),
+            broken=_approval_unused,
+            path=".approvedTrial",
+        ),
+    )
 
     mode: PromotionMode = PromotionMode.MANUAL
     approved_trial: str = Field(default="", max_length=63, description="Manual: a person writes the trial's name here.")
@@ -173,22 +180,33 @@ class Promotion(Model):
     verification: Verification = Verification()
 
 
-def _budget_leaves_a_search(spec: "StudySpec") -> str | None:
-    needed = 3 + spec.promotion.confirmations
-    if spec.budget.trials >= needed:
-        return None
-    return (
-        f"budget.trials {spec.budget.trials} leaves no trial to search with: production, defaults and "
-        f"{spec.promotion.confirmations} confirmations come first; set it to {needed} or more"
-    )
+def _no_trial_left(spec: "StudySpec") -> tuple[object, ...] | None:
+    confirmations = spec.promotion.confirmations
+    enough = spec.budget.trials >= 3 + confirmations
+    return None if enough else (spec.budget.trials, confirmations, 3 + confirmations)
 
 
-def _slos_distinct(spec: "StudySpec") -> str | None:
-    keys = [f"{slo.metric.value} p{slo.percentile}" for slo in spec.slos]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    return f"SLO {', '.join(twice)} is given twice; give one limit for each metric and percentile" if twice else None
+def _slo_twice(spec: "StudySpec") -> tuple[object, ...] | None:
+    keys = [(slo.metric.value, slo.percentile) for slo in spec.slos]
+    return next((key for key in keys if keys.count(key) > 1), None)
 
 
+def _load_seconds(spec: "StudySpec") -> int:
+    return spec.workload.warmup_seconds + spec.workload.duration_seconds
+
+
+def _no_gpu_time_left(spec: "StudySpec") -> tuple[object, ...] | None:
+    enough = spec.budget.gpu_minutes * 60 >= 3 * _load_seconds(spec)
+    return None if enough else (spec.budget.gpu_minutes, 3 * _load_seconds(spec))
+
+
+def _no_time_left(spec: "StudySpec") -> tuple[object, ...] | None:
+    enough = spec.budget.wall_clock_minutes * 60 >= _load_seconds(spec)
+    return None if enough else (spec.budget.wall_clock_minutes, _load_seconds(spec))
+
+
+_LOAD_SECONDS = "(self.workload.warmupSeconds + self.workload.durationSeconds)"
+_SAME_SLO = "self.slos.exists_one(t, t.metric == s.metric && t.percentile == s.percentile)"
 INCOMPARABLE = "it would make earlier trials incomparable; create a new study"
 
 
@@ -197,22 +215,35 @@ class StudySpec(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.slos.all(s, self.slos.exists_one(t, t.metric == s.metric && t.percentile == s.percentile))",
-            message=(
-                "'SLO ' + self.slos.filter(s, !self.slos.exists_one(t, t.metric == s.metric && t.percentile == "
-                "s.percentile)).map(s, s.metric + ' p' + string(s.percentile))[0] + "
-                "' is given twice; give one limit for each metric and percentile'"
-            ),
-            check=_slos_distinct,
+            cel=f"self.slos.all(s, {_SAME_SLO})",
+            message="SLO %s p%s is given twice; give one limit for each metric and percentile",
+            values=(f"self.slos.filter(s, !{_SAME_SLO})[0].metric", f"self.slos.filter(s, !{_SAME_SLO})[0].percentile"),
+            broken=_slo_twice,
+            path=".slos",
         ),
         Rule(
             cel="self.budget.trials >= 3 + self.promotion.confirmations",
-            message=(
-                "'budget.trials ' + string(self.budget.trials) + ' leaves no trial to search with: production, "
-                "defaults and ' + string(self.promotion.confirmations) + ' confirmations come first; set it to ' + "
-                "string(3 + self.promotion.confirmations) + ' or more'"
-            ),
-            check=_budget_leaves_a_search,
+            message="budget.trials %s leaves no trial to search with: production, defaults and %s confirmations come "
+            "first; set it to %s or more",
+            values=("self.budget.trials", "self.promotion.confirmations", "3 + self.promotion.confirmations"),
+            broken=_no_trial_left,
+            path=".budget.trials",
+        ),
+        Rule(
+            cel=f"self.budget.gpuMinutes * 60 >= 3 * {_LOAD_SECONDS}",
+            message="budget.gpuMinutes %s is less than the %s s of load (warmupSeconds + durationSeconds) on "
+            "production, defaults and one candidate; raise it or shorten the load",
+            values=("self.budget.gpuMinutes", f"3 * {_LOAD_SECONDS}"),
+            broken=_no_gpu_time_left,
+            path=".budget.gpuMinutes",
+        ),
+        Rule(
+            cel=f"self.budget.wallClockMinutes * 60 >= {_LOAD_SECONDS}",
+            message="budget.wallClockMinutes %s is less than the %s s of load (warmupSeconds + durationSeconds) of one "
+            "trial; raise it or shorten the load",
+            values=("self.budget.wallClockMinutes", _LOAD_SECONDS),
+            broken=_no_time_left,
+            path=".budget.wallClockMinutes",
         ),
         immutable("target", INCOMPARABLE),
         immutable("slos", INCOMPARABLE),
@@ -235,14 +266,16 @@ class StudySpec(Model):
     promotion: Promotion = Promotion()
 
 
-def _name_fits(study: "Study") -> str | None:
-    name = study.metadata.name
-    if len(name) <= 40 and re.match(DNS_LABEL, name):
-        return None
-    return (
-        f"metadata.name {name} cannot head its trials' names; "
-        "use at most 40 lower-case letters, digits and dashes, a letter first"
-    )
+HEADS_TRIALS = "[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
+
+
+def _name_too_long(study: "Study") -> tuple[object, ...] | None:
+    return None if Matches(HEADS_TRIALS, "").holds(study.metadata.name) else (study.metadata.name,)
+
+
+def _not_our_trial(study: "Study") -> tuple[object, ...] | None:
+    approved, name = study.spec.promotion.approved_trial, study.metadata.name
+    return (approved, name) if approved and not approved.startswith(f"{name}-") else None
 
 
 class Study(Model):
@@ -250,12 +283,19 @@ class Study(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel=f"self.metadata.name.size() <= 40 && self.metadata.name.matches('{DNS_LABEL}')",
-            message=(
-                "'metadata.name ' + self.metadata.name + ' cannot head its trials\\' names; "
-                "use at most 40 lower-case letters, digits and dashes, a letter first'"
-            ),
-            check=_name_fits,
+            cel=cel_matches("self.metadata.name", HEADS_TRIALS),
+            message="metadata.name %s cannot head its trials' names; "
+            "use at most 40 lower-case letters, digits and dashes, a letter first",
+            values=("self.metadata.name",),
+            broken=_name_too_long,
+        ),
+        Rule(
+            cel="self.spec.promotion.approvedTrial == '' || "
+            "self.spec.promotion.approvedTrial.startsWith(self.metadata.name + '-')",
+            message="promotion.approvedTrial %s is no trial of study %s; name one of kubectl get slotrial",
+            values=("self.spec.promotion.approvedTrial", "self.metadata.name"),
+            broken=_not_our_trial,
+            path=".spec.promotion.approvedTrial",
         ),
     )
 

@@ -1,17 +1,18 @@
 """SLOGuardTrial: one start of one candidate, written by the system."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from .base import API_VERSION, Model, ObservedModel, Rule, immutable
+from .base import API_VERSION, Model, ObservedModel
 from .knobs import KnobName
 from .measurement import RateMeasurement
 from .meta import ObjectMeta
+from .rules import Rule, immutable
+from .search_space import Text
 
-ParameterValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=64)]
-Parameters = dict[KnobName, ParameterValue]
+Parameters = dict[KnobName, Text]
 
 
 class Purpose(StrEnum):
@@ -121,7 +122,7 @@ class TrialSpec(Model):
     attempt: int = Field(default=1, ge=1, le=100, description="From 1; more where infrastructure failed before.")
     purpose: Purpose
     parameters: Parameters = Field(default={}, max_length=32, description="Absent settings keep vLLM's default.")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2_147_483_647)
     target_hash: str = Field(default="", max_length=64, description="Of production's template when this was recorded.")
     reason: str = Field(default="", max_length=1024)
 

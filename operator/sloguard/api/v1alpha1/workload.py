@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .base import Model, Rule
+from .base import Model
+from .rules import Rule
 
 
 class ArrivalPattern(StrEnum):
@@ -33,26 +34,32 @@ class TraceEntry(Model):
     output_tokens: int = Field(ge=1, le=1_000_000)
 
 
-def _trace_belongs_to_pattern(arrival: "Arrival") -> str | None:
-    if arrival.pattern is ArrivalPattern.TRACE and not arrival.trace:
-        return "pattern Trace needs at least one entry in trace; add entries or choose another pattern"
-    if arrival.pattern is not ArrivalPattern.TRACE and arrival.trace:
-        return f"trace is given but pattern is {arrival.pattern}; set pattern to Trace or remove trace"
-    return None
+def _trace_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.TRACE and not arrival.trace else None
 
 
-def _rate_belongs_to_pattern(arrival: "Arrival") -> str | None:
-    if arrival.pattern is not ArrivalPattern.TRACE and arrival.requests_per_minute is None:
-        return f"pattern {arrival.pattern} needs requestsPerMinute; set it to the rate that production has to serve"
-    return None
+def _trace_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    return (arrival.pattern.value,) if arrival.pattern is not ArrivalPattern.TRACE and arrival.trace else None
 
 
-def _burst_belongs_to_pattern(arrival: "Arrival") -> str | None:
-    if arrival.pattern is ArrivalPattern.BURST and arrival.burst is None:
-        return "pattern Burst needs burst; add burst.requestsPerMinute"
-    if arrival.pattern is not ArrivalPattern.BURST and arrival.burst is not None:
-        return f"burst is given but pattern is {arrival.pattern}; set pattern to Burst or remove burst"
-    return None
+def _rate_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    missing = arrival.pattern is not ArrivalPattern.TRACE and arrival.requests_per_minute is None
+    return (arrival.pattern.value,) if missing else None
+
+
+def _burst_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.BURST and arrival.burst is None else None
+
+
+def _burst_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    return (arrival.pattern.value,) if arrival.pattern is not ArrivalPattern.BURST and arrival.burst else None
+
+
+def _burst_no_burst(arrival: "Arrival") -> tuple[object, ...] | None:
+    if arrival.burst is None or arrival.requests_per_minute is None:
+        return None
+    burst, base = arrival.burst.requests_per_minute, arrival.requests_per_minute
+    return (burst, base) if burst <= base else None
 
 
 class Arrival(Model):
@@ -60,29 +67,45 @@ class Arrival(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="(self.pattern == 'Trace') == (has(self.trace) && self.trace.size() > 0)",
-            message=(
-                "self.pattern == 'Trace' ? "
-                "'pattern Trace needs at least one entry in trace; add entries or choose another pattern' : "
-                "'trace is given but pattern is ' + self.pattern + '; set pattern to Trace or remove trace'"
-            ),
-            check=_trace_belongs_to_pattern,
+            cel="self.pattern != 'Trace' || (has(self.trace) && self.trace.size() > 0)",
+            message="pattern Trace needs at least one entry in trace; add entries or choose another pattern",
+            broken=_trace_missing,
+            path=".trace",
+        ),
+        Rule(
+            cel="self.pattern == 'Trace' || !has(self.trace) || self.trace.size() == 0",
+            message="trace is given but pattern is %s; set pattern to Trace or remove trace",
+            values=("self.pattern",),
+            broken=_trace_unused,
+            path=".trace",
         ),
         Rule(
             cel="self.pattern == 'Trace' || has(self.requestsPerMinute)",
-            message=(
-                "'pattern ' + self.pattern + "
-                "' needs requestsPerMinute; set it to the rate that production has to serve'"
-            ),
-            check=_rate_belongs_to_pattern,
+            message="pattern %s needs requestsPerMinute; set it to the rate that production has to serve",
+            values=("self.pattern",),
+            broken=_rate_missing,
+            path=".requestsPerMinute",
         ),
         Rule(
-            cel="(self.pattern == 'Burst') == has(self.burst)",
-            message=(
-                "self.pattern == 'Burst' ? 'pattern Burst needs burst; add burst.requestsPerMinute' : "
-                "'burst is given but pattern is ' + self.pattern + '; set pattern to Burst or remove burst'"
-            ),
-            check=_burst_belongs_to_pattern,
+            cel="self.pattern != 'Burst' || has(self.burst)",
+            message="pattern Burst needs burst; add burst.requestsPerMinute",
+            broken=_burst_missing,
+            path=".burst",
+        ),
+        Rule(
+            cel="self.pattern == 'Burst' || !has(self.burst)",
+            message="burst is given but pattern is %s; set pattern to Burst or remove burst",
+            values=("self.pattern",),
+            broken=_burst_unused,
+            path=".burst",
+        ),
+        Rule(
+            cel="!has(self.burst) || !has(self.requestsPerMinute) || "
+            "self.burst.requestsPerMinute > self.requestsPerMinute",
+            message="burst.requestsPerMinute %s is no burst above requestsPerMinute %s; raise it or lower the latter",
+            values=("self.burst.requestsPerMinute", "self.requestsPerMinute"),
+            broken=_burst_no_burst,
+            path=".burst.requestsPerMinute",
         ),
     )
 
@@ -92,10 +115,9 @@ class Arrival(Model):
     trace: list[TraceEntry] | None = Field(default=None, max_length=1000)
 
 
-def _ordered_lengths(lengths: "TokenLengths") -> str | None:
-    if lengths.min <= lengths.mean <= lengths.max:
-        return None
-    return f"min {lengths.min}, mean {lengths.mean}, max {lengths.max} are out of order; make them min <= mean <= max"
+def _lengths_out_of_order(lengths: "TokenLengths") -> tuple[object, ...] | None:
+    ordered = lengths.min <= lengths.mean <= lengths.max
+    return None if ordered else (lengths.min, lengths.mean, lengths.max)
 
 
 class TokenLengths(Model):
@@ -104,11 +126,9 @@ class TokenLengths(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="self.min <= self.mean && self.mean <= self.max",
-            message=(
-                "'min ' + string(self.min) + ', mean ' + string(self.mean) + ', max ' + string(self.max) + "
-                "' are out of order; make them min <= mean <= max'"
-            ),
-            check=_ordered_lengths,
+            message="min %s, mean %s, max %s are out of order; make them min <= mean <= max",
+            values=("self.min", "self.mean", "self.max"),
+            broken=_lengths_out_of_order,
         ),
     )
 
@@ -125,26 +145,31 @@ class SharedPrefix(Model):
     percent: int = Field(ge=0, le=100)
 
 
-def _prefix_fits(workload: "Workload") -> str | None:
+def _prefix_too_long(workload: "Workload") -> tuple[object, ...] | None:
     prefix, prompt = workload.shared_prefix, workload.prompt_tokens
-    if prefix is None or prefix.tokens <= prompt.max:
+    return None if prefix is None or prefix.tokens <= prompt.max else (prefix.tokens, prompt.max)
+
+
+def _sweep_lacks_100(workload: "Workload") -> tuple[object, ...] | None:
+    return None if 100 in workload.sweep_percent else (workload.sweep_percent,)
+
+
+def _sweep_repeats(workload: "Workload") -> tuple[object, ...] | None:
+    distinct = len(set(workload.sweep_percent)) == len(workload.sweep_percent)
+    return None if distinct else (workload.sweep_percent,)
+
+
+def _period_too_long(workload: "Workload") -> tuple[object, ...] | None:
+    burst = workload.arrival.burst
+    if burst is None or burst.period_seconds <= workload.duration_seconds:
         return None
-    return (
-        f"sharedPrefix.tokens {prefix.tokens} is more than promptTokens.max {prompt.max}; "
-        "shorten the prefix or allow longer prompts"
-    )
+    return burst.period_seconds, workload.duration_seconds
 
 
-def _sweep_holds_100(workload: "Workload") -> str | None:
-    if 100 in workload.sweep_percent:
-        return None
-    return f"sweepPercent {workload.sweep_percent} lacks 100, the rate at which goodput is compared; add 100"
-
-
-def _sweep_is_distinct(workload: "Workload") -> str | None:
-    if len(set(workload.sweep_percent)) == len(workload.sweep_percent):
-        return None
-    return f"sweepPercent {workload.sweep_percent} holds a rate twice; name each rate once"
+def _trace_never_begins(workload: "Workload") -> tuple[object, ...] | None:
+    trace = workload.arrival.trace
+    late = trace and all(entry.at_milliseconds >= workload.duration_seconds * 1000 for entry in trace)
+    return (workload.duration_seconds,) if late else None
 
 
 class Workload(Model):
@@ -153,27 +178,41 @@ class Workload(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="!has(self.sharedPrefix) || self.sharedPrefix.tokens <= self.promptTokens.max",
-            message=(
-                "'sharedPrefix.tokens ' + string(self.sharedPrefix.tokens) + ' is more than promptTokens.max ' + "
-                "string(self.promptTokens.max) + '; shorten the prefix or allow longer prompts'"
-            ),
-            check=_prefix_fits,
+            message="sharedPrefix.tokens %s is more than promptTokens.max %s; "
+            "shorten the prefix or allow longer prompts",
+            values=("self.sharedPrefix.tokens", "self.promptTokens.max"),
+            broken=_prefix_too_long,
+            path=".sharedPrefix.tokens",
         ),
         Rule(
             cel="100 in self.sweepPercent",
-            message=(
-                "'sweepPercent [' + self.sweepPercent.map(p, string(p)).join(', ') + "
-                "'] lacks 100, the rate at which goodput is compared; add 100'"
-            ),
-            check=_sweep_holds_100,
+            message="sweepPercent %s lacks 100, the rate at which goodput is compared; add 100",
+            values=("self.sweepPercent",),
+            broken=_sweep_lacks_100,
+            path=".sweepPercent",
         ),
         Rule(
             cel="self.sweepPercent.all(p, self.sweepPercent.exists_one(q, q == p))",
-            message=(
-                "'sweepPercent [' + self.sweepPercent.map(p, string(p)).join(', ') + "
-                "'] holds a rate twice; name each rate once'"
-            ),
-            check=_sweep_is_distinct,
+            message="sweepPercent %s holds a rate twice; name each rate once",
+            values=("self.sweepPercent",),
+            broken=_sweep_repeats,
+            path=".sweepPercent",
+        ),
+        Rule(
+            cel="!has(self.arrival.burst) || self.arrival.burst.periodSeconds <= self.durationSeconds",
+            message="burst.periodSeconds %s is more than durationSeconds %s, so no period is seen whole; "
+            "shorten it or measure longer",
+            values=("self.arrival.burst.periodSeconds", "self.durationSeconds"),
+            broken=_period_too_long,
+            path=".arrival.burst.periodSeconds",
+        ),
+        Rule(
+            cel="!has(self.arrival.trace) || self.arrival.trace.size() == 0 || "
+            "self.arrival.trace.exists(e, e.atMilliseconds < self.durationSeconds * 1000)",
+            message="no entry of trace is due within durationSeconds %s; measure longer or let the trace begin at 0",
+            values=("self.durationSeconds",),
+            broken=_trace_never_begins,
+            path=".arrival.trace",
         ),
     )
 

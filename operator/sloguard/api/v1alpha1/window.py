@@ -1,0 +1,157 @@
+"""When trials may start."""
+
+import re
+from typing import ClassVar, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from .base import Model
+from .rules import Matches, Rule, cel_matches
+
+_STEP: Final = "(?:/[1-9][0-9]{0,3})?"
+_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+def _names(names: tuple[str, ...]) -> str:
+    """A name, or a range of names that goes forward."""
+    return "|".join(f"{name}(?:-(?:{'|'.join(names[index:])}))?" for index, name in enumerate(names))
+
+
+def _cron_field(number: str, names: tuple[str, ...] = ()) -> str:
+    """A list of values, ranges and stars, each perhaps with a step. That ranges go upwards is a rule of its own."""
+    item = rf"(?:\*|(?:{number})(?:-(?:{number}))?{'|' + _names(names) if names else ''}){_STEP}"
+    return f"(?i:{item}(?:,{item})*)"
+
+
+class _Field(NamedTuple):
+    name: str
+    pattern: str
+    values: str
+
+
+_FIELDS: Final = (
+    _Field("minute", _cron_field("0?[0-9]|[1-5][0-9]"), "0-59"),
+    _Field("hour", _cron_field("0?[0-9]|1[0-9]|2[0-3]"), "0-23"),
+    _Field("day of month", _cron_field("0?[1-9]|[12][0-9]|3[01]"), "1-31"),
+    _Field("month", _cron_field("0?[1-9]|1[0-2]", _MONTHS), "1-12 or JAN-DEC"),
+    _Field("day of week", _cron_field("[0-7]", _DAYS), "0-7 or SUN-SAT"),
+)
+_EXAMPLE: Final = "such as 0 1 * * * for one o'clock each night"
+_NUMBER_RANGE: Final = "[0-9]+-[0-9]+(?:/[0-9]+)?"
+_THIRTY_FIRST: Final = "31(?:,31)*"
+_SHORT_MONTHS: Final = "(?i:(?:0?[2469]|11|FEB|APR|JUN|SEP|NOV)(?:,(?:0?[2469]|11|FEB|APR|JUN|SEP|NOV))*)"
+_THIRTIETH: Final = "(?:30|31|30-31)(?:,(?:30|31|30-31))*"
+_FEBRUARY: Final = "(?i:0?2|FEB)"
+
+
+def _not_five_fields(window: "Window") -> tuple[object, ...] | None:
+    return None if len(window.fields) == len(_FIELDS) else (window.schedule, len(window.fields))
+
+
+def _field_rule(index: int, field: _Field) -> Rule:
+    def broken(window: "Window") -> tuple[object, ...] | None:
+        if _not_five_fields(window) or Matches(field.pattern, "").holds(window.fields[index]):
+            return None
+        return window.schedule, window.fields[index]
+
+    text = f"self.schedule.split(' ')[{index}]"
+    return Rule(
+        cel=f"self.schedule.split(' ').size() != 5 || {cel_matches(text, field.pattern)}",
+        message=f'"%s": {field.name} %s is not of {field.values}; write values, ranges that go upwards, * or lists of '
+        f"these, perhaps with a step, {_EXAMPLE}",
+        values=("self.schedule", text),
+        broken=broken,
+        path=".schedule",
+    )
+
+
+def _range_downwards(window: "Window") -> tuple[object, ...] | None:
+    items = [item for field in window.fields for item in field.split(",")]
+    for item in items:
+        if re.fullmatch(_NUMBER_RANGE, item, re.ASCII):
+            first, last = map(int, item.split("/")[0].split("-"))
+            if first > last:
+                return window.schedule, item
+    return None
+
+
+_ITEMS: Final = "self.schedule.replace(',', ' ').split(' ')"
+_DOWNWARDS: Final = (
+    f"{cel_matches('i', _NUMBER_RANGE)} && int(i.split('/')[0].split('-')[0]) > int(i.split('/')[0].split('-')[1])"
+)
+
+
+def _never_comes(window: "Window") -> tuple[object, ...] | None:
+    if _not_five_fields(window):
+        return None
+    day, month = window.fields[2:4]
+    impossible = (_THIRTY_FIRST, _SHORT_MONTHS), (_THIRTIETH, _FEBRUARY)
+    never = any(Matches(days, "").holds(day) and Matches(months, "").holds(month) for days, months in impossible)
+    return (window.schedule, day, month) if never else None
+
+
+def _on(days: str, months: str) -> str:
+    day, month = (f"self.schedule.split(' ')[{index}]" for index in (2, 3))
+    return f"({cel_matches(day, days)} && {cel_matches(month, months)})"
+
+
+def _zone_unknown(window: "Window") -> tuple[object, ...] | None:
+    try:
+        ZoneInfo(window.time_zone)
+    except (OSError, ValueError):  # a folder of zones is an OSError, an absent one a KeyError of its own
+        return (window.time_zone,)
+    return None
+
+
+_ZONE_REMEDY: Final = "use a name such as Europe/Paris or Etc/UTC"
+
+
+class Window(Model):
+    """Trials start only within a window; without any, at all times."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.schedule.split(' ').size() == 5",
+            message='"%s" has %s fields; write minute, hour, day of month, month and day of week, ' + _EXAMPLE,
+            values=("self.schedule", "self.schedule.split(' ').size()"),
+            broken=_not_five_fields,
+            path=".schedule",
+        ),
+        *(_field_rule(index, field) for index, field in enumerate(_FIELDS)),
+        Rule(
+            cel=f"!{_ITEMS}.exists(i, {_DOWNWARDS})",
+            message='"%s": range %s goes downwards; write it upwards or as two, such as 22-23,0-4 for 22-4',
+            values=("self.schedule", f"{_ITEMS}.filter(i, {_DOWNWARDS})[0]"),
+            broken=_range_downwards,
+            path=".schedule",
+        ),
+        Rule(
+            cel=f"self.schedule.split(' ').size() != 5 || "
+            f"!({_on(_THIRTY_FIRST, _SHORT_MONTHS)} || {_on(_THIRTIETH, _FEBRUARY)})",
+            message='"%s": day %s of month %s never comes; choose a day that the month has',
+            values=("self.schedule", "self.schedule.split(' ')[2]", "self.schedule.split(' ')[3]"),
+            broken=_never_comes,
+            path=".schedule",
+        ),
+        # An unknown zone makes the expression itself fail; the API server then names the zone before `failing`.
+        # Go knows a zone named Local, which is wherever the API server runs.
+        Rule(
+            cel="self.timeZone != 'Local' && timestamp('2025-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
+            message="unknown time zone %s; " + _ZONE_REMEDY,
+            values=("self.timeZone",),
+            failing=_ZONE_REMEDY,
+            broken=_zone_unknown,
+            path=".timeZone",
+        ),
+    )
+
+    schedule: str = Field(max_length=128, description="Cron, five fields: when the window opens.")
+    duration_minutes: int = Field(ge=1, le=10_080)
+    time_zone: str = Field(default="Etc/UTC", max_length=64)
+
+    @property
+    def fields(self) -> list[str]:
+        """The schedule's parts."""
+        return self.schedule.split(" ")
