@@ -1,0 +1,198 @@
+"""`sloguard load`: measures one running server. Imports little until it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import click
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Sequence
+
+    from sloguard.api.v1alpha1 import LoadResult, RateMeasurement
+    from sloguard.domain.goodput import RequestRecord
+
+    from .load import OnRate
+    from .request import LoadRequest
+
+ENVIRONMENT = "SLOGUARD_LOAD_REQUEST"
+WRONG_INPUT = 2
+
+
+class WrongInput(click.ClickException):
+    """Exit code 2; the message says what to change."""
+
+    exit_code = WRONG_INPUT
+
+
+@click.command()
+@click.option("--url", help="The server, such as http://127.0.0.1:8000; overrides the request's.")
+@click.option("--model", help="Its model's name; asked of the server if not given.")
+@click.option("--study", type=click.Path(exists=True, dir_okay=False), help="Take workload and SLOs of this study.")
+@click.option("--request", type=click.Path(allow_dash=True), help="A LoadRequest as JSON; - is standard input.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False), help="Write the result here (4 KiB), not to standard output."
+)
+@click.option("--requests-output", type=click.Path(dir_okay=False), help="Write every request here, as JSON lines.")
+@click.option("--ready-timeout-seconds", type=click.FloatRange(min=0), default=30.0, show_default=True)
+def load(
+    *,
+    url: str | None,
+    model: str | None,
+    study: str | None,
+    request: str | None,
+    output: str | None,
+    requests_output: str | None,
+    ready_timeout_seconds: float,
+) -> None:
+    """Send a study's workload to one server and hold its latencies against the SLOs.
+
+    The workload comes from --study, --request or the environment variable SLOGUARD_LOAD_REQUEST. Ends with 0 when there
+    is a result, also where the server died: the result then says so. 2 means that the input was wrong.
+    """
+    from .encode import encode  # noqa: PLC0415
+
+    what = _read_request(url=url, model=model, study=study, request=request)
+    # Opened first, since a result that cannot be written would be a load for nothing. In place: a termination log is a
+    # mounted file that cannot be replaced.
+    with _writable(output) as file, _writable(requests_output or os.devnull) as requests_file:
+        result = _run(what, ready_timeout_seconds, requests_file)
+        file.write(encode(result) + ("" if output else "\n"))
+
+
+def _read_request(*, url: str | None, model: str | None, study: str | None, request: str | None) -> LoadRequest:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from .request import LoadRequest  # noqa: PLC0415
+
+    fields = _fields_of_study(study) if study else _fields_of_request(request)
+    fields |= {name: value for name, value in (("url", url), ("model", model)) if value is not None}
+    if "url" not in fields:
+        raise WrongInput("no server is named; give --url")
+    try:
+        return LoadRequest.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        raise WrongInput(f"the load request is not valid: {_told(error.errors())}") from error
+
+
+def _fields_of_request(request: str | None) -> dict[str, Any]:
+    text = _text_of(request) if request else os.environ.get(ENVIRONMENT)
+    if text is None:
+        raise WrongInput(f"nothing to measure; give --study, --request or the environment variable {ENVIRONMENT}")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WrongInput(f"{request or ENVIRONMENT} is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise WrongInput(f"{request or ENVIRONMENT} holds no JSON object")
+    return cast("dict[str, Any]", fields)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongInput(f"cannot read {path}: {error}") from error
+
+
+def _fields_of_study(path: str) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from sloguard.api.v1alpha1 import Study  # noqa: PLC0415
+
+    try:
+        spec = Study.model_validate_json(json.dumps(yaml.safe_load(_text_of(path)))).spec
+    except ValidationError as error:
+        raise WrongInput(f"{path} is no valid study: {_told(error.errors())}") from error
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise WrongInput(f"{path} cannot be read as a study: {error}") from error
+    return {"workload": spec.workload.dump(), "slos": [slo.dump() for slo in spec.slos]}
+
+
+def _told(errors: Sequence[Any]) -> str:
+    return "; ".join(f"{'.'.join(map(str, error['loc'])) or 'request'}: {error['msg']}" for error in errors)
+
+
+def _run(request: LoadRequest, ready_timeout_seconds: float, requests_file: TextIO) -> LoadResult:
+    import asyncio  # noqa: PLC0415
+    import gc  # noqa: PLC0415
+
+    from .load import run_load  # noqa: PLC0415
+    from .request import LoadInputError  # noqa: PLC0415
+
+    _allow_many_connections()
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays; collections during the load need not look at it
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(
+                run_load(request, ready_timeout_seconds=ready_timeout_seconds, on_rate=_reporter(requests_file))
+            )
+    except LoadInputError as error:
+        raise WrongInput(str(error)) from error
+
+
+def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _allow_many_connections() -> None:
+    """The usual soft limit of 1,024 files would be a limit on open requests."""
+    import resource  # noqa: PLC0415
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _writable(path: str | None) -> AbstractContextManager[TextIO]:
+    if path is None:
+        return nullcontext(sys.stdout)
+    try:
+        return Path(path).open("w", encoding="utf-8")
+    except OSError as error:
+        raise WrongInput(f"cannot write {path}: {error}") from error
+
+
+def _reporter(file: TextIO) -> OnRate:
+    def report(rate: RateMeasurement, records: Sequence[RequestRecord]) -> None:
+        click.echo(
+            f"{rate.rate_percent} %: {rate.good} of {rate.sent} requests good, "
+            f"{rate.goodput_tokens_per_second:.1f} good tokens/s, SLOs {'met' if rate.slos_met else 'not met'}",
+            err=True,
+        )
+        lines = (_line(rate.rate_percent, record) for record in records)
+        file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        file.flush()
+
+    return report
+
+
+def _line(percent: int, record: RequestRecord) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "ratePercent": percent,
+        "dueMicroseconds": record.due_microseconds,
+        "promptTokens": record.prompt_tokens,
+        "wantedTokens": record.wanted_tokens,
+        "ending": record.ending.value,
+        "lagMicroseconds": record.lag_microseconds,
+    }
+    if not record.completed:
+        return line | {"detail": record.detail}
+    return line | {
+        "ttftMicroseconds": record.ttft_microseconds,
+        "e2eMicroseconds": record.e2e_microseconds,
+        "gapsMicroseconds": record.gaps_microseconds.tolist(),
+    }

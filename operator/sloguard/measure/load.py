@@ -1,0 +1,185 @@
+"""The load: warm-up, then each rate of the sweep in ascending order on one running server."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import aiohttp
+
+from sloguard.api.v1alpha1 import LoadResult, RateMeasurement, ServerFault, ServerFaultKind
+from sloguard.domain.goodput import (
+    RequestRecord,
+    hold_slos,
+    is_overwhelmed,
+    lag_p99_microseconds,
+    summarise,
+    tally,
+)
+
+from .arrivals import offered_per_minute
+from .client import CompletionClient, Observation, open_session
+from .fault import FaultWatch, server_fault
+from .request import LoadInputError, LoadRequest
+from .requests import RequestFactory
+from .scrape import difference, scrape
+from .window import Window
+
+POLL_SECONDS = 0.25
+PROBE_TIMEOUT_SECONDS = 5.0
+MODELS_LIMIT_BYTES = 1024 * 1024
+
+OnRate = Callable[[RateMeasurement, Sequence[RequestRecord]], None]
+
+
+def _ignore(_measurement: RateMeasurement, _records: Sequence[RequestRecord]) -> None:
+    return None
+
+
+async def run_load(
+    request: LoadRequest, *, ready_timeout_seconds: float = 30.0, on_rate: OnRate = _ignore
+) -> LoadResult:
+    """Measures one server. `on_rate` is told of each rate as it ends, with every request of it.
+
+    A server that dies, or never answers, is a result with a fault. LoadInputError: the request itself cannot be run.
+    """
+    started_at = datetime.now(UTC)
+    async with open_session() as session:
+        fault = await _wait_until_ready(session, request.url, ready_timeout_seconds)
+        if fault is not None:
+            return LoadResult(started_at=started_at, finished_at=datetime.now(UTC), fault=fault)
+        model = request.model or await _first_model(session, request.url)
+        sweep = _Sweep(request, session, model, on_rate)
+        await sweep.run()
+    return LoadResult(
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        rates=sweep.rates,
+        fault=sweep.watch.fault,
+        invalid=sweep.watch.own_fault or sweep.lagged,
+    )
+
+
+class _Sweep:
+    """The rates of one start.
+
+    It ends early after a rate that overwhelmed the server (domain.goodput.is_overwhelmed): nothing is recorded for the
+    higher rates, since they could only be worse.
+    """
+
+    def __init__(self, request: LoadRequest, session: aiohttp.ClientSession, model: str, on_rate: OnRate) -> None:
+        self.rates: list[RateMeasurement] = []
+        self.watch = FaultWatch()
+        self.lagged: str | None = None
+        self._request = request
+        self._session = session
+        self._factory = RequestFactory(request.workload, model=model, first_token_id=request.first_token_id)
+        self._client = CompletionClient(session, request.url)
+        self._on_rate = on_rate
+
+    async def run(self) -> None:
+        percents = sorted(self._request.workload.sweep_percent)
+        await self._warm_up(percents[0])
+        for percent in percents:
+            if self.watch.fault is not None:
+                return
+            records = await self._measure(percent)
+            if is_overwhelmed(records, self._request.slos):
+                return
+
+    async def _warm_up(self, percent: int) -> None:
+        seconds = self._request.workload.warmup_seconds
+        if seconds:
+            await self._run_window("warmup", percent, seconds)
+
+    async def _measure(self, percent: int) -> list[RequestRecord]:
+        seconds = self._request.workload.duration_seconds
+        before = await scrape(self._session, self._request.url)
+        records = await self._run_window(str(percent), percent, seconds)
+        after = await scrape(self._session, self._request.url)
+        counted = tally(records, self._request.slos)
+        lag = lag_p99_microseconds(records)
+        self._check_lag(percent, lag)
+        measurement = RateMeasurement(
+            rate_percent=percent,
+            requests_per_minute=offered_per_minute(self._request.workload.arrival, percent, seconds),
+            duration_milliseconds=seconds * 1000,
+            sent=counted.sent,
+            completed=counted.completed,
+            good=counted.good,
+            prompt_tokens=counted.prompt_tokens,
+            output_tokens=counted.output_tokens,
+            good_tokens=counted.good_tokens,
+            violations=counted.violations,
+            latencies=summarise(records),
+            slos=hold_slos(records, self._request.slos),
+            dispatch_lag_p99_microseconds=lag,
+            server=difference(before, after),
+        )
+        self.rates.append(measurement)
+        self._on_rate(measurement, records)
+        return records
+
+    async def _run_window(self, name: str, percent: int, seconds: int) -> list[RequestRecord]:
+        window = Window(self._client, self.watch, drain_seconds=self._request.workload.drain_seconds)
+        records = await window.run(self._factory.stream(name, percent=percent, duration_seconds=seconds))
+        if self.watch.fault is None and not all(record.completed for record in records):
+            # The server may have died after the last request was sent; then nothing was left to be refused.
+            for _ in range(2):
+                self.watch.observe(await _probe(self._session, self._request.url))
+        return records
+
+    def _check_lag(self, percent: int, lag_microseconds: int) -> None:
+        limit = self._request.dispatch_lag_limit_microseconds
+        if lag_microseconds > limit and self.lagged is None:
+            self.lagged = (
+                f"at {percent} % the load generator sent its requests {lag_microseconds / 1000:.1f} ms late (p99), "
+                f"more than {limit / 1000:.1f} ms; give it more CPU or offer a lower rate"
+            )
+
+
+async def _wait_until_ready(session: aiohttp.ClientSession, url: str, seconds: float) -> ServerFault | None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        seen = await _probe(session, url)
+        if seen.answered and not seen.detail:
+            return None
+        if asyncio.get_running_loop().time() >= deadline:
+            detail = f"not ready within {seconds:g} s: {seen.detail}"
+            return server_fault(ServerFaultKind.SERVER_GONE, detail, datetime.now(UTC))
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _probe(session: aiohttp.ClientSession, url: str) -> Observation:
+    """/health: `detail` is empty where it is well. A server without that path answers 404 and is well too."""
+    try:
+        async with (
+            asyncio.timeout(PROBE_TIMEOUT_SECONDS),
+            session.get(f"{url}/health", allow_redirects=False) as response,
+        ):
+            # vLLM answers 503 when its engine is dead; so do proxies for other reasons, so that alone proves nothing.
+            return Observation(answered=True, detail=f"HTTP {response.status}" if response.status >= 500 else "")
+    except aiohttp.ClientConnectorError as error:
+        return Observation(refused=True, detail=str(error))
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return Observation(detail=f"{type(error).__name__}: {error}")
+
+
+async def _first_model(session: aiohttp.ClientSession, url: str) -> str:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS), session.get(f"{url}/v1/models") as response:
+            body = bytearray()
+            while (data := await response.content.readany()) and len(body) <= MODELS_LIMIT_BYTES:
+                body += data
+        name = _model_id(json.loads(body))
+    except (aiohttp.ClientError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
+        raise LoadInputError(f"{url}/v1/models does not name a model ({error}); name it with --model") from error
+    return name
+
+
+def _model_id(answer: dict[str, list[dict[str, object]]]) -> str:
+    """The type is what the API promises; the caller expects it to be broken."""
+    name = answer["data"][0]["id"]
+    if not isinstance(name, str) or not name:
+        raise TypeError("its first entry has no id")
+    return name
