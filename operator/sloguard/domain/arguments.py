@@ -252,16 +252,16 @@ def _rewritten(words: Sequence[str], occurrence: _Occurrence, parameters: Mappin
     text = parameters[knob.name]
     if occurrence.text == _normal(knob, text):
         return list(words)
-    if knob.kind is Kind.SWITCH:
+    if knob.kind is Kind.SWITCH or parse_value(knob.name, text) == knob.absent_value:
         return _written(knob, text)
     head, equals, _ = words[0].partition("=")
     return [f"{head}={text}"] if equals else [head, text]
 
 
 def _written(knob: Knob, text: str) -> list[str]:
-    if knob.kind is not Kind.SWITCH:
-        return [knob.flag, text]
-    if parse_value(knob.name, text) is True:
-        return [knob.flag]
-    # Every vLLM runs with graphs when this flag is absent; the form with "no-" is unknown to older ones.
-    return [] if knob.name is KnobName.ENFORCE_EAGER else ["--no-" + knob.flag[2:]]
+    value = parse_value(knob.name, text)
+    if value == knob.absent_value:
+        return []
+    if knob.kind is Kind.SWITCH:
+        return [knob.flag] if value is True else ["--no-" + knob.flag[2:]]
+    return [knob.flag, text]

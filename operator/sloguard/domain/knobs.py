@@ -19,6 +19,7 @@ from .result import Value, Values
 
 DECIMAL_PLACES = 4
 AUTO = "auto"
+NO_QUANTIZATION = "none"
 
 
 class KnobError(ValueError):
@@ -41,6 +42,7 @@ class Knob:
     `default` is None where it depends on the GPU or the model; `default_text` then says how.
     `minimum` and `maximum` are what vLLM accepts, both included.
     `choices` are the usual values of a CHOICE; vLLM may know more.
+    `absent_value` is written by leaving the flag out, because not every vLLM can be told it.
     `quality_changing` settings change what the model answers; `quality_changing_when_lower` ones (max_model_len)
     do so only below production's value.
     """
@@ -55,6 +57,7 @@ class Knob:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     short_flag: str | None = None
+    absent_value: Value | None = None
     accepts_auto: bool = False
     quality_changing: bool = False
     quality_changing_when_lower: bool = False
@@ -117,6 +120,7 @@ _CATALOGUE = (
         default=False,
         default_text="false",
         source=_MODEL,
+        absent_value=False,
     ),
     Knob(
         KnobName.ENABLE_CHUNKED_PREFILL,
@@ -138,11 +142,12 @@ _CATALOGUE = (
         KnobName.QUANTIZATION,
         Kind.CHOICE,
         "How the weights are compressed; many methods need a matching checkpoint.",
-        default=None,
-        default_text="as the checkpoint says",
+        default=NO_QUANTIZATION,
+        default_text="none: as the checkpoint is",
         source="vllm/model_executor/layers/quantization/__init__.py",
-        choices=("fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "experts_int8", "mxfp8"),
+        choices=(NO_QUANTIZATION, "fp8", "awq", "gptq", "compressed-tensors", "experts_int8", "mxfp8"),
         short_flag="-q",
+        absent_value=NO_QUANTIZATION,
         quality_changing=True,
     ),
     Knob(
@@ -255,7 +260,7 @@ def parse_value(name: KnobName, text: str) -> Value:
         case Kind.CHOICE:
             if not text or text.startswith("-") or any(character.isspace() for character in text):
                 raise KnobError(f"{name.value} {text!r} is not a name; use one such as {', '.join(knob.choices)}")
-            return text
+            return NO_QUANTIZATION if knob.absent_value == text.lower() else text
 
 
 def value_text(value: Value) -> str:

@@ -109,10 +109,13 @@ def _batch_holds_every_sequence(known: Mapping[KnobName, Value], _: Context) -> 
     return f"max_num_batched_tokens {tokens} is below max_num_seqs {seqs}, and vLLM wants at least one token a sequence"
 
 
-def _whole_prompt_fits_without_chunks(known: Mapping[KnobName, Value], _: Context) -> str | None:
+def _whole_prompt_fits_without_chunks(known: Mapping[KnobName, Value], context: Context) -> str | None:
+    if known[KnobName.ENABLE_CHUNKED_PREFILL] is not False:
+        return None
     tokens = _number(known, KnobName.MAX_NUM_BATCHED_TOKENS)
-    length = _number(known, KnobName.MAX_MODEL_LEN)
-    if known[KnobName.ENABLE_CHUNKED_PREFILL] is not False or tokens is None or length is None or tokens >= length:
+    # Where the model's own length is unknown, it is at least what the workload needs.
+    length = _number(known, KnobName.MAX_MODEL_LEN) or context.min_model_len_tokens
+    if tokens is None or length is None or tokens >= length:
         return None
     return (
         f"max_num_batched_tokens {tokens} is below max_model_len {length}, "

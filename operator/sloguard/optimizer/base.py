@@ -1,0 +1,53 @@
+"""What every optimizer is: history in, one suggestion out, nothing kept in between."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sloguard.api.v1alpha1 import Outcome
+from sloguard.domain.result import Result, Values
+
+from .space import Key, Space
+
+TEACHING = frozenset({Outcome.FEASIBLE, Outcome.INFEASIBLE, Outcome.CRASHED})
+"""Outcomes that say something about their configuration; the others may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What to try next, and why, as a sentence for an engineer.
+
+    `predicted` holds what the optimizer expects, named with units; empty where it expects nothing in particular.
+    """
+
+    parameters: Values
+    reason: str
+    predicted: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+class Optimizer(Protocol):
+    """Rebuilt from the history at each ask: same history (in any order), same pending, same seed, same suggestion."""
+
+    def ask(self, history: Sequence[Result], pending: Sequence[Values]) -> Suggestion | None:
+        """The next configuration, one that is neither finished nor `pending`; None when the space holds no other.
+
+        `pending` are the configurations of trials under way, whose results are not known yet.
+        """
+        ...
+
+
+def lessons(history: Iterable[Result]) -> list[Result]:
+    """The results that teach, by number: infrastructure's faults and cancelled trials are passed over."""
+    return sorted((result for result in history if result.outcome in TEACHING), key=lambda result: result.number)
+
+
+def seen_keys(space: Space, taught: Iterable[Result], pending: Iterable[Values]) -> frozenset[Key]:
+    """The configurations that need not be tried again."""
+    return frozenset({space.key(result.parameters) for result in taught} | {space.key(values) for values in pending})
+
+
+def derived_seed(seed: int, *parts: object) -> int:
+    """A seed of 32 bits for one ask, the same on every platform and under every PYTHONHASHSEED."""
+    text = "\x1f".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
