@@ -1,0 +1,95 @@
+"""What a row of the tables of crash messages is made of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from re import Match
+from typing import Final
+
+from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
+
+
+class Rank(IntEnum):
+    """How close a message is to the cause. The first message of the best rank in a log is the cause."""
+
+    CAUSE = 0
+    """Names what went wrong."""
+    SYMPTOM = 1
+    """Follows from a cause that another process or a later line may name."""
+    HEADING = 2
+    """Announces a reason that the next lines give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the log had said before a message, for limits that the message alone does not prove."""
+
+    previous: str = ""
+    available_kv_cache_gib: float | None = None
+
+
+Limit = Callable[[Match[str], Context], str | None]
+Test = Callable[[Match[str]], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pattern:
+    """One way to say one thing.
+
+    `needles` are literals of which the log has to contain one: they keep absent messages from costing time.
+    `seen` says where: versions of vLLM whose source or running server has the words, or who else writes them.
+    `serving`: a server that is up can die of it; other messages count only until it is ready.
+    """
+
+    crash_class: CrashClass
+    needles: tuple[str, ...]
+    regex: re.Pattern[str]
+    seen: str
+    confidence: int
+    rank: Rank = Rank.CAUSE
+    phase: CrashPhase | None = None
+    fault: Fault | None = None
+    limit: Limit | None = None
+    accepts: Test | None = None
+    serving: bool = False
+
+    def match(self, text: str) -> Match[str] | None:
+        """The match, where the row holds for its figures too."""
+        found = self.regex.search(text)
+        return found if found is None or self.accepts is None or self.accepts(found) else None
+
+
+INFRASTRUCTURE_CLASSES: Final = frozenset(
+    {
+        CrashClass.GPU_MEMORY_TAKEN,
+        CrashClass.IMAGE_PULL,
+        CrashClass.UNSCHEDULABLE,
+        CrashClass.QUOTA,
+        CrashClass.MOUNT,
+        CrashClass.EVICTED,
+        CrashClass.NODE_LOST,
+        CrashClass.GPU_LOST,
+        CrashClass.MODEL_DOWNLOAD,
+        CrashClass.PORT_IN_USE,
+        CrashClass.SHARED_MEMORY_TOO_SMALL,
+        CrashClass.LOAD_GENERATOR,
+    }
+)
+
+
+def usual_fault(crash_class: CrashClass) -> Fault:
+    """Whose fault a class is unless a row knows better."""
+    return Fault.INFRASTRUCTURE if crash_class in INFRASTRUCTURE_CLASSES else Fault.CONFIGURATION
+
+
+def says(template: str) -> Limit:
+    """A limit made of the groups of a match; none where a group that it needs did not take part."""
+
+    def limit(match: Match[str], _: Context) -> str | None:
+        groups = match.groupdict()
+        if any(f"{{{name}}}" in template and value is None for name, value in groups.items()):
+            return None
+        return template.format_map(groups)
+
+    return limit

@@ -1,0 +1,378 @@
+"""What servers print when their configuration does not work, one row a message.
+
+Sources read: the wheels of vLLM 0.8.5, 0.11.0, 0.19.0 and 0.33.0; "H100", "H200" and "CPU" are running servers.
+Within a line the first row that fits counts, so what is specific stands before what is general.
+"""
+
+import re
+from re import Match
+from typing import Final
+
+from sloguard.api.v1alpha1 import CrashClass, CrashPhase
+
+from .crash_pattern import Context, Pattern, Rank, says
+
+_EMPTY_CARD_SHARE: Final = 0.07
+_EMPTY_CARD_LEAST_GIB: Final = 1.0
+_EMPTY_CARD_MOST_GIB: Final = 2.0
+
+
+def _on_an_empty_card(match: Match[str]) -> bool:
+    """Only a CUDA context's worth is missing: no neighbour, and no retry, can make this start.
+
+    Seen: 23.49 of 24 GiB and 7.49 of 8 GiB (6.4 %) with nobody else on the card.
+    """
+    free, total = float(match["free"]), float(match["total"])
+    context = min(max(total * _EMPTY_CARD_SHARE, _EMPTY_CARD_LEAST_GIB), _EMPTY_CARD_MOST_GIB)
+    return total - free <= context
+
+
+def _somebody_else_has_it(match: Match[str]) -> bool:
+    return not _on_an_empty_card(match)
+
+
+def _highest_utilization(match: Match[str], _: Context) -> str:
+    free, total = float(match["free"]), float(match["total"])
+    memory = f"free memory {match['free']} of {match['total']} GiB"
+    if total <= 0:
+        return memory
+    return f"{memory}; gpu_memory_utilization at most {int(free / total * 1000) / 1000:.3f}"
+
+
+def _missing_kv(match: Match[str], _: Context) -> str:
+    short = f"KV short by {float(match['needed']) - float(match['available']):.2f} GiB"
+    return f"max_model_len at most {match['length']}; {short}" if match["length"] else short
+
+
+def _negative_kv(_: Match[str], context: Context) -> str | None:
+    available = context.available_kv_cache_gib
+    return None if available is None or available > 0 else f"KV short by {-available:.2f} GiB"
+
+
+def _bounded_field(match: Match[str], context: Context) -> str | None:
+    """Pydantic names the field on the line before."""
+    if match["kind"] is None or not re.fullmatch(r"[A-Za-z_][\w.]*", context.previous):
+        return None
+    words = {"greater than or equal to": "at least", "less than or equal to": "at most"}
+    return f"{context.previous} {words.get(match['kind'], match['kind'])} {match['bound']}"
+
+
+_FREE_MEMORY: Final = re.compile(
+    r"Free memory on device\s?\S* \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup\s+is less than\s"
+)
+
+MEMORY: Final = (
+    Pattern(
+        crash_class=CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
+        needles=("Free memory on device",),
+        regex=_FREE_MEMORY,
+        accepts=_on_an_empty_card,
+        limit=_highest_utilization,
+        confidence=95,
+        seen="0.11.0, 0.19.0, 0.33.0; H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_MEMORY_TAKEN,
+        needles=("Free memory on device",),
+        regex=_FREE_MEMORY,
+        accepts=_somebody_else_has_it,
+        limit=says("free memory {free} of {total} GiB"),
+        confidence=95,
+        seen="0.11.0, 0.19.0, 0.33.0; H100 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_MEMORY_TAKEN,
+        needles=("Error in memory profiling",),
+        regex=re.compile(
+            r"Error in memory profiling\..*?Initial free memory (?P<before>[\d.]+).*?"
+            r"current free memory (?P<after>[\d.]+)"
+        ),
+        limit=says("free memory rose from {before} to {after} while profiling: a neighbour came or went"),
+        confidence=90,
+        seen="0.8.5 (bytes), 0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
+        needles=("Available memory on node",),
+        regex=re.compile(
+            r"Available memory on node \S+ \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on .{1,40}is less than"
+        ),
+        limit=says("available memory {free} of {total} GiB"),
+        confidence=70,
+        seen="0.33.0 on CPUs, where gpu_memory_utilization is a share of the host's memory",
+    ),
+    Pattern(
+        crash_class=CrashClass.NO_KV_CACHE_ROOM,
+        needles=("No available memory for",),
+        regex=re.compile(r"No available memory for (?:the )?cache blocks"),
+        limit=_negative_kv,
+        confidence=98,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100, H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.NO_KV_CACHE_ROOM,
+        needles=("leaving none for the KV cache",),
+        regex=re.compile(r"already uses (?P<used>[\d.]+) GiB .*leaving none for the KV cache"),
+        limit=says("{used} GiB used before any KV cache"),
+        confidence=95,
+        seen="0.33.0 on CPUs",
+    ),
+    Pattern(
+        crash_class=CrashClass.NO_KV_CACHE_ROOM,
+        needles=("Mamba cache blocks",),
+        regex=re.compile(r"max_num_seqs \(\d+\) exceeds available Mamba cache blocks \((?P<blocks>\d+)\)"),
+        limit=says("max_num_seqs at most {blocks}"),
+        confidence=90,
+        seen="0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.KV_CACHE_BELOW_ONE_REQUEST,
+        needles=("o serve at least one request",),
+        regex=re.compile(
+            r"o serve at least one request with the models?'s max seq len \(\d+\),?\s+\(?"
+            r"(?P<needed>[\d.]+) GiB KV cache is needed, which is larger than the available KV cache memory "
+            r"\((?P<available>-?[\d.]+) GiB\)(?:.*?estimated maximum model length is (?P<length>\d+))?"
+        ),
+        limit=_missing_kv,
+        confidence=98,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100, H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.KV_CACHE_BELOW_ONE_REQUEST,
+        needles=("max seq len (",),
+        regex=re.compile(
+            r"max seq len \(\d+\) is larger than the maximum number of tokens that can be stored in KV cache "
+            r"\((?P<length>\d+)\)"
+        ),
+        limit=says("max_model_len at most {length}"),
+        confidence=98,
+        seen="0.8.5 (engine V0)",
+    ),
+    Pattern(
+        crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
+        needles=("when warming up",),
+        regex=re.compile(r"out of memory occurred when warming up (?:sampler|pooler) with (?P<seqs>\d+) dummy"),
+        phase=CrashPhase.SAMPLER,
+        limit=says("max_num_seqs below {seqs}"),
+        confidence=98,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
+        needles=("not enough GPU memory",),
+        regex=re.compile(r"Failed to load model - not enough GPU memory"),
+        phase=CrashPhase.LOAD,
+        confidence=97,
+        seen="0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
+        needles=(" out of memory",),
+        regex=re.compile(
+            r"(?:OutOfMemoryError|RuntimeError|AcceleratorError)\b.{0,40}?: (?:CUDA|HIP|XPU) out of memory\b"
+            r"(?:\. Tried to allocate (?P<size>[\d.]+ [KMGT]iB))?"
+        ),
+        limit=says("{size} more could not be allocated"),
+        confidence=97,
+        serving=True,
+        seen="torch 2.x; H100, H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
+        needles=("out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "ALLOC_FAILED"),
+        regex=re.compile(
+            r"CUDA (?:driver )?error: out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
+            r"|Cuda failure (?:\d+ )?'out of memory'|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
+        ),
+        confidence=92,
+        serving=True,
+        seen="CUDA runtime and driver, cuBLAS, NCCL 2.x",
+    ),
+    Pattern(
+        crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
+        needles=("CUBLAS_STATUS_NOT_INITIALIZED",),
+        regex=re.compile(r"CUBLAS_STATUS_NOT_INITIALIZED when calling `?cublasCreate"),
+        confidence=60,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="torch 2.x: cuBLAS found no memory for its workspace",
+    ),
+    Pattern(
+        crash_class=CrashClass.HOST_OUT_OF_MEMORY,
+        needles=("MemoryError", "annot allocate memory", "an't allocate memory", "bad_alloc", "Out of memory: Killed"),
+        regex=re.compile(
+            r"^(?:\w+\.)*MemoryError(?::|$)|Errno 12\] Cannot allocate memory|std::bad_alloc"
+            r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory(?:: you tried to allocate (?P<size>\d+))?"
+            r"|Out of memory: Killed process"
+        ),
+        limit=says("{size} bytes more could not be allocated"),
+        confidence=90,
+        serving=True,
+        seen="Python, libc, torch 2.x on CPUs, the Linux kernel",
+    ),
+    Pattern(
+        crash_class=CrashClass.HOST_OUT_OF_MEMORY,
+        needles=("exit code", "Failed core proc"),
+        regex=re.compile(
+            r"died (?:unexpectedly \()?(?:with )?exit code:? -9\b|died unexpectedly, exit code:? -9\b"
+            r"|Failed (?:core|frontend) proc\(s\): \{[^}]*: -9\b"
+        ),
+        confidence=55,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="0.11.0, 0.19.0, 0.33.0; CPU 0.32.0: nothing else says memory, and a person may have sent the signal",
+    ),
+)
+
+ARGUMENTS: Final = (
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=(": error: ",),
+        regex=re.compile(
+            r"^\S+(?: \S+){0,2}: error: (?:unrecognized arguments|argument |the following arguments are required"
+            r"|ambiguous option|expected|invalid|one of the arguments)"
+        ),
+        confidence=99,
+        seen="argparse of every version; exit code 2",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("is smaller than max_model_len",),
+        regex=re.compile(r"max_num_batched_tokens \(\d+\) is smaller than max_model_len \((?P<length>\d+)\)"),
+        limit=says("max_num_batched_tokens at least {length} while chunked prefill is off"),
+        confidence=99,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("max_num_seqs",),
+        regex=re.compile(
+            r"max_num_batched_tokens \((?P<tokens>\d+)\) must be greater than or equal to max_num_seqs \(\d+\)"
+        ),
+        limit=says("max_num_seqs at most {tokens}"),
+        confidence=99,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("max_num_active_seqs",),
+        regex=re.compile(r"max_num_active_seqs \(\d+\) cannot be greater than max_num_seqs \((?P<seqs>\d+)\)"),
+        limit=says("max_num_active_seqs at most {seqs}"),
+        confidence=99,
+        seen="0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("derived max_model_len",),
+        regex=re.compile(
+            r"User-specified max_model_len \(\d+\) is greater than the derived max_model_len "
+            r"\([\w.]+=(?P<length>\d+)"
+        ),
+        limit=says("max_model_len at most {length}"),
+        confidence=99,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("is larger than the number of available GPUs",),
+        regex=re.compile(r"World size \(\d+\) is larger than the number of available GPUs \((?P<gpus>\d+)\)"),
+        limit=says("tensor_parallel_size times pipeline_parallel_size at most {gpus}"),
+        confidence=97,
+        seen="0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("must be divisible by tensor parallel size",),
+        regex=re.compile(
+            r"Total number of attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size"
+        ),
+        limit=says("tensor_parallel_size a divisor of {heads}"),
+        confidence=99,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+)
+
+QUANTIZATION: Final = (
+    Pattern(
+        crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
+        needles=("nknown quantization",),
+        regex=re.compile(r"Unknown quantization (?:method|strategy|scheme)"),
+        confidence=98,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
+        needles=("is not supported for the current GPU",),
+        regex=re.compile(
+            r"[Qq]uantization (?:method|scheme).{0,120}is not supported for the current GPU"
+            r"(?:.*?[Mm]in(?:imum)? capability: (?P<capability>\d+))?"
+        ),
+        limit=says("compute capability at least {capability}"),
+        confidence=98,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
+        needles=("Cannot find the config file for", "model's quantization config", "uantization config:"),
+        regex=re.compile(
+            r"Cannot find the config file for \S+|Cannot find any of .* in the model's quantization config"
+            r"|Unsupported quantization config: "
+        ),
+        confidence=95,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
+        needles=("uantization", "quantized weight shape", "modelopt", "ModelOpt"),
+        regex=re.compile(
+            r"Quantization method specified in the model config .* does not match"
+            r"|is not supported for quantization (?:method )?\S+|quantization is (?:currently )?not supported"
+            r"|no longer supports online quantization|not aligned with the quantized weight shape"
+            r"|(?:method|scheme) .{0,80} is not supported for quantiz|ModelOpt currently only supports"
+        ),
+        confidence=92,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
+        needles=("lease install",),
+        regex=re.compile(
+            r"Please install (?:the )?(?:bitsandbytes|auto-?round|auto-?gptq|autoawq|compressed-tensors)\b"
+        ),
+        confidence=85,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+)
+
+VALIDATION: Final = (
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("validation error",),
+        regex=re.compile(r"^(?:Value error|Assertion failed), "),
+        confidence=93,
+        rank=Rank.SYMPTOM,
+        seen="pydantic 2, all versions from 0.9: config classes validate themselves",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("validation error",),
+        regex=re.compile(
+            r"^(?:Input should be(?: (?P<kind>greater than or equal to|less than or equal to|greater than|less than)"
+            r" (?P<bound>-?[\d.]+))?|Unexpected keyword argument|Extra inputs are not permitted|Field required)\b"
+        ),
+        limit=_bounded_field,
+        confidence=93,
+        rank=Rank.SYMPTOM,
+        seen="pydantic 2, all versions from 0.9",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("validation error",),
+        regex=re.compile(r"ValidationError: \d+ validation errors? for \w*Config\b"),
+        confidence=85,
+        rank=Rank.HEADING,
+        seen="pydantic 2, all versions from 0.9; H200 0.24.0",
+    ),
+)
+
+CONFIGURATION_PATTERNS: Final = MEMORY + ARGUMENTS + QUANTIZATION

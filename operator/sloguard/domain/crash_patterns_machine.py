@@ -1,0 +1,222 @@
+"""What servers print when the machine, the network or a neighbour fails them, and when they stop making progress.
+
+The same form and the same sources as `crash_patterns`; issues of vllm-project/vllm where a source cannot show it.
+"""
+
+import re
+from typing import Final
+
+from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
+
+from .crash_pattern import Pattern, Rank, says
+
+_XID_OF_A_LOST_CARD: Final = "48|62|63|64|74|79|92|94|95|110|119|120|136|140|143|154|155|156|158"
+
+INFRASTRUCTURE: Final = (
+    Pattern(
+        crash_class=CrashClass.SHARED_MEMORY_TOO_SMALL,
+        needles=("Insufficient space in",),
+        regex=re.compile(
+            r"Insufficient space in \S*shm\S*(?:.*?(?P<needed>\d+) MiB required, (?P<free>\d+) MiB free)?"
+        ),
+        limit=says("shared memory of {needed} MiB needed, {free} MiB free"),
+        confidence=98,
+        serving=True,
+        seen="0.33.0; CPU 0.32.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.SHARED_MEMORY_TOO_SMALL,
+        needles=("dev/shm", "shared memory (shm)"),
+        regex=re.compile(
+            r"Error while (?:creating|attaching to) shared memory segment /dev/shm"
+            r"|No space left on device.{0,80}/dev/shm|/dev/shm.{0,160}No space left on device"
+            r"|insufficient shared memory \(shm\)"
+        ),
+        confidence=92,
+        serving=True,
+        seen="NCCL 2.18 to 2.27 (issues 4383, 6574, 18831), Python, torch",
+    ),
+    Pattern(
+        crash_class=CrashClass.SHARED_MEMORY_TOO_SMALL,
+        needles=("Bus error",),
+        regex=re.compile(r"Fatal Python error: Bus error|\bBus error \(core dumped\)"),
+        confidence=50,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="Linux: a page of a full tmpfs was touched; other mapped files can do it too",
+    ),
+    Pattern(
+        crash_class=CrashClass.PORT_IN_USE,
+        needles=("ddress already in use", "EADDRINUSE"),
+        regex=re.compile(r"[Aa]ddress already in use|EADDRINUSE"),
+        confidence=97,
+        serving=True,  # uvicorn binds after "Application startup complete"
+        seen="H200 0.24.0; uvicorn, ZeroMQ, c10d",
+    ),
+    Pattern(
+        crash_class=CrashClass.MODEL_DOWNLOAD,
+        needles=("LocalEntryNotFoundError", "OfflineModeIsEnabled", "t connect to", "HfHubHTTPError"),
+        regex=re.compile(
+            r"\bLocalEntryNotFoundError\b|\bOfflineModeIsEnabled\b|\bHfHubHTTPError\b"
+            r"|couldn't connect to 'https?://[^']+'|Can't connect to HTTPS URL"
+        ),
+        confidence=96,
+        seen="H200 0.24.0; huggingface_hub, transformers",
+    ),
+    Pattern(
+        crash_class=CrashClass.MODEL_DOWNLOAD,
+        needles=("RepoError", "NotFoundError", "gated repo", "model identifier", "epository ID"),
+        regex=re.compile(
+            r"\bGatedRepoError\b|\bRepositoryNotFoundError\b|\bRevisionNotFoundError\b|\bRemoteEntryNotFoundError\b"
+            r"|trying to access a gated repo|is not a local folder and is not a valid model identifier"
+            r"|Invalid repository ID or local directory specified"
+        ),
+        confidence=94,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; huggingface_hub, transformers",
+    ),
+    Pattern(
+        crash_class=CrashClass.MODEL_DOWNLOAD,
+        needles=("Max retries exceeded", "Client Error", "Server Error", "ailed to resolve", "ReadTimeout"),
+        regex=re.compile(
+            r"(?:huggingface\.co|hf\.co|hf-mirror|modelscope).{0,300}(?:Max retries exceeded|Read timed out)"
+            r"|(?:\d{3} (?:Client|Server) Error|Failed to resolve).{0,200}(?:huggingface\.co|hf\.co|modelscope)"
+        ),
+        confidence=93,
+        seen="requests, urllib3, httpx under huggingface_hub",
+    ),
+    Pattern(
+        crash_class=CrashClass.MODEL_DOWNLOAD,
+        needles=("Cannot find any model weights", "SafetensorError", "does not appear to have a file"),
+        regex=re.compile(
+            r"Cannot find any model weights with|SafetensorError: .*(?:deserializing header|[Ii]ncomplete)"
+            r"|does not appear to have (?:a file named|files named)"
+        ),
+        confidence=85,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; safetensors, transformers: the download is not whole",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNKNOWN,
+        fault=Fault.INFRASTRUCTURE,
+        needles=("No space left on device", "Disk quota exceeded"),
+        regex=re.compile(r"No space left on device|Disk quota exceeded"),
+        limit=says("a disk is full"),
+        confidence=85,
+        serving=True,
+        seen="Linux",
+    ),
+)
+
+DEVICE: Final = (
+    Pattern(
+        crash_class=CrashClass.GPU_LOST,
+        needles=("Xid",),
+        regex=re.compile(rf"\bXid\b(?: \([^)]*\))?:? (?P<xid>{_XID_OF_A_LOST_CARD})\b"),
+        limit=says("XID {xid}"),
+        confidence=96,
+        serving=True,
+        seen="the NVIDIA driver",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_LOST,
+        needles=("allen off the bus", "GPU is lost", "GpuIsLost", "GPU_IS_LOST", "ncorrectable", "ncontained"),
+        regex=re.compile(
+            r"fallen off the bus|GPU is lost|NVMLError_GpuIsLost|NVML_ERROR_GPU_IS_LOST"
+            r"|uncorrectable (?:ECC|NVLink) error|[Uu]ncontained memory error"
+        ),
+        confidence=96,
+        serving=True,
+        seen="CUDA, NVML",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_LOST,
+        needles=("CUDA", "NVIDIA", "NVML", "device type"),
+        regex=re.compile(
+            r"No CUDA GPUs are available|[Nn]o CUDA-capable device is detected|Found no NVIDIA driver"
+            r"|Failed to infer device type|CUDA-capable device\(s\) is/are busy or unavailable"
+            r"|NVML: Driver/library version mismatch|CUDA driver initialization failed|CUDA unknown error"
+            r"|CUDA error: (?:initialization error|system not yet initialized)"
+        ),
+        confidence=80,
+        seen="torch 2.x, NVML, vLLM 0.8.5 to 0.33.0: the container has no usable GPU",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_FAULT,
+        needles=("Xid",),
+        regex=re.compile(r"\bXid\b(?: \([^)]*\))?:? (?P<xid>13|31|32|43|45|68|69)\b"),
+        limit=says("XID {xid}"),
+        confidence=85,
+        serving=True,
+        seen="the NVIDIA driver",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_FAULT,
+        needles=("CUDA", "Cuda failure", "HIP error"),
+        regex=re.compile(
+            r"(?:(?:CUDA|HIP)(?: driver)? error: |Cuda failure (?:\d+ )?')(?:an )?(?:illegal memory access"
+            r"|illegal instruction|unspecified launch failure|misaligned address|device-side assert"
+            r"|invalid program counter|hardware stack error|operation not supported on global/shared address space"
+            r"|no kernel image is available|invalid (?:device function|configuration argument|argument)"
+            r"|the launch timed out|too many resources requested)"
+        ),
+        confidence=95,
+        serving=True,
+        seen="CUDA runtime and driver, every version",
+    ),
+    Pattern(
+        crash_class=CrashClass.GPU_FAULT,
+        needles=("EXECUTION_FAILED", "_STATUS_INTERNAL_ERROR"),
+        regex=re.compile(r"CU(?:BLAS|DNN|SPARSE)_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR)"),
+        confidence=75,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="cuBLAS, cuDNN",
+    ),
+)
+
+PROGRESS: Final = (
+    Pattern(
+        crash_class=CrashClass.COLLECTIVE_FAILURE,
+        needles=("NCCL", "nccl", "RCCL"),
+        regex=re.compile(
+            r"\b[NR]CCL error\b|\bnccl(?:System|UnhandledCuda|Internal|Remote)Error\b|\bDistBackendError\b"
+            r"|collective operation timeout|NCCL communicator was aborted|NCCL WARN .*(?:failed|error|[Tt]imeout)"
+        ),
+        confidence=90,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="torch 2.x, NCCL 2.x, pynccl of vLLM 0.8.5 to 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.COLLECTIVE_FAILURE,
+        needles=("EP all2all communication", "collective operation timeout", "gloo"),
+        regex=re.compile(
+            r"Fault detected in EP all2all communication|collective operation timeout"
+            r"|gloo.{0,200}(?:Timed out waiting|Connection (?:refused|reset|closed by peer)|timed out)"
+        ),
+        confidence=85,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="0.33.0; torch 2.x (Gloo)",
+    ),
+    Pattern(
+        crash_class=CrashClass.HANG,
+        needles=("RPC call to", "iteration timed out"),
+        regex=re.compile(r"RPC call to (?P<method>\w+) timed out|Engine iteration timed out"),
+        limit=says("{method} did not return"),
+        confidence=90,
+        rank=Rank.SYMPTOM,
+        serving=True,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.STARTUP_TIMEOUT,
+        needles=("imed out waiting for",),
+        regex=re.compile(r"Timed out waiting for (?:new )?engines?\b(?:.*?Waited (?P<seconds>\d+)\s?s)?"),
+        limit=says("start-up over {seconds} s"),
+        confidence=95,
+        phase=CrashPhase.LOAD,
+        seen="0.11.0, 0.19.0, 0.33.0",
+    ),
+)
+
+MACHINE_PATTERNS: Final = INFRASTRUCTURE + DEVICE + PROGRESS
