@@ -215,7 +215,7 @@ class Parameter(Model):
     )
 
     name: KnobName
-    int_: IntDomain | None = Field(default=None, alias="int")
+    int_: IntDomain | None = Field(default=None, validation_alias="int", serialization_alias="int")
     decimal: DecimalDomain | None = None
     choice: ChoiceDomain | None = None
     when: Condition | None = None

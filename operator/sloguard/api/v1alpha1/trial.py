@@ -94,7 +94,7 @@ class CrashPhase(StrEnum):
 class Crash(ObservedModel):
     """The verdict on a server that did not serve."""
 
-    class_: CrashClass = Field(alias="class")
+    class_: CrashClass = Field(validation_alias="class", serialization_alias="class")
     fault: Fault
     phase: CrashPhase | None = None
     cause: str = Field(

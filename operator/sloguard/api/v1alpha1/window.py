@@ -100,7 +100,7 @@ def _on(days: str, months: str) -> str:
 def _zone_unknown(window: "Window") -> tuple[object, ...] | None:
     try:
         ZoneInfo(window.time_zone)
-    except (OSError, ValueError):  # a folder of zones is an OSError, an absent one a KeyError of its own
+    except (KeyError, OSError, ValueError):  # an absent zone, a folder of zones, and what is no path at all
         return (window.time_zone,)
     return None
 
