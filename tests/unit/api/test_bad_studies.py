@@ -1,0 +1,51 @@
+"""Every bad study is refused in a local file, in words that name field, value and remedy."""
+
+import pytest
+import yaml
+
+from sloguard.api.loading import StudyFileError, load_study
+from sloguard.api.v1alpha1 import Study
+from tests.unit.api.studies import BAD_STUDIES, GOOD_STUDIES, Bad
+
+LOCAL = [bad for bad in BAD_STUDIES if bad.only != "cluster"]
+
+
+@pytest.fixture
+def load(tmp_path):
+    def from_object(study):
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(study))
+        return load_study(path)
+
+    return from_object
+
+
+def test_they_are_many_and_each_has_a_name():
+    assert len({bad.name for bad in BAD_STUDIES}) == len(BAD_STUDIES) >= 100
+
+
+@pytest.mark.parametrize("bad", LOCAL, ids=lambda bad: bad.name)
+def test_a_bad_study_is_refused(bad: Bad, load):
+    with pytest.raises(StudyFileError) as caught:
+        load(bad.study)
+    message = str(caught.value)
+    assert [fragment for fragment in (*bad.says, *bad.local) if fragment not in message] == [], message
+    assert "pydantic" not in message
+
+
+@pytest.mark.parametrize("bad", LOCAL, ids=lambda bad: bad.name)
+def test_one_mistake_makes_one_complaint(bad: Bad, load):
+    with pytest.raises(StudyFileError) as caught:
+        load(bad.study)
+    assert len(caught.value.problems) == 1, caught.value
+
+
+@pytest.mark.parametrize("name", GOOD_STUDIES)
+def test_a_good_study_is_read(name, load):
+    study = load(GOOD_STUDIES[name])
+    assert Study.model_validate(study.dump()) == study
+
+
+def test_a_process_is_good_in_a_local_file(load):
+    (bad,) = (bad for bad in BAD_STUDIES if bad.only == "cluster")
+    assert load(bad.study).spec.target.command == ["vllm", "serve", "m"]
