@@ -26,6 +26,9 @@ ENUMERABLE = 4096
 PROBES = 2048
 """Points of a space too large to list that are looked at before it is called empty."""
 
+SPREAD = 512
+"""Points among which the nearest one is sought in a space too large to list."""
+
 NO_ORDER_DISTANCE = 0.5
 """How far apart two values of a choice lie, on a scale where a number's whole range is 1."""
 
@@ -70,15 +73,15 @@ class Space:
     def restricted(self, values: Values) -> dict[KnobName, Value]:
         """The values without those of inactive or foreign knobs."""
         kept: dict[KnobName, Value] = {}
-        for name in self._parents_first:
-            if name in values and self._is_active(name, kept):
+        for name in self.parents_first:
+            if name in values and self.is_active(name, kept):
                 kept[name] = values[name]
         return {name: kept[name] for name in self.domains if name in kept}
 
     def active(self, values: Values) -> tuple[KnobName, ...]:
         """The knobs that have a value under these values' conditions."""
         kept = self.restricted(values)
-        return tuple(name for name in self.domains if self._is_active(name, kept))
+        return tuple(name for name in self.domains if self.is_active(name, kept))
 
     def broken(self, values: Values) -> str | None:
         """Why vLLM or the workload cannot do with these values, or None."""
@@ -146,20 +149,21 @@ class Space:
 
     @cached_property
     def _spread(self) -> tuple[dict[KnobName, Value], ...]:
-        points = (self.decode(point(index, len(self.domains), seed=0)) for index in range(PROBES))
+        points = (self.decode(point(index, len(self.domains), seed=0)) for index in range(SPREAD))
         return tuple(values for values in points if self.broken(values) is None)
 
     def _completed(self, values: Values) -> dict[KnobName, Value]:
         """With a value for each knob that is active but unset (a condition may just have become true)."""
         completed = dict(values)
-        for name in self._parents_first:
+        for name in self.parents_first:
             if name not in completed:
                 default = KNOBS[name].default
                 domain = self.domains[name]
                 completed[name] = default if default is not None and domain.contains(default) else domain.at(0.5)
         return self.restricted(completed)
 
-    def _is_active(self, name: KnobName, kept: Values) -> bool:
+    def is_active(self, name: KnobName, kept: Values) -> bool:
+        """Whether a knob's condition holds, given the values of the active knobs before it in `parents_first`."""
         if name not in self.conditions:
             return True
         parent, value = self.conditions[name]
@@ -170,7 +174,9 @@ class Space:
         return effective({}, self.context)
 
     @cached_property
-    def _parents_first(self) -> tuple[KnobName, ...]:
+    def parents_first(self) -> tuple[KnobName, ...]:
+        """The knobs in an order in which each comes after the one that its condition names."""
+
         def depth(name: KnobName) -> int:
             return 1 + depth(self.conditions[name][0]) if name in self.conditions else 0
 

@@ -1,0 +1,142 @@
+"""Tree-structured Parzen estimator, by Optuna, with crashes and SLOs as constraints.
+
+Optuna's study is rebuilt from the history at each ask and thrown away: nothing to store, nothing to lose.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, create_trial
+
+from sloguard.api.v1alpha1 import KnobName
+from sloguard.domain.knobs import value_text
+from sloguard.domain.result import Result, Value, Values
+from sloguard.domain.rules import effective
+
+from .base import Suggestion, derived_seed, lessons, seen_keys
+from .domains import Domain
+from .quasi_random import first_unseen
+from .scores import Score, pessimistic, scores
+from .space import Key, Space
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+STARTUP = 8
+"""Configurations known or under way before Optuna is asked; until then the space is covered evenly."""
+
+DRAWS = 12
+"""Suggestions asked of Optuna before the nearest valid unseen configuration is taken instead: it knows no rules."""
+
+CHANGES_TOLD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TPE:
+    """Values that good configurations share and bad ones do not, knob by knob.
+
+    Independent rather than multivariate: on the project's lands the latter gets stuck (see facts in the bench).
+    """
+
+    space: Space
+    seed: int
+
+    def ask(self, history: Sequence[Result], pending: Sequence[Values]) -> Suggestion | None:
+        taught = lessons(history)
+        seen = seen_keys(self.space, taught, pending)
+        known = scores(self.space, taught)
+        if len(seen) < STARTUP:
+            return self._start(seen)
+        assumed = [pessimistic(known, values) for values in pending]
+        drawn = self._drawn([*known, *assumed], seen)
+        return None if drawn is None else Suggestion(drawn, self._reason(drawn, known))
+
+    def _start(self, seen: Collection[Key]) -> Suggestion | None:
+        found = first_unseen(self.space, self.seed, seen)
+        if found is None:
+            return None
+        return Suggestion(
+            found[1],
+            f"TPE, configuration {len(seen) + 1} of {STARTUP} that cover the search space evenly before there is "
+            "enough to learn from",
+        )
+
+    def _drawn(self, known: Sequence[Score], seen: Collection[Key]) -> dict[KnobName, Value] | None:
+        study = self._study(known, derived_seed(self.seed, len(known), *sorted(seen)))
+        values: dict[KnobName, Value] = {}
+        for _ in range(DRAWS):
+            values = self._draw(study)
+            if self.space.broken(values) is None and self.space.key(values) not in seen:
+                return values
+        return self.space.nearest_unseen(values, seen)
+
+    def _study(self, known: Sequence[Score], seed: int) -> optuna.Study:
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False, n_startup_trials=0, constant_liar=False)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials([self._trial(score) for score in known])
+        return study
+
+    def _trial(self, score: Score) -> FrozenTrial:
+        values = self.space.restricted(effective(score.parameters, self.space.context))
+        places = {name: _place(self.space.domains[name], value) for name, value in values.items()}
+        told = {name: place for name, place in places.items() if place is not None}
+        return create_trial(
+            value=score.objective,
+            params={name.value: place for name, place in told.items()},
+            distributions={name.value: _distribution(self.space.domains[name]) for name in told},
+            constraints={"slos": score.violation},
+        )
+
+    def _draw(self, study: optuna.Study) -> dict[KnobName, Value]:
+        trial = study.ask()
+        values: dict[KnobName, Value] = {}
+        for name in self.space.parents_first:
+            if self.space.is_active(name, values):
+                domain = self.space.domains[name]
+                values[name] = _suggested(trial, domain)
+        return self.space.restricted(values)
+
+    def _reason(self, values: Values, known: Sequence[Score]) -> str:
+        best = min(known, key=lambda score: score.rank, default=None)
+        met = sum(score.feasible for score in known)
+        if met:
+            why = f"TPE: like the best of {len(known)} configurations known ({met} met the SLOs) and unlike the others"
+        else:
+            why = f"TPE: none of {len(known)} configurations known met the SLOs; like those that came nearest"
+        return why if best is None else f"{why}; against the best so far: {self._changes(best.parameters, values)}"
+
+    def _changes(self, old: Values, new: Values) -> str:
+        before, after = (effective(values, self.space.context) for values in (old, new))
+        changes = [
+            f"{name.value} {_text(before.get(name))} -> {_text(after.get(name))}"
+            for name in self.space.names
+            if _text(before.get(name)) != _text(after.get(name))
+        ]
+        more = f" and {len(changes) - CHANGES_TOLD} more" if len(changes) > CHANGES_TOLD else ""
+        return ", ".join(changes[:CHANGES_TOLD]) + more
+
+
+def _text(value: Value | None) -> str:
+    return "unset" if value is None else value_text(value)
+
+
+def _distribution(domain: Domain) -> BaseDistribution:
+    """Numbers by their place on their own scale, so that steps are equal in ratio where the knob is logarithmic."""
+    if domain.scale is None:
+        return CategoricalDistribution(tuple(value_text(value) for value in domain.values))
+    return FloatDistribution(0.0, 1.0)
+
+
+def _place(domain: Domain, value: Value) -> float | str | None:
+    place = domain.place(value)
+    if place is None or domain.scale is not None:
+        return place
+    return value_text(value)
+
+
+def _suggested(trial: optuna.Trial, domain: Domain) -> Value:
+    if domain.scale is not None:
+        return domain.at(trial.suggest_float(domain.name.value, 0.0, 1.0))
+    texts = {value_text(value): value for value in domain.values}
+    return texts[trial.suggest_categorical(domain.name.value, tuple(texts))]
