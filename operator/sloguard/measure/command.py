@@ -64,6 +64,8 @@ def load(
     with _writable(output) as file, _writable(requests_output or os.devnull) as requests_file:
         result = _run(what, ready_timeout_seconds, requests_file)
         file.write(encode(result) + ("" if output else "\n"))
+    if output:  # for the log; what was written may be packed
+        click.echo(result.model_dump_json(by_alias=True, exclude_none=True))
 
 
 def _read_request(*, url: str | None, model: str | None, study: str | None, request: str | None) -> LoadRequest:

@@ -1,29 +1,67 @@
-"""A load's result as one line of JSON that fits a Kubernetes termination message (4096 bytes).
+"""A load's result as one line of JSON that fits a Kubernetes termination message (4096 bytes), and back.
 
-Defaults and absent values are left out, which loses nothing. Where that is not enough, parts are dropped in a fixed
-order, the least useful first; the rate that is compared (100 %, else the highest measured) is the last to be touched.
-`slos_met` of a rate, and sent = good + violations, stay true: of the SLOs that were not met, one is always kept.
+Most results fit as they are, without defaults and absent values. A larger one (many rates times many SLOs) is packed:
+`{"packed": "..."}` holds the same JSON, deflated and in base 85. That loses nothing for figures of up to eight digits
+throughout; past that the server's counters and the latency summaries go, by which nothing is judged.
 """
 
-from collections.abc import Callable, Iterator
+import base64
+import json
+import zlib
+from typing import Any, cast
 
-from sloguard.api.v1alpha1 import LoadResult, RateMeasurement, SLOResult
+from sloguard.api.v1alpha1 import LoadResult
 
 LIMIT_BYTES = 4096
+UNPACKED_LIMIT_BYTES = 1024 * 1024
 TEXT_LIMIT = 256
+PACKED = "packed"
 
-Change = Callable[[RateMeasurement], RateMeasurement]
+
+class UnreadableResultError(Exception):
+    """What was left in the termination message is no result of a load."""
 
 
-def encode(result: LoadResult, limit_bytes: int = LIMIT_BYTES) -> str:
-    """At most `limit_bytes` in UTF-8, and readable as a LoadResult again."""
-    result = result.model_copy(update={"invalid": result.invalid and _plain(result.invalid)})
-    text = _json(result)
-    for smaller in _ever_smaller(result):
-        if len(text.encode()) <= limit_bytes:
-            break
-        text = _json(smaller)
-    return text
+def encode(result: LoadResult) -> str:
+    """At most LIMIT_BYTES of ASCII; `decode` reads it."""
+    result = _with_plain_texts(result)
+    for candidate in (result, _without_summaries(result)):
+        plain = candidate.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
+        if len(plain.encode()) <= LIMIT_BYTES:
+            return plain
+        packed = _pack(plain)
+        if len(packed) <= LIMIT_BYTES:
+            return packed
+    raise ValueError(f"the result does not fit {LIMIT_BYTES} bytes")  # figures beyond anything that can be measured
+
+
+def decode(text: str) -> LoadResult:
+    """Reads what `encode` wrote. The text may come from anywhere: it is bounded, and UnreadableResultError says why."""
+    try:
+        fields = json.loads(text)
+        if isinstance(fields, dict) and PACKED in fields:
+            return LoadResult.model_validate_json(_unpack(cast("dict[str, Any]", fields)[PACKED]))
+        return LoadResult.model_validate_json(text)
+    except (ValueError, TypeError, AttributeError, RecursionError, zlib.error) as error:
+        raise UnreadableResultError(f"not the result of a load: {error}"[:TEXT_LIMIT]) from error
+
+
+def _pack(plain: str) -> str:
+    # None of base 85's signs needs an escape in JSON.
+    return json.dumps({PACKED: base64.b85encode(zlib.compress(plain.encode(), 9)).decode()}, separators=(",", ":"))
+
+
+def _unpack(packed: str) -> bytes:
+    inflater = zlib.decompressobj()
+    plain = inflater.decompress(base64.b85decode(packed), UNPACKED_LIMIT_BYTES)
+    if not inflater.eof:
+        raise ValueError("packed data is cut or too large")
+    return plain
+
+
+def _with_plain_texts(result: LoadResult) -> LoadResult:
+    fault = result.fault and result.fault.model_copy(update={"detail": _plain(result.fault.detail)})
+    return result.model_copy(update={"fault": fault, "invalid": result.invalid and _plain(result.invalid)})
 
 
 def _plain(text: str) -> str:
@@ -31,63 +69,6 @@ def _plain(text: str) -> str:
     return "".join(character if " " <= character <= "~" else "?" for character in text)[:TEXT_LIMIT]
 
 
-def _json(result: LoadResult) -> str:
-    return result.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
-
-
-def _ever_smaller(result: LoadResult) -> Iterator[LoadResult]:
-    if not result.rates:
-        return
-    kept = _compared(result.rates).rate_percent
-    for change, spare_compared in (
-        (_without_server, True),
-        (_without_latencies, True),
-        (_without_server, False),
-        (_with_broken_slos, True),
-        (_without_latencies, False),
-        (_with_one_slo, True),
-        (_without_lag, False),
-    ):
-        for place, rate in enumerate(result.rates):
-            if spare_compared and rate.rate_percent == kept:
-                continue
-            result = _replace(result, place, change(rate))
-            yield result
-    while len(result.rates) > 1:
-        farthest = max(result.rates, key=lambda rate: (abs(rate.rate_percent - kept), rate.rate_percent))
-        result = result.model_copy(update={"rates": [rate for rate in result.rates if rate is not farthest]})
-        yield result
-
-
-def _compared(rates: list[RateMeasurement]) -> RateMeasurement:
-    return next((rate for rate in rates if rate.rate_percent == 100), rates[-1])
-
-
-def _replace(result: LoadResult, place: int, rate: RateMeasurement) -> LoadResult:
-    rates = [*result.rates[:place], rate, *result.rates[place + 1 :]]
-    return result.model_copy(update={"rates": rates})
-
-
-def _without_server(rate: RateMeasurement) -> RateMeasurement:
-    return rate.model_copy(update={"server": None})
-
-
-def _without_latencies(rate: RateMeasurement) -> RateMeasurement:
-    return rate.model_copy(update={"latencies": []})
-
-
-def _without_lag(rate: RateMeasurement) -> RateMeasurement:
-    """It was judged before: `invalid` says what it meant."""
-    return rate.model_copy(update={"dispatch_lag_p99_microseconds": 0})
-
-
-def _with_broken_slos(rate: RateMeasurement) -> RateMeasurement:
-    return rate.model_copy(update={"slos": _broken(rate)})
-
-
-def _with_one_slo(rate: RateMeasurement) -> RateMeasurement:
-    return rate.model_copy(update={"slos": _broken(rate)[:1]})
-
-
-def _broken(rate: RateMeasurement) -> list[SLOResult]:
-    return [slo for slo in rate.slos if not slo.met]
+def _without_summaries(result: LoadResult) -> LoadResult:
+    bare = [rate.model_copy(update={"server": None, "latencies": []}) for rate in result.rates]
+    return result.model_copy(update={"rates": bare})

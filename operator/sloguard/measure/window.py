@@ -24,7 +24,7 @@ TIMER_NS = 500_000
 class Window:
     """One run through a stream of requests. Every planned request has a record in the end, sent or not."""
 
-    def __init__(self, client: CompletionClient, watch: FaultWatch, *, drain_seconds: int) -> None:
+    def __init__(self, client: CompletionClient, watch: FaultWatch, *, drain_seconds: float) -> None:
         self._client = client
         self._watch = watch
         self._drain_seconds = drain_seconds
