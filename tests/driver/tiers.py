@@ -84,6 +84,7 @@ def main(arguments: list[str], usage: str) -> int:
         print(f"tests/run: {arguments[0]!r} is no tier; options come after a tier's name\n\n{usage}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits "ignored"
     named, options = arguments[:1], arguments[1:]
     programs = environment.ensure()
     try:

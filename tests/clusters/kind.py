@@ -1,0 +1,92 @@
+"""Two nodes with fake GPUs, made by the command that the README gives to people: examples/kind/up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.clusters import binaries, engine, image, node_image
+from tests.clusters.cache import workspace
+from tests.clusters.handle import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UP = Path(__file__).resolve().parents[2] / "examples/kind/up"
+
+
+@dataclass(frozen=True)
+class KindCluster(Cluster):
+    """A cluster whose nodes are containers, so that a test can take an image away from one, or stop one."""
+
+    name: str = ""
+    node_image: str = ""
+    programs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def control_plane(self) -> str:
+        """Name of the node with the control plane and one GPU."""
+        return f"{self.name}-control-plane"
+
+    @property
+    def worker(self) -> str:
+        """Name of the node with two GPUs."""
+        return f"{self.name}-worker"
+
+    def up(self, only: str = "") -> None:
+        """examples/kind/up, whole or as far as --only says; what is there already stays."""
+        arguments = ["--cluster", self.name, "--image", image.NAME, "--node-image", self.node_image]
+        command = [str(UP), *arguments, *(["--only", only] if only else [])]
+        result = subprocess.run(
+            command, env=self.environment() | self.programs, check=False, text=True, capture_output=True, timeout=600
+        )
+        if result.returncode:
+            raise RuntimeError(f"examples/kind/up failed:\n{result.stdout}\n{result.stderr}")
+
+    def load(self, name: str, *nodes: str) -> None:
+        """Bring an image that Docker has to these nodes, or to all."""
+        for node in nodes or (self.control_plane, self.worker):
+            saved = subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE)
+            command = ["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"]
+            subprocess.run(command, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
+            saved.wait()
+
+    def remove_image(self, node: str, name: str) -> None:
+        """As if the node had never had it."""
+        engine.docker("exec", node, "ctr", "-n", "k8s.io", "images", "rm", "--sync", f"docker.io/library/{name}")
+
+
+@contextlib.contextmanager
+def running() -> Iterator[KindCluster]:
+    """Nodes Ready with GPUs and the image of SLO-Guard; nothing else installed yet."""
+    programs = _programs()
+    with engine.running(), workspace("kind", lambda _folder: None) as folder:
+        image.ensure()
+        cluster = KindCluster(
+            folder / "kubeconfig",
+            Path(programs["KUBECTL"]),
+            name=f"sloguard-{secrets.token_hex(3)}",
+            node_image=node_image.ensure(),
+            programs=programs,
+        )
+        try:
+            cluster.up(only="cluster")
+            yield cluster
+        finally:
+            command = [programs["KIND"], "delete", "cluster", "--name", cluster.name]
+            subprocess.run(command, env=os.environ, check=False, capture_output=True)
+
+
+def _programs() -> dict[str, str]:
+    """kind and kubectl of this machine, or compiled."""
+    names = ("kind", "kubectl")
+    if all(shutil.which(name) for name in names) and engine.answers():
+        return {name.upper(): name for name in names}
+    folder = binaries.ensure(binaries.KIND)
+    return {name.upper(): str(folder / name) for name in names}
