@@ -5,9 +5,11 @@ import yaml
 
 from sloguard.api.loading import StudyFileError, load_study
 from sloguard.api.v1alpha1 import Study
-from tests.unit.api.studies import BAD_STUDIES, GOOD_STUDIES, Bad
+from tests.unit.api.bad_studies import BAD_STUDIES
+from tests.unit.api.bad_windows import BAD_WINDOWS
+from tests.unit.api.studies import GOOD_STUDIES, Bad
 
-LOCAL = [bad for bad in BAD_STUDIES if bad.only != "cluster"]
+LOCAL = [bad for bad in (*BAD_STUDIES, *BAD_WINDOWS) if bad.only != "cluster"]
 
 
 @pytest.fixture
@@ -21,7 +23,8 @@ def load(tmp_path):
 
 
 def test_they_are_many_and_each_has_a_name():
-    assert len({bad.name for bad in BAD_STUDIES}) == len(BAD_STUDIES) >= 100
+    names = [bad.name for bad in (*BAD_STUDIES, *BAD_WINDOWS)]
+    assert len(set(names)) == len(names) >= 100
 
 
 @pytest.mark.parametrize("bad", LOCAL, ids=lambda bad: bad.name)

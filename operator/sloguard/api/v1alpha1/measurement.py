@@ -79,8 +79,8 @@ class RateMeasurement(ObservedModel):
     output_tokens: int = Field(description="Of completed requests.")
     good_tokens: int = Field(description="Output tokens of good requests.")
     violations: Violations = Violations()
-    latencies: list[LatencySummary] = []
-    slos: list[SLOResult] = []
+    latencies: list[LatencySummary] = Field(default=[], max_length=8)
+    slos: list[SLOResult] = Field(default=[], max_length=8)
     dispatch_lag_p99_microseconds: int = Field(default=0, description="How late the generator itself was.")
     server: ServerCounters | None = None
 
@@ -115,7 +115,7 @@ class LoadResult(ObservedModel):
 
     started_at: AwareDatetime
     finished_at: AwareDatetime
-    rates: list[RateMeasurement] = []
+    rates: list[RateMeasurement] = Field(default=[], max_length=8)
     fault: ServerFault | None = None
     invalid: str | None = Field(
         default=None, description="Why the figures cannot be trusted for a reason that is not the server's."

@@ -45,17 +45,19 @@ class Rule(NamedTuple):
 
     def validation(self) -> dict[str, str]:
         """The rule as an entry of `x-kubernetes-validations`."""
-        entry = {"rule": self.cel} | _told(self.message, self.values)
-        if self.failing:
-            entry["message"] = self.failing
+        entry = {"rule": self.cel} | _told(self.message, self.values, self.failing)
         return entry | ({"fieldPath": self.path} if self.path else {})
 
 
-def _told(message: str, values: tuple[str, ...]) -> dict[str, str]:
+def _told(message: str, values: tuple[str, ...], failing: str = "") -> dict[str, str]:
     if not values:
         return {"message": message.replace("%%", "%")}
-    # `format` rather than `+`: the API server grants no concatenation of strings whose length it cannot foresee.
-    return {"messageExpression": f"{cel_string(message)}.format([{', '.join(values)}])"}
+    return {
+        # `format` rather than `+`: the API server grants no concatenation of strings whose length it cannot foresee.
+        "messageExpression": f"{cel_string(message)}.format([{', '.join(values)}])",
+        # Said instead where a value holds a line break, and after the cause where the rule itself fails.
+        "message": failing or message.replace("%s", "…").replace("%%", "%"),
+    }
 
 
 def cel_string(text: str) -> str:
@@ -74,31 +76,38 @@ def cel_matches(expression: str, pattern: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
-    """Annotates a string: the whole of it matches `pattern`. `message` has one `%s` for the value.
+class TextRule:
+    """Annotates a string with a rule of its own. `message` has one `%s` for the value.
 
     Where a `pattern` of JSON Schema would show people a regular expression, this tells them what to write.
-    The pattern has to mean the same to Python and to RE2.
     """
 
-    pattern: str
+    cel: str
     message: str
+    holds: Callable[[str], bool]
+    failing: str = ""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        rule = {"rule": cel_matches("self", self.pattern)} | _told(self.message, ("self",))
+        rule = {"rule": self.cel} | _told(self.message, ("self",), self.failing)
         return handler(schema) | {"x-kubernetes-validations": [rule]}
-
-    def holds(self, value: str) -> bool:
-        """Whether the whole of the value matches."""
-        return re.fullmatch(self.pattern, value, re.ASCII) is not None
 
     def _checked(self, value: str) -> str:
         if not self.holds(value):
             raise RulesBrokenError([("", self.message % value)])
         return value
+
+
+def matching(pattern: str, message: str) -> TextRule:
+    """The rule that the whole of a string matches a pattern, which has to mean the same to Python and to RE2."""
+    return TextRule(cel_matches("self", pattern), message, lambda value: matches(value, pattern))
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Whether the whole of a text matches, as `cel_matches` says it."""
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 def _only_seen_by_the_api_server(_: object) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from .base import Model
 from .knobs import INTEGERS, SHARES, SWITCHES, KnobName
-from .rules import Matches, Rule, cel_list, cel_matches
+from .rules import Rule, cel_list, cel_matches, matches, matching
 
 
 class Scale(StrEnum):
@@ -34,12 +34,12 @@ TEXT = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
 DecimalText = Annotated[
     str,
     Field(max_length=9),
-    Matches(DECIMAL, '"%s" is not a decimal fraction; write text with at most four decimals, such as "0.95"'),
+    matching(DECIMAL, '"%s" is not a decimal fraction; write text with at most four decimals, such as "0.95"'),
 ]
 Text = Annotated[
     str,
     Field(max_length=64),
-    Matches(
+    matching(
         TEXT, '"%s" is not a value for a command line; use letters, digits and _ . : - and begin with one of the former'
     ),
 ]
@@ -140,14 +140,14 @@ def _no_whole_numbers(parameter: "Parameter") -> tuple[object, ...] | None:
 
 
 def _is_whole(name: KnobName, value: str) -> bool:
-    return Matches(WHOLE, "").holds(value) or (name is KnobName.MAX_MODEL_LEN and value == "auto")
+    return matches(value, WHOLE) or (name is KnobName.MAX_MODEL_LEN and value == "auto")
 
 
 def _no_shares(parameter: "Parameter") -> tuple[object, ...] | None:
     values = parameter.choice.values if parameter.choice else []
     if parameter.decimal:
         values = [parameter.decimal.min, parameter.decimal.max]
-    fit = parameter.int_ is None and all(Matches(DECIMAL, "").holds(text) and 0 < Decimal(text) <= 1 for text in values)
+    fit = parameter.int_ is None and all(matches(text, DECIMAL) and 0 < Decimal(text) <= 1 for text in values)
     return (parameter.name.value,) if parameter.name in SHARES and not fit else None
 
 

@@ -34,11 +34,11 @@ class ConditionStatus(StrEnum):
 class StatusCondition(ObservedModel):
     """A condition as Kubernetes' conventions have it. Ready, Reconciling and Stalled follow kstatus."""
 
-    type: str
+    type: str = Field(max_length=316)
     status: ConditionStatus
     observed_generation: int | None = None
     last_transition_time: AwareDatetime
-    reason: str
+    reason: str = Field(max_length=1024)
     message: str = Field(default="", max_length=4096)
 
 
@@ -65,7 +65,7 @@ class Scored(ObservedModel):
 class Recommendation(Scored):
     """The winner, with the exact arguments to use."""
 
-    arguments: list[str] = []
+    arguments: list[str] = Field(default=[], max_length=1024)
     improvement_percent: int | None = Field(
         default=None, description="Against the better of production and defaults; absent where neither had any goodput."
     )
@@ -91,8 +91,8 @@ class PromotionStatus(ObservedModel):
     state: PromotionState
     trial: str
     parameters: Parameters = {}
-    arguments: list[str] = []
-    previous_arguments: list[str] = []
+    arguments: list[str] = Field(default=[], max_length=1024)
+    previous_arguments: list[str] = Field(default=[], max_length=1024)
     started_at: AwareDatetime
     changed_at: AwareDatetime = Field(description="When this state was entered.")
     message: str = Field(default="", max_length=1024)
@@ -105,7 +105,12 @@ class StudyStatus(ObservedModel):
     phase: StudyPhase = StudyPhase.PENDING
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
-    conditions: list[StatusCondition] = []
+    conditions: list[StatusCondition] = Field(
+        default=[],
+        max_length=32,
+        # one of each type, as `kubectl wait --for=condition=Ready` and server-side apply expect
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
     trials: TrialCounts = TrialCounts()
     gpu_minutes: int = 0
     comparison_rate_percent: int | None = Field(default=None, description="The rate at which candidates are compared.")

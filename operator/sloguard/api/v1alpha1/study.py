@@ -8,7 +8,7 @@ from pydantic import Field
 from .base import API_VERSION, Model
 from .measurement import Metric
 from .meta import ObjectMeta
-from .rules import Matches, Rule, cel_matches, cluster_only, immutable
+from .rules import Rule, cel_matches, cluster_only, immutable, matches, matching
 from .search_space import SearchSpace
 from .status import StudyStatus
 from .window import Window
@@ -20,14 +20,14 @@ LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DeploymentName = Annotated[
     str,
     Field(max_length=253),
-    Matches(
+    matching(
         rf"{LABEL}(\.{LABEL})*", '"%s" cannot be the name of a Deployment; use lower-case letters, digits, - and .'
     ),
 ]
 ContainerName = Annotated[
     str,
     Field(max_length=63),
-    Matches(LABEL, '"%s" cannot be the name of a container; use lower-case letters, digits and -'),
+    matching(LABEL, '"%s" cannot be the name of a container; use lower-case letters, digits and -'),
 ]
 
 
@@ -270,7 +270,7 @@ HEADS_TRIALS = "[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
 
 
 def _name_too_long(study: "Study") -> tuple[object, ...] | None:
-    return None if Matches(HEADS_TRIALS, "").holds(study.metadata.name) else (study.metadata.name,)
+    return None if matches(study.metadata.name, HEADS_TRIALS) else (study.metadata.name,)
 
 
 def _not_our_trial(study: "Study") -> tuple[object, ...] | None:

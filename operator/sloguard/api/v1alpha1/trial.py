@@ -137,9 +137,9 @@ class TrialStatus(ObservedModel):
     load_started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
     gpu_seconds: int | None = None
-    arguments: list[str] = Field(default=[], description="The server's whole command line arguments.")
+    arguments: list[str] = Field(default=[], max_length=1024, description="The server's whole command line arguments.")
     goodput_tokens_per_second: int | None = Field(default=None, description="At 100 % of the rate, rounded.")
-    measurements: list[RateMeasurement] = []
+    measurements: list[RateMeasurement] = Field(default=[], max_length=8)
     crash: Crash | None = None
     margins: Margins | None = None
     message: str = Field(default="", max_length=1024)

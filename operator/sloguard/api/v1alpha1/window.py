@@ -1,13 +1,13 @@
 """When trials may start."""
 
 import re
-from typing import ClassVar, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from .base import Model
-from .rules import Matches, Rule, cel_matches
+from .rules import Rule, TextRule, cel_matches, matches
 
 _STEP: Final = "(?:/[1-9][0-9]{0,3})?"
 _DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -52,7 +52,7 @@ def _not_five_fields(window: "Window") -> tuple[object, ...] | None:
 
 def _field_rule(index: int, field: _Field) -> Rule:
     def broken(window: "Window") -> tuple[object, ...] | None:
-        if _not_five_fields(window) or Matches(field.pattern, "").holds(window.fields[index]):
+        if _not_five_fields(window) or matches(window.fields[index], field.pattern):
             return None
         return window.schedule, window.fields[index]
 
@@ -88,7 +88,7 @@ def _never_comes(window: "Window") -> tuple[object, ...] | None:
         return None
     day, month = window.fields[2:4]
     impossible = (_THIRTY_FIRST, _SHORT_MONTHS), (_THIRTIETH, _FEBRUARY)
-    never = any(Matches(days, "").holds(day) and Matches(months, "").holds(month) for days, months in impossible)
+    never = any(matches(day, days) and matches(month, months) for days, months in impossible)
     return (window.schedule, day, month) if never else None
 
 
@@ -97,15 +97,30 @@ def _on(days: str, months: str) -> str:
     return f"({cel_matches(day, days)} && {cel_matches(month, months)})"
 
 
-def _zone_unknown(window: "Window") -> tuple[object, ...] | None:
-    try:
-        ZoneInfo(window.time_zone)
-    except (KeyError, OSError, ValueError):  # an absent zone, a folder of zones, and what is no path at all
-        return (window.time_zone,)
-    return None
-
-
+_ZONE: Final = "[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}"
 _ZONE_REMEDY: Final = "use a name such as Europe/Paris or Etc/UTC"
+
+
+def _zone_known(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # an absent zone, a folder of zones, and what is no path at all
+        return False
+    return matches(name, _ZONE)
+
+
+TimeZone = Annotated[
+    str,
+    Field(max_length=64),
+    # An unknown zone makes the expression itself fail; the API server then names the zone before `failing`.
+    # Go knows a zone named Local, which is wherever the API server runs.
+    TextRule(
+        cel=f"{cel_matches('self', _ZONE)} && self != 'Local' && timestamp('2025-01-01T00:00:00Z').getHours(self) >= 0",
+        message="unknown time zone %s; " + _ZONE_REMEDY,
+        holds=_zone_known,
+        failing=_ZONE_REMEDY,
+    ),
+]
 
 
 class Window(Model):
@@ -135,21 +150,11 @@ class Window(Model):
             broken=_never_comes,
             path=".schedule",
         ),
-        # An unknown zone makes the expression itself fail; the API server then names the zone before `failing`.
-        # Go knows a zone named Local, which is wherever the API server runs.
-        Rule(
-            cel="self.timeZone != 'Local' && timestamp('2025-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
-            message="unknown time zone %s; " + _ZONE_REMEDY,
-            values=("self.timeZone",),
-            failing=_ZONE_REMEDY,
-            broken=_zone_unknown,
-            path=".timeZone",
-        ),
     )
 
     schedule: str = Field(max_length=128, description="Cron, five fields: when the window opens.")
     duration_minutes: int = Field(ge=1, le=10_080)
-    time_zone: str = Field(default="Etc/UTC", max_length=64)
+    time_zone: TimeZone = "Etc/UTC"
 
     @property
     def fields(self) -> list[str]:

@@ -1,0 +1,359 @@
+"""Studies that are one change away from a good one, and what has to be said about each."""
+
+from tests.unit.api.studies import GONE, Bad, Object
+
+PARAMETERS = "spec.searchSpace.parameters"
+NEW = f"{PARAMETERS}.2"
+ARRIVAL = "spec.workload.arrival"
+
+
+def _parameter(name: str, parameter: Object, *says: str) -> Bad:
+    return Bad(f"parameter-{name}", {NEW: parameter}, ("spec.searchSpace.parameters[2]", *says))
+
+
+BAD_STUDIES = (
+    # The target
+    Bad("no-target", {"spec.target": GONE}, ("spec.target",), ("is missing; add it",), ("Required value",)),
+    Bad("target-unnamed", {"spec.target.name": GONE}, ("spec.target", "needs name and container; name the Deployment")),
+    Bad("target-empty-name", {"spec.target.name": ""}, ("spec.target.name", "use lower-case letters, digits, - and .")),
+    Bad(
+        "target-name",
+        {"spec.target.name": "Llama_8B"},
+        ("spec.target.name", '"Llama_8B" cannot be the name of a Deploy'),
+    ),
+    Bad(
+        "container-name",
+        {"spec.target.container": "v.llm"},
+        ("spec.target.container", '"v.llm"', "use lower-case letters"),
+    ),
+    Bad("container-newline", {"spec.target.container": "vllm\n"}, ("spec.target.container", "use lower-case letters")),
+    Bad(
+        "target-kind",
+        {"spec.target.kind": "StatefulSet"},
+        ("spec.target.kind", '"StatefulSet"', "Deployment", "Process"),
+        ("is not known; use one of",),
+        ("Unsupported value", "supported values"),
+    ),
+    Bad(
+        "target-command",
+        {"spec.target.command": ["vllm", "serve"]},
+        ("spec.target.command", "is for kind Process; remove it"),
+    ),
+    Bad(
+        "process-without-command",
+        {"spec.target": {"kind": "Process"}},
+        ("spec.target.command", "kind Process needs command, such as [vllm, serve, MODEL]"),
+    ),
+    Bad(
+        "process-in-a-cluster",
+        {"spec.target": {"kind": "Process", "command": ["vllm", "serve", "m"]}},
+        ("spec.target.kind", "kind Process is for local files; give kind Deployment", "sloguard tune FILE"),
+        only="cluster",
+    ),
+    # SLOs
+    Bad("no-slos", {"spec.slos": GONE}, ("spec.slos",), ("is missing; add it",), ("Required value",)),
+    Bad(
+        "empty-slos",
+        {"spec.slos": []},
+        ("spec.slos", "0"),
+        ("the least is 1",),
+        ("at least 1 items",),
+    ),
+    Bad(
+        "many-slos",
+        {"spec.slos": [{"metric": "TTFT", "percentile": each, "milliseconds": 9} for each in range(1, 10)]},
+        ("spec.slos", "9", "8"),
+        ("has 9 entries; the most is 8",),
+        ("must have at most 8 items",),
+    ),
+    Bad(
+        "slo-twice",
+        {"spec.slos.1": {"metric": "TTFT", "percentile": 99, "milliseconds": 9}},
+        ("spec.slos", "SLO TTFT p99 is given twice; give one limit"),
+    ),
+    Bad(
+        "slo-twice-by-default",
+        {"spec.slos.1": {"metric": "TTFT", "milliseconds": 9}},
+        ("spec.slos", "SLO TTFT p99 is given twice; give one limit"),
+    ),
+    Bad(
+        "slo-metric", {"spec.slos.0.metric": "TTFB"}, ("spec.slos[0].metric", '"TTFB"', "TTFT"), ("did you mean TTFT?",)
+    ),
+    Bad("slo-limit-zero", {"spec.slos.0.milliseconds": 0}, ("spec.slos[0].milliseconds", "0", "1")),
+    Bad("slo-limit-negative", {"spec.slos.0.milliseconds": -5}, ("spec.slos[0].milliseconds", "-5", "1")),
+    Bad("slo-percentile", {"spec.slos.0.percentile": 101}, ("spec.slos[0].percentile", "101", "100")),
+    Bad("slo-fraction", {"spec.slos.0.percentile": 99.9}, ("spec.slos[0].percentile",), ("99.9", "not a whole number")),
+    Bad("objective", {"spec.objective": "Speed"}, ("spec.objective", '"Speed"', "Goodput")),
+    # The workload
+    Bad("no-workload", {"spec.workload": GONE}, ("spec.workload",), ("is missing; add it",), ("Required value",)),
+    Bad(
+        "no-rate",
+        {f"{ARRIVAL}.requestsPerMinute": GONE},
+        (f"{ARRIVAL}.requestsPerMinute", "Poisson", "set it to the rate"),
+    ),
+    Bad("rate-zero", {f"{ARRIVAL}.requestsPerMinute": 0}, (f"{ARRIVAL}.requestsPerMinute", "0", "1")),
+    Bad(
+        "rate-text",
+        {f"{ARRIVAL}.requestsPerMinute": "600"},
+        (f"{ARRIVAL}.requestsPerMinute",),
+        ('"600"', "without quotes"),
+    ),
+    Bad("pattern", {f"{ARRIVAL}.pattern": "poisson"}, (f"{ARRIVAL}.pattern", '"poisson"', "Poisson")),
+    Bad("no-trace", {f"{ARRIVAL}.pattern": "Trace"}, (f"{ARRIVAL}.trace", "at least one entry in trace; add entries")),
+    Bad(
+        "empty-trace",
+        {f"{ARRIVAL}.pattern": "Trace", f"{ARRIVAL}.trace": []},
+        (f"{ARRIVAL}.trace", "at least one entry in trace; add entries or choose another pattern"),
+    ),
+    Bad(
+        "unused-trace",
+        {f"{ARRIVAL}.trace": [{"atMilliseconds": 0, "promptTokens": 1, "outputTokens": 1}]},
+        (f"{ARRIVAL}.trace", "pattern is Poisson; set pattern to Trace or remove trace"),
+    ),
+    Bad(
+        "late-trace",
+        {ARRIVAL: {"pattern": "Trace", "trace": [{"atMilliseconds": 120_000, "promptTokens": 1, "outputTokens": 1}]}},
+        (f"{ARRIVAL}.trace", "durationSeconds 120", "measure longer"),
+    ),
+    Bad(
+        "huge-trace",
+        {ARRIVAL: {"pattern": "Trace", "trace": [{"atMilliseconds": 0, "promptTokens": 1, "outputTokens": 1}] * 1001}},
+        (f"{ARRIVAL}.trace", "1001", "1000"),
+    ),
+    Bad("no-burst", {f"{ARRIVAL}.pattern": "Burst"}, (f"{ARRIVAL}.burst", "add burst.requestsPerMinute")),
+    Bad(
+        "unused-burst",
+        {f"{ARRIVAL}.burst": {"requestsPerMinute": 900}},
+        (f"{ARRIVAL}.burst", "pattern is Poisson; set pattern to Burst or remove burst"),
+    ),
+    Bad(
+        "weak-burst",
+        {ARRIVAL: {"pattern": "Burst", "requestsPerMinute": 600, "burst": {"requestsPerMinute": 60}}},
+        (f"{ARRIVAL}.burst.requestsPerMinute", "60", "600", "raise it or lower the latter"),
+    ),
+    Bad(
+        "long-burst",
+        {
+            ARRIVAL: {
+                "pattern": "Burst",
+                "requestsPerMinute": 60,
+                "burst": {"requestsPerMinute": 600, "periodSeconds": 121},
+            }
+        },
+        ("burst.periodSeconds 121", "durationSeconds 120", "shorten it or measure longer"),
+    ),
+    Bad(
+        "sweep-without-100", {"spec.workload.sweepPercent": [50, 150]}, ("sweepPercent [50, 150] lacks 100", "add 100")
+    ),
+    Bad(
+        "sweep-twice",
+        {"spec.workload.sweepPercent": [100, 50, 50]},
+        ("sweepPercent [100, 50, 50]", "name each rate once"),
+    ),
+    Bad("sweep-empty", {"spec.workload.sweepPercent": []}, ("spec.workload.sweepPercent", "0")),
+    Bad("sweep-long", {"spec.workload.sweepPercent": list(range(100, 109))}, ("spec.workload.sweepPercent", "9", "8")),
+    Bad("sweep-rate", {"spec.workload.sweepPercent": [100, 0]}, ("spec.workload.sweepPercent[1]", "0", "1")),
+    Bad(
+        "lengths-out-of-order",
+        {"spec.workload.promptTokens": {"mean": 9, "min": 16, "max": 4096}, "spec.workload.sharedPrefix": GONE},
+        ("spec.workload.promptTokens", "min 16, mean 9, max 4096", "make them min <= mean <= max"),
+    ),
+    Bad("no-mean", {"spec.workload.outputTokens": {"max": 9}}, ("spec.workload.outputTokens.mean",)),
+    Bad(
+        "long-prefix",
+        {"spec.workload.sharedPrefix.tokens": 5000},
+        ("spec.workload.sharedPrefix.tokens", "5000", "promptTokens.max 4096", "shorten the prefix"),
+    ),
+    Bad(
+        "prefix-percent",
+        {"spec.workload.sharedPrefix.percent": 101},
+        ("spec.workload.sharedPrefix.percent", "101", "100"),
+    ),
+    Bad("negative-warm-up", {"spec.workload.warmupSeconds": -1}, ("spec.workload.warmupSeconds", "-1", "0")),
+    Bad("long-load", {"spec.workload.durationSeconds": 3601}, ("spec.workload.durationSeconds", "3601", "3600")),
+    # The search space
+    _parameter(
+        "unknown", {"name": "max_num_seq", "int": {"min": 1, "max": 2}}, ".name", '"max_num_seq"', "max_num_seqs"
+    ),
+    _parameter(
+        "out-of-order",
+        {"name": "block_size", "int": {"min": 9, "max": 4}},
+        ".int.min",
+        "min 9 is above max 4; swap them or widen the range",
+    ),
+    _parameter("zero", {"name": "block_size", "int": {"min": 0, "max": 4}}, ".int.min", "0", "1"),
+    _parameter(
+        "huge", {"name": "block_size", "int": {"min": 1, "max": 10_000_001}}, ".int.max", "10000001", "10000000"
+    ),
+    _parameter(
+        "no-domain", {"name": "block_size"}, "block_size has 0 domains; give exactly one of int, decimal, choice"
+    ),
+    _parameter(
+        "two-domains",
+        {"name": "block_size", "int": {"min": 1, "max": 4}, "choice": {"values": ["16"]}},
+        "block_size has 2 domains; give exactly one of int, decimal, choice",
+    ),
+    _parameter(
+        "twice",
+        {"name": "max_num_seqs", "int": {"min": 1, "max": 2}},
+        "parameter max_num_seqs is given twice; name each once",
+    )._replace(says=("spec.searchSpace.parameters", "parameter max_num_seqs is given twice; name each once")),
+    _parameter(
+        "decimal-for-a-whole-number",
+        {"name": "block_size", "decimal": {"min": "0.5", "max": "0.9"}},
+        "block_size takes whole numbers; give int with min and max",
+    ),
+    _parameter(
+        "name-for-a-whole-number",
+        {"name": "block_size", "choice": {"values": ["16", "auto"]}},
+        "block_size takes whole numbers; give int with min and max",
+    ),
+    _parameter(
+        "share-above-one",
+        {"name": "gpu_memory_utilization", "decimal": {"min": "0.8", "max": "1.1"}},
+        "gpu_memory_utilization takes decimal fractions above 0 and up to 1",
+    ),
+    _parameter(
+        "share-zero",
+        {"name": "gpu_memory_utilization", "choice": {"values": ["0.0", "0.9"]}},
+        "gpu_memory_utilization takes decimal fractions above 0 and up to 1",
+    ),
+    _parameter(
+        "share-out-of-order",
+        {"name": "gpu_memory_utilization", "decimal": {"min": "0.95", "max": "0.8"}},
+        ".decimal.min",
+        "min 0.95 is above max 0.8; swap them",
+    ),
+    _parameter(
+        "share-no-number",
+        {"name": "gpu_memory_utilization", "decimal": {"min": "low", "max": "0.8"}},
+        ".decimal.min",
+        '"low" is not a decimal fraction; write text with at most four decimals, such as "0.95"',
+    ),
+    _parameter(
+        "switch-with-numbers",
+        {"name": "enforce_eager", "int": {"min": 1, "max": 2}},
+        'enforce_eager is a switch; give choice with values ["true", "false"]',
+    ),
+    _parameter(
+        "switch-with-words",
+        {"name": "enforce_eager", "choice": {"values": ["on", "off"]}},
+        'enforce_eager is a switch; give choice with values ["true", "false"]',
+    ),
+    _parameter(
+        "names-with-numbers",
+        {"name": "kv_cache_dtype", "int": {"min": 4, "max": 8}},
+        "kv_cache_dtype takes no numbers; give choice with the values to try",
+    ),
+    _parameter(
+        "value-twice",
+        {"name": "kv_cache_dtype", "choice": {"values": ["auto", "fp8", "fp8"]}},
+        ".choice.values",
+        "value fp8 is given twice; name each once",
+    ),
+    _parameter(
+        "value-is-a-flag",
+        {"name": "kv_cache_dtype", "choice": {"values": ["auto", "--api-key=x"]}},
+        ".choice.values[1]",
+        '"--api-key=x" is not a value for a command line',
+    ),
+    _parameter("no-values", {"name": "kv_cache_dtype", "choice": {"values": []}}, ".choice.values"),
+    _parameter(
+        "many-values",
+        {"name": "block_size", "choice": {"values": [str(each) for each in range(33)]}},
+        ".choice.values",
+        "33",
+        "32",
+    ),
+    _parameter(
+        "on-itself",
+        {"name": "block_size", "int": {"min": 1, "max": 2}, "when": {"name": "block_size", "equals": "1"}},
+        ".when.name",
+        "block_size cannot depend on itself; name another parameter",
+    ),
+    Bad(
+        "condition-on-what-is-not-tuned",
+        {
+            "spec.searchSpace.preset": "None",
+            NEW: {
+                "name": "block_size",
+                "int": {"min": 1, "max": 2},
+                "when": {"name": "enforce_eager", "equals": "true"},
+            },
+        },
+        (
+            "spec.searchSpace.parameters",
+            "block_size depends on enforce_eager, which is not tuned here; add that parameter",
+        ),
+    ),
+    Bad(
+        "condition-on-what-depends",
+        {
+            f"{PARAMETERS}.0.when": {"name": "performance_mode", "equals": "balanced"},
+            NEW: {"name": "block_size", "int": {"min": 1, "max": 2}, "when": {"name": "max_num_seqs", "equals": "4"}},
+        },
+        ("block_size depends on max_num_seqs, which depends on another itself; name a parameter without when",),
+    ),
+    Bad(
+        "condition-never-met",
+        {f"{PARAMETERS}.0.when": {"name": "performance_mode", "equals": "fast"}},
+        ("max_num_seqs waits for performance_mode to be fast", "add the value or change when.equals"),
+    ),
+    Bad(
+        "nothing-to-tune",
+        {"spec.searchSpace": {"preset": "None"}},
+        ("spec.searchSpace.preset", "preset None leaves nothing to tune; add parameters or choose preset Core"),
+    ),
+    Bad("preset", {"spec.searchSpace.preset": "All"}, ("spec.searchSpace.preset", '"All"', "Core", "Extended", "None")),
+    # The rest
+    Bad("optimizer", {"spec.optimizer.name": "TPE"}, ("spec.optimizer.name", '"TPE"', "tpe")),
+    Bad("optimizer-seed", {"spec.optimizer.seed": -1}, ("spec.optimizer.seed", "-1", "0")),
+    Bad("zero-budget", {"spec.budget.trials": 0}, ("spec.budget.trials", "0", "3")),
+    Bad("huge-budget", {"spec.budget.trials": 501}, ("spec.budget.trials", "501", "500")),
+    Bad(
+        "small-budget",
+        {"spec.budget.trials": 5},
+        ("spec.budget.trials", "3 confirmations come first; set it to 6 or more"),
+    ),
+    Bad(
+        "small-budget-by-default",
+        {"spec.budget.trials": 5, "spec.promotion": GONE},
+        ("budget.trials 5 leaves no trial to search with", "3 confirmations come first; set it to 6 or more"),
+    ),
+    Bad(
+        "no-gpu-time", {"spec.budget.gpuMinutes": 6}, ("spec.budget.gpuMinutes", "6 is less than the 420 s", "raise it")
+    ),
+    Bad("no-time", {"spec.budget.wallClockMinutes": 2}, ("spec.budget.wallClockMinutes", "2 is less than the 140 s")),
+    Bad("zero-gpu-time", {"spec.budget.gpuMinutes": 0}, ("spec.budget.gpuMinutes", "0", "1")),
+    Bad("parallelism", {"spec.trial.parallelism": 0}, ("spec.trial.parallelism", "0", "1")),
+    Bad("time-out", {"spec.trial.startupTimeoutSeconds": 7201}, ("spec.trial.startupTimeoutSeconds", "7201", "7200")),
+    Bad("suspend-text", {"spec.suspend": "yes"}, ("spec.suspend",), ('"yes" is neither true nor false',), ("boolean",)),
+    Bad("promotion-mode", {"spec.promotion.mode": "Auto"}, ("spec.promotion.mode", '"Auto"', "Automatic")),
+    Bad(
+        "approval-without-effect",
+        {"spec.promotion.mode": "Off", "spec.promotion.approvedTrial": "llama-8b-4-1"},
+        ("spec.promotion.approvedTrial", "llama-8b-4-1 has no effect in mode Off; set mode to Manual"),
+    ),
+    Bad(
+        "approval-of-another-study",
+        {"spec.promotion.approvedTrial": "qwen-4-1"},
+        ("spec.promotion.approvedTrial", "qwen-4-1 is no trial of study llama-8b; name one of"),
+    ),
+    Bad("long-name", {"metadata.name": "a" * 41}, ("a" * 41, "use at most 40 lower-case letters, digits and dashes")),
+    Bad("name-begins-with-digit", {"metadata.name": "8b"}, ("metadata.name 8b", "a letter first")),
+    Bad(
+        "name-with-point",
+        {"metadata.name": "llama.8b"},
+        ("metadata.name llama.8b", "use at most 40 lower-case letters"),
+    ),
+    Bad("unknown-field", {"spec.sloes": []}, ("spec.sloes",), ("did you mean slos?",), ("unknown field",)),
+    Bad(
+        "unknown-deep-field",
+        {f"{PARAMETERS}.0.int.step": 2},
+        ("spec.searchSpace.parameters[0].int.step",),
+        ("is not a known field; use one of min, max, scale",),
+        ("unknown field",),
+    ),
+    Bad("wrong-shape", {"spec.slos": "TTFT"}, ("spec.slos",), ('"TTFT" is not a list',), ("array",)),
+    Bad("spec-is-missing", {"spec": GONE}, ("spec",), ("is missing; add it",), ("Required value",)),
+)
