@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sloguard.api.v1alpha1 import SLO, Arrival, ArrivalPattern, Metric, TokenLengths, Workload
+from sloguard.api.v1alpha1 import SLO, Arrival, ArrivalPattern, Metric, TokenLengths, TraceEntry, Workload
 from sloguard.measure.request import LoadRequest
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -92,10 +92,12 @@ class FakeServer:
         await self.test_server.start_server(shutdown_timeout=0.01)
         self.url = str(self.test_server.make_url("")).rstrip("/")
 
-    async def stop_listening(self):
-        """New connections are refused, open ones go on."""
+    async def die(self):
+        """As a killed process does: connections break and new ones are refused."""
         for site in list(self.test_server.runner.sites):
             await site.stop()
+        for connection in self.test_server.runner.server.connections:
+            connection.force_close()
 
     async def stop(self):
         await self.test_server.close()
@@ -119,9 +121,12 @@ GENEROUS = (
 
 
 def a_workload(**changes):
-    """20 requests a second for one second."""
+    """20 requests within a tenth of a second."""
     fields = {
-        "arrival": Arrival(pattern=ArrivalPattern.CONSTANT, requests_per_minute=1200),
+        "arrival": Arrival(
+            pattern=ArrivalPattern.TRACE,
+            trace=[TraceEntry(at_milliseconds=5 * index, prompt_tokens=8, output_tokens=4) for index in range(20)],
+        ),
         "prompt_tokens": TokenLengths(mean=8, max=8),
         "output_tokens": TokenLengths(mean=4, max=4),
         "warmup_seconds": 0,

@@ -131,10 +131,7 @@ def test_output_that_cannot_be_written_is_found_before_the_load(tmp_path):
 
 
 def test_the_command_imports_little():
-    program = (
-        "import sys, sloguard.measure.load, sloguard.measure.command, sloguard.measure.encode; print(*sys.modules)"
-    )
-    loaded = set(
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    )
+    modules = "sloguard.measure.load, sloguard.measure.command, sloguard.measure.encode"
+    program = [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"]
+    loaded = set(subprocess.run(program, capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & {"optuna", "sklearn", "kopf", "kubernetes", "numpy", "yaml", "rich", "prometheus_client"}

@@ -1,0 +1,71 @@
+"""The same seed makes the same load; arrivals keep their rate and their window."""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst, SharedPrefix, TokenLengths, TraceEntry, Workload
+from sloguard.measure.arrivals import due_seconds, offered_per_minute
+from sloguard.measure.requests import RequestFactory
+
+rates = st.integers(1, 3000)
+
+
+def even(rate):
+    return Arrival(pattern=ArrivalPattern.CONSTANT, requests_per_minute=rate)
+
+
+def random(rate):
+    return Arrival(pattern=ArrivalPattern.POISSON, requests_per_minute=rate)
+
+
+def bursts(rate, more, period, duty):
+    burst = Burst(requests_per_minute=rate + more, period_seconds=period, duty_percent=duty)
+    return Arrival(pattern=ArrivalPattern.BURST, requests_per_minute=rate, burst=burst)
+
+
+def recorded(times):
+    entries = [TraceEntry(at_milliseconds=at, prompt_tokens=at % 50 + 1, output_tokens=at % 7 + 1) for at in times]
+    return Arrival(pattern=ArrivalPattern.TRACE, trace=entries)
+
+
+arrivals = st.one_of(
+    st.builds(even, rates),
+    st.builds(random, rates),
+    st.builds(bursts, rates, rates, st.integers(1, 30), st.integers(1, 99)),
+    st.builds(recorded, st.lists(st.integers(0, 20_000), min_size=1, max_size=20)),
+)
+percents = st.integers(1, 300)
+durations = st.integers(1, 20)
+
+
+@settings(deadline=None)
+@given(arrivals, percents, durations, st.integers(0, 2**31 - 1))
+def test_due_times_ascend_within_the_window_at_the_offered_rate(arrival, percent, seconds, seed):
+    due = due_seconds(arrival, percent, seconds, Random(seed))
+    assert all(before <= after for before, after in pairwise(due))
+    assert all(0 <= time < seconds + 1e-9 for time in due)
+    offered = offered_per_minute(arrival, percent, seconds) * seconds / 60
+    assert len(due) == pytest.approx(max(1, offered) if arrival.trace is None else offered, abs=1 + seconds / 120)
+    assert due == due_seconds(arrival, percent, seconds, Random(seed))
+
+
+@settings(deadline=None)
+@given(arrivals, st.sampled_from([1, 10, 30]), st.integers(0, 2**31 - 1), st.integers(0, 100))
+def test_same_seed_same_bytes(arrival, percent, seed, shared):
+    workload = Workload(
+        arrival=arrival,
+        prompt_tokens=TokenLengths(mean=10, stddev=5, min=1, max=20),
+        output_tokens=TokenLengths(mean=10, stddev=5, min=1, max=20),
+        shared_prefix=SharedPrefix(tokens=5, percent=shared),
+        seed=seed,
+    )
+
+    def plan():
+        requests = RequestFactory(workload, model="m").stream("100", percent=percent, duration_seconds=3)
+        return [(request.due_seconds, request.body()) for request in requests]
+
+    assert plan() == plan()

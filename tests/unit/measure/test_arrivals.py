@@ -1,0 +1,64 @@
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst, TraceEntry
+from sloguard.measure.arrivals import due_seconds, offered_per_minute
+
+BURSTS = Arrival(
+    pattern=ArrivalPattern.BURST,
+    requests_per_minute=60,
+    burst=Burst(requests_per_minute=6000, period_seconds=10, duty_percent=20),
+)
+TRACE = Arrival(
+    pattern=ArrivalPattern.TRACE,
+    trace=[TraceEntry(at_milliseconds=at, prompt_tokens=1, output_tokens=1) for at in (4000, 0, 1000, 1000, 9999)],
+)
+
+
+def due(arrival, percent=100, seconds=10):
+    return due_seconds(arrival, percent, seconds, Random(1))
+
+
+def test_constant_is_even():
+    arrival = Arrival(pattern=ArrivalPattern.CONSTANT, requests_per_minute=60)
+    assert due(arrival, seconds=4) == [0, 1, 2, 3]
+    assert due(arrival, 200, seconds=2) == [0, 0.5, 1, 1.5]
+
+
+def test_poisson_gaps_vary_as_much_as_they_are_long():
+    times = due(Arrival(requests_per_minute=60_000), seconds=20)
+    assert len(times) == 20_000
+    gaps = [after - before for before, after in pairwise(times)]
+    mean = sum(gaps) / len(gaps)
+    deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    assert mean == pytest.approx(0.001, rel=0.01)
+    assert deviation / mean == pytest.approx(1, abs=0.05)
+
+
+def test_bursts_come_within_their_duty():
+    times = due(BURSTS, seconds=20)
+    in_burst = [time for time in times if time % 10 < 2]
+    assert len(times) == 416
+    assert len(in_burst) == pytest.approx(400, abs=10)
+    assert offered_per_minute(BURSTS, 100, 20) == 1248
+
+
+def test_a_window_that_cuts_a_period_keeps_the_rates():
+    """Two seconds are all burst: 100 requests a second."""
+    assert len(due(BURSTS, seconds=2)) == 200
+    assert len(due(BURSTS, 50, seconds=3)) == 100
+    assert offered_per_minute(BURSTS, 50, 2) == 3000
+
+
+def test_a_trace_is_replayed_once_in_order_of_time():
+    assert due(TRACE) == [0, 1, 1, 4, 9.999]
+    assert due(TRACE, 200) == [0, 0.5, 0.5, 2, 4.9995]
+    assert due(TRACE, 50) == [0, 2, 2, 8]
+    assert offered_per_minute(TRACE, 50, 10) == 24
+
+
+@pytest.mark.parametrize("pattern", [ArrivalPattern.CONSTANT, ArrivalPattern.POISSON])
+def test_a_rate_that_is_too_low_for_the_window_sends_one(pattern):
+    assert len(due(Arrival(pattern=pattern, requests_per_minute=1), 1, 1)) == 1
