@@ -1,0 +1,276 @@
+"""What every optimizer must do, whatever its method: one suite, run for each name that a study may give."""
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from sloguard.api.v1alpha1 import KnobName, OptimizerName, Outcome, SearchSpace
+from sloguard.domain.knobs import parse_values, text_of
+from sloguard.domain.result import VIOLATION_CAP, Result
+from sloguard.domain.rules import Context
+from sloguard.optimizer import OPTIMIZERS, make_optimizer, make_space
+
+K = KnobName
+SEED = 11
+CONTEXT = Context(min_model_len_tokens=2048)
+PRODUCTION = {K.MAX_NUM_SEQS: 64, K.MAX_MODEL_LEN: 4096, K.GPU_MEMORY_UTILIZATION: 0.9}
+
+SPACES = {
+    "core": {},
+    "core with quality": {"allowQualityChange": True},
+    "extended": {"preset": "Extended", "allowQualityChange": True},
+    "conditional": {
+        "parameters": [
+            {
+                "name": "enable_chunked_prefill",
+                "choice": {"values": ["true", "false"]},
+                "when": {"name": "enforce_eager", "equals": "false"},
+            }
+        ]
+    },
+    "one number": {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 1, "max": 100_000}}]},
+    "two switches": {
+        "preset": "None",
+        "parameters": [
+            {"name": "enforce_eager", "choice": {"values": ["true", "false"]}},
+            {"name": "enable_prefix_caching", "choice": {"values": ["true", "false"]}},
+        ],
+    },
+    "one point": {"preset": "None", "parameters": [{"name": "max_num_seqs", "choice": {"values": ["32"]}}]},
+    "mixed": {
+        "preset": "None",
+        "parameters": [
+            {"name": "max_num_seqs", "choice": {"values": ["8", "32", "128"]}},
+            {"name": "gpu_memory_utilization", "choice": {"values": ["0.8", "0.9"]}},
+            {"name": "max_num_batched_tokens", "int": {"min": 16, "max": 64}},
+            {"name": "performance_mode", "choice": {"values": ["balanced", "interactivity"]}},
+            {"name": "async_scheduling", "choice": {"values": ["true"]}},
+        ],
+    },
+}
+
+
+def space_of(name, context=CONTEXT):
+    return make_space(SearchSpace.model_validate(SPACES[name]), PRODUCTION, context)
+
+
+def optimizer_of(name, space, seed=SEED):
+    return make_optimizer(name, space, seed)
+
+
+def measured(number, values, kind="mixed"):
+    """A made-up result that depends on the configuration only, so that histories repeat."""
+    rng = random.Random(f"{number} {sorted(text_of(values).items())}")
+    outcome = {
+        "mixed": rng.choice([Outcome.FEASIBLE, Outcome.INFEASIBLE, Outcome.CRASHED]),
+        "feasible": Outcome.FEASIBLE,
+        "infeasible": Outcome.INFEASIBLE,
+        "crashed": Outcome.CRASHED,
+    }[kind]
+    if outcome is Outcome.CRASHED:
+        return Result(number, values, outcome)
+    ratio = rng.uniform(1.01, VIOLATION_CAP) if outcome is Outcome.INFEASIBLE else rng.uniform(0.1, 1.0)
+    return Result(number, values, outcome, objective=rng.uniform(100, 1000), violation_ratios=(ratio, 0.5))
+
+
+def searched(optimizer, trials, kind="mixed"):
+    """Production, defaults, then what the optimizer asks for."""
+    history = [measured(0, dict(PRODUCTION), kind), measured(1, {}, kind)]
+    while len(history) < trials:
+        suggestion = optimizer.ask(history, [])
+        if suggestion is None:
+            break
+        history.append(measured(len(history), suggestion.parameters, kind))
+    return history
+
+
+@pytest.fixture(params=list(OptimizerName), ids=str)
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("space_name", SPACES)
+@pytest.mark.parametrize("kind", ["mixed", "crashed", "infeasible", "feasible"])
+def test_every_suggestion_is_valid_new_and_explained(name, space_name, kind):
+    space = space_of(space_name)
+    optimizer = optimizer_of(name, space)
+    history = [measured(0, dict(PRODUCTION), kind), measured(1, {}, kind)]
+    for number in range(2, 16):
+        suggestion = optimizer.ask(history, [])
+        if suggestion is None:
+            break
+        assert space.contains(suggestion.parameters), space.broken(suggestion.parameters)
+        assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+        assert 20 < len(suggestion.reason) < 1024
+        assert text_of(suggestion.parameters) == text_of(parse_values(text_of(suggestion.parameters)))
+        history.append(measured(number, suggestion.parameters, kind))
+
+
+def test_the_first_ask_needs_no_history(name):
+    assert optimizer_of(name, space_of("core")).ask([], []) is not None
+
+
+def test_quality_stays_unless_allowed(name):
+    for result in searched(optimizer_of(name, space_of("core")), 20)[2:]:
+        assert not {K.QUANTIZATION, K.KV_CACHE_DTYPE, K.MAX_MODEL_LEN} & set(result.parameters)
+
+
+def test_an_inactive_knob_is_left_out(name):
+    eager = [
+        result.parameters
+        for result in searched(optimizer_of(name, space_of("conditional")), 30)[2:]
+        if result.parameters[K.ENFORCE_EAGER]
+    ]
+    assert eager
+    assert all(K.ENABLE_CHUNKED_PREFILL not in values for values in eager)
+
+
+def test_a_small_space_is_used_up_and_then_nothing_is_suggested(name):
+    space = space_of("two switches")
+    optimizer = optimizer_of(name, space)
+    history = []
+    while (suggestion := optimizer.ask(history, [])) is not None:
+        history.append(measured(len(history), suggestion.parameters))
+        assert len(history) <= 4
+    assert len({space.key(result.parameters) for result in history}) == space.size == 4
+
+
+def test_a_space_of_one_point_is_tried_once(name):
+    optimizer = optimizer_of(name, space_of("one point"))
+    suggestion = optimizer.ask([], [])
+    assert suggestion.parameters == {K.MAX_NUM_SEQS: 32}
+    assert optimizer.ask([], [suggestion.parameters]) is None
+    assert optimizer.ask([measured(0, suggestion.parameters)], []) is None
+
+
+def test_the_same_history_in_any_order_gives_the_same_suggestion(name):
+    space = space_of("extended")
+    history = searched(optimizer_of(name, space), 20)
+    shuffled = [
+        Result(
+            result.number,
+            dict(reversed(result.parameters.items())),
+            result.outcome,
+            result.objective,
+            result.violation_ratios,
+        )
+        for result in random.Random(3).sample(history, len(history))
+    ]
+    assert optimizer_of(name, space_of("extended")).ask(shuffled, []) == optimizer_of(name, space).ask(history, [])
+
+
+def test_another_seed_gives_another_search(name):
+    space = space_of("core")
+    assert optimizer_of(name, space, 1).ask([], []) != optimizer_of(name, space, 2).ask([], [])
+
+
+SCRIPT = """
+import random, sys
+from sloguard.api.v1alpha1 import KnobName, OptimizerName, Outcome, SearchSpace
+from sloguard.domain.knobs import text_of
+from sloguard.domain.result import Result
+from sloguard.domain.rules import Context
+from sloguard.optimizer import make_optimizer, make_space
+
+space = make_space(SearchSpace(), {}, Context(min_model_len_tokens=2048))
+optimizer = make_optimizer(OptimizerName(sys.argv[1]), space, 5)
+rng, history = random.Random(1), []
+for number in range(14):
+    suggestion = optimizer.ask(history, [])
+    print(text_of(suggestion.parameters), suggestion.reason)
+    outcome = rng.choice([Outcome.FEASIBLE, Outcome.CRASHED])
+    history.append(Result(number, suggestion.parameters, outcome, rng.random(), (0.5,)))
+"""
+
+
+def test_another_process_with_another_hash_seed_suggests_the_same(name):
+    def search(hash_seed):
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT, name.value],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+
+    first = search("1")
+    assert first.count("\n") == 14
+    assert first == search("2")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INFRASTRUCTURE, Outcome.CANCELLED])
+def test_what_was_not_the_candidates_fault_changes_nothing(name, outcome):
+    space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    history = searched(optimizer, 15)
+    untaught = [Result(100 + i, optimizer.ask(history, []).parameters, outcome) for i in range(3)]
+    assert optimizer.ask([*history, *untaught], []) == optimizer.ask(history, [])
+
+
+def test_results_without_usable_figures_are_survived(name):
+    space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    history = searched(optimizer, 14)
+    odd = [
+        Result(20, {K.MAX_NUM_SEQS: 8}, Outcome.FEASIBLE, objective=float("nan"), violation_ratios=(0.5, 0.5)),
+        Result(21, {K.MAX_NUM_SEQS: 12}, Outcome.FEASIBLE, objective=float("inf")),
+        Result(22, {K.MAX_NUM_SEQS: 16}, Outcome.INFEASIBLE, objective=None, violation_ratios=(float("nan"), 2.0)),
+        Result(23, {K.MAX_NUM_SEQS: 20}, Outcome.INFEASIBLE, objective=1.0, violation_ratios=(float("inf"), 0.1)),
+        Result(24, {K.MAX_NUM_SEQS: 24}, Outcome.FEASIBLE, objective=None),
+    ]
+    suggestion = optimizer.ask([*history, *odd], [])
+    assert suggestion is not None
+    assert space.contains(suggestion.parameters)
+
+
+def test_history_from_outside_the_space_is_survived(name):
+    space = space_of("mixed")
+    foreign = [
+        Result(0, {K.MAX_NUM_SEQS: 7, K.MAX_MODEL_LEN: "auto"}, Outcome.FEASIBLE, 5.0, (0.1,)),
+        Result(1, {K.QUANTIZATION: "awq", K.MAX_NUM_BATCHED_TOKENS: 10**6}, Outcome.FEASIBLE, 6.0, (0.1,)),
+        Result(2, {K.PERFORMANCE_MODE: "unheard-of", K.GPU_MEMORY_UTILIZATION: 1.0}, Outcome.CRASHED),
+    ]
+    history = foreign + searched(optimizer_of(name, space), 12)
+    suggestion = optimizer_of(name, space).ask(history, [])
+    assert suggestion is not None
+    assert space.contains(suggestion.parameters)
+
+
+def test_repeats_of_one_configuration_are_one_lesson_not_several(name):
+    space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    history = searched(optimizer, 12, "feasible")
+    repeats = [Result(50 + i, history[5].parameters, Outcome.FEASIBLE, 10.0 * i, (0.3,)) for i in range(5)]
+    suggestion = optimizer.ask([*history, *repeats], [])
+    assert space.contains(suggestion.parameters)
+
+
+@pytest.mark.parametrize("trials", [0, 12])
+def test_parallel_asks_differ(name, trials):
+    space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    history = searched(optimizer, trials) if trials else []
+    pending = []
+    for _ in range(6):
+        pending.append(optimizer.ask(history, pending).parameters)
+    keys = {space.key(values) for values in pending}
+    assert len(keys) == 6
+    assert not keys & {space.key(result.parameters) for result in history}
+
+
+def test_three_hundred_trials_of_history(name):
+    space = space_of("core")
+    rng = random.Random(0)
+    history = [measured(number, space.sample(rng)) for number in range(300)]
+    suggestion = optimizer_of(name, space).ask(history, [])
+    assert space.contains(suggestion.parameters)
+    assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+
+
+def test_the_registry_describes_every_optimizer():
+    assert list(OPTIMIZERS) == list(OptimizerName)
+    assert all(entry.purpose and entry.needs for entry in OPTIMIZERS.values())
