@@ -6,16 +6,23 @@ Errors read as vLLM's do and end with exit code 2.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sloguard.simulator.faults import FAULT_HELP, Fault, parse_fault
 from sloguard.simulator.flags import add_vllm_flags, default_of
 from sloguard.simulator.profiles import ALIASES, DEFAULT_PROFILE, PROFILES, Profile, find_profile
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from _typeshed import SupportsWrite
+
+N = TypeVar("N", int, float)
 PROFILE_VARIABLE = "SLOGUARD_SIMULATOR_PROFILE"
 USAGE = "vllm serve [model_tag] [options]"
 _OPTIMIZATION_LEVEL = re.compile(r"^-O(?:=|\.)?([0-3])$")
@@ -49,6 +56,7 @@ class Arguments:
     non_default: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def value(self, name: str) -> Any:  # noqa: ANN401 - flags have several types
+        """The flag as given, or vLLM's default of it."""
         return self.given[name] if name in self.given else default_of(name)
 
 
@@ -59,18 +67,12 @@ class _VllmParser(argparse.ArgumentParser):
         self._print_message(f"usage: {'vllm [-h] [-v] {serve,...} ...' if unrecognized else USAGE}\n")
         self.exit(2, f"{'vllm' if unrecognized else 'vllm serve'}: error: {message}\n")
 
-    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - argparse's own signature
-        super()._print_message(message, file or self._stderr())
-
-    @staticmethod
-    def _stderr() -> Any:  # noqa: ANN401
-        import sys  # noqa: PLC0415 - looked up late so that a test's capture sees it
-
-        return sys.stderr
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        super()._print_message(message, file or sys.stderr)
 
 
-def _at_least(minimum: float, kind: type[int] | type[float]) -> Any:  # noqa: ANN401 - argparse wants any callable
-    def parse(text: str) -> int | float:
+def _at_least(minimum: float, kind: type[N]) -> Callable[[str], N]:
+    def parse(text: str) -> N:
         value = kind(text)
         if not value >= minimum:
             raise argparse.ArgumentTypeError(f"{text} is below {minimum:g}")
@@ -138,7 +140,7 @@ def _add_simulator_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _normalise(argv: Sequence[str]) -> list[str]:
-    """vLLM's spellings: underscores in flag names, `-O3`, dotted JSON keys such as `-cc.mode=none`."""
+    """Undoes vLLM's spellings: underscores in flag names, `-O3`, dotted JSON keys such as `-cc.mode=none`."""
     result: list[str] = []
     for argument in argv:
         if level := _OPTIMIZATION_LEVEL.match(argument):
@@ -164,23 +166,15 @@ def _fold_dotted(argv: list[str]) -> list[str]:
         flag, _, key = name.partition(".")
         folded.setdefault(flag, {})[key] = _json_value(value if equals else next(items, ""))
     for flag, values in folded.items():
-        rest += [flag, _dump(values)]
+        rest += [flag, json.dumps(values)]
     return rest
 
 
 def _json_value(text: str) -> Any:  # noqa: ANN401 - JSON
-    import json  # noqa: PLC0415 - only for dotted flags
-
     try:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _dump(values: dict[str, Any]) -> str:
-    import json  # noqa: PLC0415
-
-    return json.dumps(values)
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:

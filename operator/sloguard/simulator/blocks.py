@@ -7,7 +7,10 @@ block keeps its content until somebody needs the room.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def block_hashes(tokens: Sequence[int], block_size: int) -> list[int]:

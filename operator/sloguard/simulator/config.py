@@ -7,18 +7,20 @@ and the recordings; see `defaults` for the table of facts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sloguard.simulator.arguments import Arguments
 from sloguard.simulator.profiles import GIB, Gpu, Profile
 
+if TYPE_CHECKING:
+    from sloguard.simulator.arguments import Arguments
+
 # Methods that quantize 16-bit weights while loading: (bytes a weight, minimum compute capability).
-ONLINE_QUANTIZATION = {"fp8": (1.0, 75), "bitsandbytes": (0.55, 70), "experts_int8": (1.0, 80)}
+ONLINE_QUANTIZATION = {"fp8": (1.0, 75), "bitsandbytes": (0.55, 70), "experts_int8": (1.0, 80), "mxfp8": (1.03, 100)}
 # Methods that need a checkpoint of their kind: the file with their settings is missing in an unquantized one.
-CHECKPOINT_QUANTIZATION = {
-    "awq": 75, "awq_marlin": 75, "gptq": 60, "gptq_marlin": 75, "compressed-tensors": 70, "modelopt": 89,
-    "modelopt_fp4": 100, "fbgemm_fp8": 80, "mxfp4": 80, "gguf": 60, "torchao": 75, "auto-round": 60, "petit_nvfp4": 90,
-}  # fmt: skip
+CHECKPOINT_QUANTIZATION = (
+    "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "modelopt", "modelopt_fp4", "fbgemm_fp8", "mxfp4",
+    "gguf", "torchao", "auto-round", "petit_nvfp4",
+)  # fmt: skip
 _CUDAGRAPH_MAX = 512  # vLLM's largest default capture size
 
 
@@ -121,7 +123,7 @@ def resolve(arguments: Arguments) -> EngineConfig:
 
 
 def _check_ranges(arguments: Arguments) -> None:
-    """pydantic's field bounds."""
+    """Checks pydantic's field bounds."""
     for name, config, minimum in (
         ("max_num_seqs", "SchedulerConfig", 1),
         ("max_num_batched_tokens", "SchedulerConfig", 1),
@@ -140,7 +142,7 @@ def _check_ranges(arguments: Arguments) -> None:
         raise _bound("CacheConfig", "gpu_memory_utilization", "Input should be less than or equal to 1", utilization)
 
 
-def _bound(config: str, name: str, message: str, value: Any) -> ConfigurationError:  # noqa: ANN401 - any flag's value
+def _bound(config: str, name: str, message: str, value: object) -> ConfigurationError:
     reason = f"{message} [type={'greater_than' if 'greater' in message else 'less_than_equal'}, input_value={value!r}, "
     return ConfigurationError(config, f"{reason}input_type={type(value).__name__}]", name)
 
@@ -174,15 +176,15 @@ def _quantization(arguments: Arguments, profile: Profile) -> str | None:
         raise ConfigurationError(
             "ModelConfig", f"Value error, Unknown quantization method: {method}. Must be one of {known}."
         )
-    minimum = ONLINE_QUANTIZATION[method][1] if method in ONLINE_QUANTIZATION else CHECKPOINT_QUANTIZATION[method]
+    if method in CHECKPOINT_QUANTIZATION:
+        raise ConfigurationError(None, f"Cannot find the config file for {method}")
+    minimum = ONLINE_QUANTIZATION[method][1]
     if profile.gpu.compute_capability < minimum:
         raise ConfigurationError(
             None,
             f"The quantization method {method} is not supported for the current GPU. Minimum capability: {minimum}. "
             f"Current capability: {profile.gpu.compute_capability}.",
         )
-    if method in CHECKPOINT_QUANTIZATION:
-        raise ConfigurationError(None, f"Cannot find the config file for {method}")
     return method
 
 

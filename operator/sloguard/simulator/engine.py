@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sloguard.simulator.config import EngineConfig
 from sloguard.simulator.latency import LatencyModel
 from sloguard.simulator.memory import KvCache, MemoryPlan, cuda_oom_message
 from sloguard.simulator.metrics import FinishedRequest, Metrics
 from sloguard.simulator.profiles import GIB
 from sloguard.simulator.scheduler import Request, Scheduler, SchedulerLimits, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sloguard.simulator.config import EngineConfig
 
 CHUNK_SECONDS = 0.00010  # vLLM's API server for one streamed chunk: 150 streams at 20 ms a step saturate it
 MAX_LAG_SECONDS = 0.25  # a busier machine than this slows the simulation down instead of bunching steps
@@ -90,7 +94,7 @@ class Engine:
         self.on_death: Callable[[str | None], None] = lambda _error: None
         self.totals = {"prompt": 0, "generation": 0, "queries": 0, "hits": 0}
         self._kv_bytes = cache.blocks * cache.block_size * plan.kv_bytes_per_token
-        self._noise = random.Random(seed)  # noqa: S311 - reproducible timing, no secret
+        self._noise = random.Random(seed)
         self._faults = sorted(faults, key=lambda fault: fault.after_seconds)
         self._first_request_seconds: float | None = None
         self._streams: dict[Request, Stream] = {}
@@ -100,7 +104,14 @@ class Engine:
         self._clock = asyncio.get_running_loop().time
 
     def submit(
-        self, request_id: str, prompt: Sequence[int], output_tokens: int, *, finish_reason: str, max_tokens: int, n: int = 1,
+        self,
+        request_id: str,
+        prompt: Sequence[int],
+        output_tokens: int,
+        *,
+        finish_reason: str,
+        max_tokens: int,
+        n: int = 1,
         priority: int = 0,
     ) -> Stream:  # fmt: skip
         """Queues one sequence."""

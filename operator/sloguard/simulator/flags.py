@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _HUMAN = re.compile(r"^(\d+(?:\.\d+)?)([kKmMgGtT])$")
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -51,7 +53,7 @@ def json_object(value: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(f"Value {value} cannot be converted to {json.loads}.") from error
     if not isinstance(parsed, dict):
         raise argparse.ArgumentTypeError(f"Value {value} is not a JSON object.")
-    return parsed
+    return cast("dict[str, Any]", parsed)
 
 
 # name: (type, default[, choices])
@@ -157,6 +159,20 @@ VALUE_FLAGS: dict[str, tuple[Any, ...]] = {
     "max-lora-rank": (int, 16),
 }
 
+# Accepted with any one value; they change nothing here.
+IGNORED_VALUE_FLAGS = (
+    "all2all-backend", "allowed-local-media-path", "allowed-media-domains", "collect-detailed-traces", "convert",
+    "cpu-distributed-timeout-seconds", "data-parallel-address", "data-parallel-backend", "data-parallel-rank",
+    "data-parallel-rpc-port", "data-parallel-size-local", "data-parallel-start-rank", "distributed-timeout-seconds",
+    "ec-transfer-config", "eplb-config", "expert-placement-strategy", "ignore-patterns", "io-processor-plugin",
+    "kernel-config", "kv-cache-metrics-sample", "limit-mm-per-prompt", "linear-backend", "logits-processors",
+    "lora-dtype", "lora-modules", "mamba-block-size", "mamba-cache-mode", "mamba-ssm-cache-dtype", "max-cpu-loras",
+    "max-num-scheduled-tokens", "mm-encoder-tp-mode", "mm-processor-cache-gb", "mm-processor-cache-type",
+    "mm-processor-kwargs", "offload-backend", "pooler-config", "prefill-context-parallel-size", "profiler-config",
+    "pt-load-map-location", "reasoning-config", "reasoning-parser-plugin", "renderer-num-workers", "scheduler-cls",
+    "spec-method", "spec-model", "spec-tokens", "video-pruning-rate", "weight-transfer-config", "worker-extension-cls",
+)  # fmt: skip
+
 LIST_FLAGS = frozenset({"cudagraph-capture-sizes"})
 STRING_LIST_FLAGS = (
     "served-model-name",
@@ -208,6 +224,20 @@ BOOLEAN_FLAGS: dict[str, bool | None] = {
     "enable-mfu-metrics": False,
     "kv-cache-metrics": False,
     "language-model-only": False,
+    "cudagraph-metrics": False,
+    "data-parallel-external-lb": False,
+    "data-parallel-hybrid-lb": False,
+    "enable-cumem-allocator": False,
+    "enable-eplb": False,
+    "enable-flashinfer-autotune": True,
+    "enable-layerwise-nvtx-tracing": False,
+    "enable-logging-iteration-details": False,
+    "enable-mm-embeds": False,
+    "fully-sharded-loras": False,
+    "interleave-mm-strings": False,
+    "kv-sharing-fast-prefill": False,
+    "ray-workers-use-nsight": False,
+    "skip-mm-profiling": False,
 }
 
 SHORT_FLAGS = {
@@ -236,6 +266,8 @@ def add_vllm_flags(parser: argparse.ArgumentParser) -> None:
         if name in LIST_FLAGS:
             extra["nargs"] = "+"
         _add(group.add_argument, flags, extra)
+    for name in IGNORED_VALUE_FLAGS:
+        _add(group.add_argument, (f"--{name}",), {"default": argparse.SUPPRESS})
     for name in STRING_LIST_FLAGS:
         _add(group.add_argument, (f"--{name}",), {"nargs": "+", "default": argparse.SUPPRESS})
     for name in BOOLEAN_FLAGS:
@@ -247,8 +279,8 @@ def _add(add_argument: Callable[..., object], flags: tuple[str, ...], extra: dic
     add_argument(*flags, **extra)
 
 
-def default_of(name: str) -> Any:  # noqa: ANN401 - the table holds values of several types
-    """vLLM's default of a flag, given its name with underscores or dashes."""
+def default_of(name: str) -> Any:  # noqa: ANN401 - flags have several types
+    """Returns vLLM's default of a flag, given its name with underscores or dashes."""
     name = name.replace("_", "-")
     if name in VALUE_FLAGS:
         return VALUE_FLAGS[name][1]

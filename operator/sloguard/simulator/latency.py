@@ -8,9 +8,12 @@ is launched by Python, and a step cannot be shorter than all its launches.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sloguard.simulator.config import EngineConfig
 from sloguard.simulator.memory import kv_bytes_per_token, weight_bytes
+
+if TYPE_CHECKING:
+    from sloguard.simulator.config import EngineConfig
 
 FP8_SPEEDUP = 1.6  # of matrix products, where the GPU has FP8 units; the data sheet says 2
 FP8_KV_PENALTY = 1.15  # attention with an 8-bit cache dequantizes

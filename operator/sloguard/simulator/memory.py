@@ -124,7 +124,7 @@ def full_graph_count(config: EngineConfig) -> int:
 
 
 def check_free_memory(plan: MemoryPlan, utilization: float) -> None:
-    """vLLM's first check, before it loads anything."""
+    """The first check, before anything is loaded."""
     if plan.free_at_start < plan.requested:
         raise GpuMemoryError(
             "init",
@@ -210,7 +210,7 @@ def check_sampler(plan: MemoryPlan, kv_bytes: int) -> None:
 
 
 def cuda_oom_message(plan: MemoryPlan, used_bytes: int, tried_bytes: int) -> str:
-    """torch's own sentence, with figures that agree with each other."""
+    """The sentence of torch, with figures that agree with each other."""
     used = min(used_bytes, plan.total)
     tried = max(tried_bytes, plan.total - used + 2 * MIB)
     in_torch = max(0, used - plan.context - plan.others - plan.non_torch)

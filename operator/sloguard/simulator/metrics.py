@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from sloguard.simulator.arguments import Arguments
-from sloguard.simulator.config import EngineConfig
-from sloguard.simulator.memory import KvCache
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sloguard.simulator.arguments import Arguments
+    from sloguard.simulator.config import EngineConfig
+    from sloguard.simulator.memory import KvCache
 
 Family = TypeVar("Family", Counter, Gauge)
 

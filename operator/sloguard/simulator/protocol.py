@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sloguard.simulator.text import tokenize
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping, Sequence
 
 COMPLETION_MAX_TOKENS = 16  # OpenAI's default of /v1/completions
 NATURAL_OUTPUT_TOKENS = 200  # mean length of an answer that may stop by itself (geometric)
@@ -63,7 +65,7 @@ def parse_generation(
     n = _integer(fields, "n", 1, minimum=1) or 1
     max_tokens = _check_lengths(fields, prompts, max_model_len, chat)
     lengths = [_output_length(fields, limit, random_source) for limit in (max_tokens,) * (len(prompts) * n)]
-    options = fields.get("stream_options") or {}
+    options: dict[str, Any] = fields.get("stream_options") or {}
     if options and not fields.get("stream"):
         raise RequestError("Stream options can only be defined when `stream=True`.", parameter="stream_options")
     return Generation(

@@ -7,17 +7,20 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from sloguard.simulator.arguments import Arguments
 from sloguard.simulator.engine import Engine, EngineDeadError, Stream
-from sloguard.simulator.log import Log
 from sloguard.simulator.protocol import Generation, RequestError, parse_generation
 from sloguard.simulator.startup import VERSION
 from sloguard.simulator.text import detokenize, tokenize, words
 from sloguard.simulator.tracebacks import ENGINE_DEAD
+
+if TYPE_CHECKING:
+    from sloguard.simulator.arguments import Arguments
+    from sloguard.simulator.log import Log
 
 SERVER_HEADER = "sloguard-simulator"
 _MAX_BODY_BYTES = 64 * 1024**2
@@ -36,7 +39,7 @@ class Routes:
         self._keys = frozenset(f"Bearer {key}" for key in arguments.value("api_key") or ())
         self._log_access = not arguments.value("disable_uvicorn_access_log")
         self._force_usage = bool(arguments.value("enable_force_include_usage"))
-        self._random = random.Random(arguments.simulator.seed)  # noqa: S311 - reproducible answers, no secret
+        self._random = random.Random(arguments.simulator.seed)
         self.draining = False
 
     def application(self) -> web.Application:
@@ -181,19 +184,19 @@ class _ChunkWriter:
 
     def __init__(self, response: web.StreamResponse, generation: Generation, streams: list[Stream]) -> None:
         self._response, self._generation, self._streams = response, generation, streams
-        self._head = "data: " + json.dumps(_envelope(generation, chunk=True))[:-1]
+        self._head = "data: " + _compact(_envelope(generation, chunk=True))[:-1]
 
     async def pump(self, index: int, first: int | None) -> None:
         """Writes one sequence's tokens as they come; aiohttp ends this when the client goes away."""
         stream = self._streams[index]
         if self._generation.chat:
-            await self._write(index, '"delta": {"role": "assistant", "content": ""}', None, 0)
+            await self._write(index, '"delta":{"role":"assistant","content":""}', None, 0)
         sent = 0
         number = await stream.take() if first is None else first
         while number:
             text = json.dumps(words(sent, number))
             sent += number
-            content = f'"delta": {{"content": {text}}}' if self._generation.chat else f'"text": {text}'
+            content = f'"delta":{{"content":{text}}}' if self._generation.chat else f'"text":{text}'
             # The last chunk carries the reason, as vLLM's does.
             last = stream.finish_reason is not None and not stream.pending
             await self._write(index, content, stream.finish_reason if last else None, sent)
@@ -202,26 +205,30 @@ class _ChunkWriter:
     async def _write(self, index: int, content: str, reason: str | None, sent: int) -> None:
         usage = ""
         if self._generation.continuous_usage:
-            usage = f', "usage": {json.dumps(_counts(len(self._streams[index].request.prompt), sent))}'
-        choice = f'{{"index": {index}, {content}, "logprobs": null, "finish_reason": {json.dumps(reason)}}}'
-        await self._response.write(f'{self._head}, "choices": [{choice}]{usage}}}\n\n'.encode())
+            usage = f',"usage":{_compact(_counts(len(self._streams[index].request.prompt), sent))}'
+        choice = f'{{"index":{index},{content},"logprobs":null,"finish_reason":{json.dumps(reason)}}}'
+        await self._response.write(f'{self._head},"choices":[{choice}]{usage}}}\n\n'.encode())
 
     async def usage(self) -> None:
-        usage = json.dumps(_usage(self._streams, self._generation))
-        await self._response.write(f'{self._head}, "choices": [], "usage": {usage}}}\n\n'.encode())
+        usage = _compact(_usage(self._streams, self._generation))
+        await self._response.write(f'{self._head},"choices":[],"usage":{usage}}}\n\n'.encode())
 
     async def event(self, payload: object) -> None:
-        await self._response.write(f"data: {json.dumps(payload)}\n\n".encode())
+        await self._response.write(f"data: {_compact(payload)}\n\n".encode())
 
 
-async def _body(request: web.Request) -> dict[str, object]:
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read())
     except ValueError as error:
         raise RequestError(f"Invalid JSON: {error}") from None
     if not isinstance(body, dict):
         raise RequestError("Input should be a valid dictionary")
-    return body
+    return cast("dict[str, Any]", body)
 
 
 def _server_error() -> dict[str, object]:

@@ -8,11 +8,14 @@ computed again later (its blocks stay in the prefix cache until they are needed)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sloguard.simulator.blocks import BlockPool, block_hashes
 from sloguard.simulator.latency import StepShape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(eq=False)

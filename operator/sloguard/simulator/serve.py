@@ -31,7 +31,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ from sloguard.simulator.log import API_SERVER, Log
 from sloguard.simulator.startup import Bind, Exit, Line, Ready, Wait, script
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sloguard.simulator.config import EngineConfig
 
 _COMPILE_FLAGS = (
@@ -66,19 +67,22 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as request:  # argparse: 2 for an error, 0 after --help
         return int(request.code or 0)
     log = Log()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return _start(arguments, log, started)
+        with contextlib.ExitStack() as resources:
+            return _start(arguments, log, started, resources)
     except _Terminated:
         return 0  # vLLM's API server leaves cleanly when it is stopped while it waits for its engine
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise _Terminated
 
 
-def _start(arguments: Arguments, log: Log, started: float) -> int:
+def _start(arguments: Arguments, log: Log, started: float, resources: contextlib.ExitStack) -> int:
     """Plays the start-up script on a fixed timeline, so that what the simulator itself needs is not added to it."""
     simulator = arguments.simulator
     host_memory = HostMemory()
@@ -102,6 +106,7 @@ def _start(arguments: Arguments, log: Log, started: float) -> int:
                 listener = _bind(arguments, log)
                 if listener is None:
                     return 1
+                resources.callback(listener.close)
             case Exit():
                 return event.code
             case Ready():
@@ -115,7 +120,7 @@ def _start(arguments: Arguments, log: Log, started: float) -> int:
 
 
 def _serve(arguments: Arguments, ready: Ready, listener: socket.socket | None, log: Log) -> int:
-    from sloguard.simulator.server import run_server  # noqa: PLC0415
+    from sloguard.simulator.server import run_server  # noqa: PLC0415 - see _start
 
     assert listener is not None
     return run_server(arguments, ready, listener, log)

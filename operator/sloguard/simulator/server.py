@@ -6,19 +6,22 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from sloguard.simulator import tracebacks
-from sloguard.simulator.arguments import Arguments
 from sloguard.simulator.engine import Engine, ServingFault
 from sloguard.simulator.log import API_SERVER, ENGINE_CORE, Log
 from sloguard.simulator.metrics import Metrics
 from sloguard.simulator.routes import Routes
-from sloguard.simulator.startup import Ready
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Coroutine
+
+    from sloguard.simulator.arguments import Arguments
+    from sloguard.simulator.startup import Ready
 
 LOG_INTERVAL_SECONDS = 10.0
 DEATH_NOTICE_SECONDS = 0.5  # how long the dying server still answers 500
@@ -116,7 +119,7 @@ class _Server:
         self._log.uvicorn(f"Finished server process [{os.getpid()}]")
 
     async def _report(self, engine: Engine) -> None:
-        """vLLM's statistics every ten seconds, while there is something to say."""
+        """Logs statistics every ten seconds, while there is something to say."""
         before = dict(engine.totals)
         quiet = True
         while True:
@@ -133,7 +136,8 @@ def _statistics(engine: Engine, before: dict[str, int], now: dict[str, int]) -> 
     hit_rate = 100 * now["hits"] / max(1, now["queries"])
     scheduler = engine.scheduler
     return (
-        f"Engine 000: Avg prompt throughput: {prompt:.1f} tokens/s, Avg generation throughput: {generation:.1f} tokens/s, "
-        f"Running: {len(scheduler.running)} reqs, Waiting: {len(scheduler.waiting)} reqs, GPU KV cache usage: "
-        f"{100 * scheduler.pool.usage:.1f}%, Prefix cache hit rate: {hit_rate:.1f}%"
+        f"Engine 000: Avg prompt throughput: {prompt:.1f} tokens/s, "
+        f"Avg generation throughput: {generation:.1f} "
+        f"tokens/s, Running: {len(scheduler.running)} reqs, Waiting: {len(scheduler.waiting)} reqs, GPU KV cache "
+        f"usage: {100 * scheduler.pool.usage:.1f}%, Prefix cache hit rate: {hit_rate:.1f}%"
     )

@@ -6,13 +6,11 @@ Durations are nominal seconds (58-125 s were recorded with graphs, 42-87 eager) 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sloguard.simulator import tracebacks
-from sloguard.simulator.arguments import Arguments
 from sloguard.simulator.config import ConfigurationError, EngineConfig, resolve
-from sloguard.simulator.faults import Fault
 from sloguard.simulator.log import API_SERVER, ENGINE_CORE
 from sloguard.simulator.memory import (
     GpuMemoryError,
@@ -29,6 +27,12 @@ from sloguard.simulator.memory import (
     size_kv_cache,
 )
 from sloguard.simulator.profiles import GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sloguard.simulator.arguments import Arguments
+    from sloguard.simulator.faults import Fault
 
 VERSION = "0.24.0"
 LOAD_BYTES_PER_SECOND = 1.0e9  # safetensors from a network volume
@@ -81,7 +85,7 @@ class Ready:
 Event = Line | Wait | Exit | Bind | Ready
 
 
-class StartFailure(Exception):
+class StartFailureError(Exception):
     """The start ends here, after these records."""
 
     def __init__(self, *events: Event) -> None:
@@ -97,17 +101,17 @@ def script(arguments: Arguments, *, compile_cached: bool = False) -> Iterator[Ev
     """All events of a start, in order; ends with Ready or Exit."""
     try:
         yield from _Start(arguments, compile_cached).events()
-    except StartFailure as failure:
+    except StartFailureError as failure:
         yield from failure.events
 
 
-def engine_failure(stage: str, error: str, *, sequences: int = 0) -> StartFailure:
+def engine_failure(stage: str, error: str, *, sequences: int = 0) -> StartFailureError:
     """The engine's error twice, as vLLM prints it, then the API server's, which names no cause."""
     if stage == "sampler":
         trace = tracebacks.sampler_warm_up(error, sequences)
     else:
         trace = tracebacks.core_startup(stage, error)
-    return StartFailure(
+    return StartFailureError(
         Line(ENGINE_CORE, "ERROR", "core.py:1231", f"EngineCore failed to start.\n{trace}"),
         Line(ENGINE_CORE, None, "", f"Process EngineCore:\n{trace}"),
         Line(API_SERVER, None, "", tracebacks.ENGINE_FAILED),
@@ -141,7 +145,7 @@ class _Start:
             config = resolve(self.arguments)
         except ConfigurationError as error:
             text = tracebacks.invalid_configuration(error.config, error.reason, error.hint)
-            raise StartFailure(Line(API_SERVER, None, "", text), Exit(1)) from None
+            raise StartFailureError(Line(API_SERVER, None, "", text), Exit(1)) from None
         yield from self._configuration(config)
         yield Wait(self.engine_seconds)
         yield from self._engine(config)
@@ -159,9 +163,9 @@ class _Start:
         kinds = {fault.kind for fault in self.faults.values()}
         if "model-download" in kinds:
             yield Wait(self.engine_seconds)  # retries with back-off
-            raise StartFailure(Line(API_SERVER, None, "", tracebacks.model_download()), Exit(1))
+            raise StartFailureError(Line(API_SERVER, None, "", tracebacks.model_download()), Exit(1))
         if "model-missing" in kinds:
-            raise StartFailure(Line(API_SERVER, None, "", tracebacks.model_missing()), Exit(1))
+            raise StartFailureError(Line(API_SERVER, None, "", tracebacks.model_missing()), Exit(1))
 
     def _configuration(self, config: EngineConfig) -> Iterator[Event]:
         model = config.profile.model
@@ -175,8 +179,8 @@ class _Start:
                 API_SERVER,
                 "WARNING",
                 "arg_utils.py:2476",
-                "This model does not officially support disabling chunked prefill. Disabling this manually may cause the "
-                "engine to crash or produce incorrect outputs.",
+                "This model does not officially support disabling chunked prefill. Disabling this manually may cause "
+                "the engine to crash or produce incorrect outputs.",
             )
         if config.async_scheduling:
             yield info(API_SERVER, "vllm.py:1006", "Asynchronous scheduling is enabled.")
@@ -297,7 +301,7 @@ class _Start:
         yield info(ENGINE_CORE, "core.py:337", text)
         yield info(API_SERVER, "api_server.py:577", "Supported tasks: ['generate']")
         yield Wait(self.finish_seconds)
-        address = f"http://{self.arguments.host or '0.0.0.0'}:{self.arguments.port}"
+        address = f"http://{self.arguments.host or '0.0.0.0'}:{self.arguments.port}"  # noqa: S104 - only text
         yield info(API_SERVER, "api_server.py:581", f"Starting vLLM server on {address}")
         yield Ready(config, plan, cache)
 
@@ -319,12 +323,12 @@ def size_kv_cache_or_fail(plan: MemoryPlan, config: EngineConfig) -> KvCache:
         raise engine_failure("kv", f"ValueError: {error.message}") from None
 
 
-def _injected(fault: Fault, phase: str, config: EngineConfig, plan: MemoryPlan | None) -> StartFailure | None:
+def _injected(fault: Fault, phase: str, config: EngineConfig, plan: MemoryPlan | None) -> StartFailureError | None:
     """The failure of an injected fault; None for kinds that act elsewhere."""
     if fault.kind == "engine-killed":
-        return StartFailure(Line(API_SERVER, None, "", tracebacks.ENGINE_FAILED), Exit(1))
+        return StartFailureError(Line(API_SERVER, None, "", tracebacks.ENGINE_FAILED), Exit(1))
     if fault.kind == "engine-timeout":
-        return StartFailure(Line(API_SERVER, None, "", tracebacks.ENGINE_TIMEOUT), Exit(1))
+        return StartFailureError(Line(API_SERVER, None, "", tracebacks.ENGINE_TIMEOUT), Exit(1))
     error = FAULT_ERRORS.get(fault.kind)
     if fault.kind == "cuda-oom":
         plan = plan or plan_memory(config)

@@ -65,9 +65,9 @@ ENGINE_TIMEOUT = (
     + _SERVER
     + _LAUNCH
     + (
-        "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight loading "
-        "for large models. Waited 600s (configured by VLLM_ENGINE_READY_TIMEOUT_S). To increase the timeout, set the "
-        "environment variable: VLLM_ENGINE_READY_TIMEOUT_S=<seconds>"
+        "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight "
+        "loading for large models. Waited 600s (configured by VLLM_ENGINE_READY_TIMEOUT_S). To increase the timeout, "
+        "set the environment variable: VLLM_ENGINE_READY_TIMEOUT_S=<seconds>"
     )
 )
 
@@ -191,8 +191,8 @@ def sampler_warm_up(oom: str, sequences: int) -> str:
         "    self.model_runner._dummy_sampler_run(hidden_states=last_hidden_states)\n"
         '  File "site-packages/vllm/v1/worker/gpu_model_runner.py", line 6111, in _dummy_sampler_run\n'
         "    raise RuntimeError(\n"
-        f"RuntimeError: CUDA out of memory occurred when warming up sampler with {sequences} dummy requests. Please try "
-        "lowering `max_num_seqs` or `gpu_memory_utilization` when initializing the engine."
+        f"RuntimeError: CUDA out of memory occurred when warming up sampler with {sequences} dummy requests. Please "
+        "try lowering `max_num_seqs` or `gpu_memory_utilization` when initializing the engine."
     )
 
 
