@@ -1,0 +1,121 @@
+"""The operator: kopf watches and wakes, the reconciler does the work."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import kopf
+
+from sloguard.api.v1alpha1 import GROUP, VERSION
+from sloguard.cluster.api import STUDIES, Api
+from sloguard.cluster.execute import Settings
+from sloguard.cluster.labels import STUDY
+from sloguard.cluster.reconcile import Reconciler
+
+logger = logging.getLogger("sloguard.operator")
+
+RESYNC_SECONDS = 30.0
+STALE_SECONDS = 180.0
+WATCH_SECONDS = 240
+INACTIVE_SECONDS = 70
+EXIT_SECONDS = 20
+
+
+class StaleError(Exception):
+    """No reconcile succeeded for too long; the probe fails, and Kubernetes starts the operator anew."""
+
+
+def serve(namespaces: Sequence[str], settings: Settings, probe_address: str) -> None:
+    """Run until told to stop. No namespaces means all of them."""
+    registry = kopf.OperatorRegistry()
+    operator = Operator(settings, namespaces)
+    operator.register(registry)
+    kopf.run(
+        registry=registry,
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        standalone=True,
+        liveness_endpoint=f"http://{probe_address}/healthz",
+    )
+
+
+class Operator:
+    """Composition root: one API connection, one reconciler, kopf's handlers on both."""
+
+    def __init__(self, settings: Settings, namespaces: Sequence[str]) -> None:
+        self._settings = settings
+        self._namespaces = namespaces
+        self._api = Api()
+        self._reconciler: Reconciler | None = None
+        self._resync: asyncio.Task[None] | None = None
+
+    def register(self, registry: kopf.OperatorRegistry) -> None:
+        """Watches only wake; a restart reads everything again."""
+        kopf.on.startup(registry=registry)(self._start)
+        kopf.on.cleanup(registry=registry)(self._stop)
+        kopf.on.probe(id="reconciling", registry=registry)(self._probe)
+        kopf.on.event(GROUP, VERSION, STUDIES.plural, registry=registry)(self._study_changed)
+        present = {STUDY: kopf.PRESENT}
+        for group, version, plural in (
+            (GROUP, VERSION, "sloguardtrials"),
+            ("apps", "v1", "deployments"),
+            ("batch", "v1", "jobs"),
+            ("", "v1", "pods"),
+        ):
+            kopf.on.event(group, version, plural, labels=present, registry=registry)(self._child_changed)
+
+    async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.posting.enabled = False
+        settings.watching.server_timeout = WATCH_SECONDS
+        settings.watching.client_timeout = WATCH_SECONDS + 30
+        settings.watching.inactivity_timeout = INACTIVE_SECONDS
+        settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+        await self._api.__aenter__()
+        self._reconciler = Reconciler(self._api, self._settings)
+        self._resync = asyncio.create_task(self._resync_for_ever(self._reconciler))
+
+    async def _stop(self, **_: Any) -> None:
+        if self._resync is not None:
+            self._resync.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._resync
+        if self._reconciler is not None:
+            await self._reconciler.stop()
+        await self._api.__aexit__()
+
+    async def _probe(self, **_: Any) -> float:
+        assert self._reconciler is not None, "probes are asked after the start"
+        age = time.monotonic() - self._reconciler.last_success
+        if age > STALE_SECONDS:
+            raise StaleError(f"no successful reconcile for {age:.0f} s")
+        return round(age, 1)
+
+    async def _study_changed(self, namespace: str | None, name: str | None, **_: Any) -> None:
+        self._wake(namespace, name)
+
+    async def _child_changed(self, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
+        self._wake(namespace, labels.get(STUDY))
+
+    def _wake(self, namespace: str | None, name: str | None) -> None:
+        if self._reconciler is not None and namespace and name:
+            self._reconciler.wake((namespace, name))
+
+    async def _resync_for_ever(self, reconciler: Reconciler) -> None:
+        """A watch event can be lost; a list cannot."""
+        while True:
+            try:
+                for namespace, name in await self._studies():
+                    reconciler.wake((namespace, name))
+                reconciler.last_success = time.monotonic()
+            except Exception:
+                # Whatever keeps the list from being read now must not end the resync for good.
+                logger.warning("resync failed; trying again in %s s", RESYNC_SECONDS, exc_info=True)
+            await asyncio.sleep(RESYNC_SECONDS)
+
+    async def _studies(self) -> list[tuple[str, str]]:
+        places = self._namespaces or [""]
+        found = [study for place in places for study in await self._api.items(STUDIES, place)]
+        return [(s["metadata"]["namespace"], s["metadata"]["name"]) for s in found]

@@ -1,0 +1,33 @@
+"""`sloguard operator`."""
+
+import click
+
+from sloguard.cluster.app import serve
+from sloguard.cluster.execute import Settings
+
+
+@click.command()
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    envvar="SLOGUARD_NAMESPACES",
+    help="Watch this namespace; may be given several times. All namespaces by default.",
+)
+@click.option(
+    "--load-image",
+    required=True,
+    envvar="SLOGUARD_LOAD_IMAGE",
+    help="The image of the load Jobs: the operator's own.",
+)
+@click.option(
+    "--load-image-pull-policy",
+    type=click.Choice(["Always", "IfNotPresent", "Never"]),
+    default="IfNotPresent",
+    show_default=True,
+    envvar="SLOGUARD_LOAD_IMAGE_PULL_POLICY",
+)
+@click.option("--probe-address", default="0.0.0.0:8080", show_default=True, help="Where /healthz is answered.")
+def operator(namespaces: tuple[str, ...], load_image: str, load_image_pull_policy: str, probe_address: str) -> None:
+    """Run the Kubernetes operator until it is told to stop."""
+    serve(namespaces, Settings(load_image, load_image_pull_policy), probe_address)

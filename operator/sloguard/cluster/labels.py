@@ -1,0 +1,23 @@
+"""Names and labels of what a trial causes. Nothing of production's selects them."""
+
+from typing import Final
+
+from sloguard.api.v1alpha1 import GROUP
+
+STUDY: Final = f"{GROUP}/study"
+TRIAL: Final = f"{GROUP}/trial"
+ROLE: Final = f"{GROUP}/role"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+PROMOTION_FINALIZER: Final = f"{GROUP}/promotion"
+
+SERVER: Final = "server"
+LOAD: Final = "load"
+
+
+def labels(study: str, trial: str, role: str) -> dict[str, str]:
+    return {MANAGED_BY: "sloguard", STUDY: study, TRIAL: trial, ROLE: role}
+
+
+def load_name(trial: str) -> str:
+    """The load Job's; Deployment and Service are called as their trial."""
+    return f"{trial}-load"

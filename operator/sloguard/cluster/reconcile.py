@@ -1,0 +1,136 @@
+"""One reconcile per study: gather (I/O), plan (pure), execute (idempotent); again when something may have changed."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import aiohttp
+
+from sloguard.cluster.api import STUDIES, Api, RefusedError
+from sloguard.cluster.execute import NameTakenError, Settings, execute
+from sloguard.cluster.gather import StudyUnreadableError, gather, read_study
+from sloguard.cluster.objects import Object, section
+from sloguard.engine.conditions import with_condition
+from sloguard.engine.plan import plan
+
+logger = logging.getLogger("sloguard.reconcile")
+
+SETTLE_SECONDS = 0.2
+"""Watch events come in bursts; one reconcile answers them all."""
+
+LEAST_PAUSE_SECONDS = 0.05
+FIRST_BACK_OFF_SECONDS = 1.0
+MOST_BACK_OFF_SECONDS = 60.0
+MOST_AT_ONCE = 8
+
+Key = tuple[str, str]
+"""Namespace and name of a study."""
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Wakes studies and reconciles them; holds nothing that a restart would miss."""
+
+    api: Api
+    settings: Settings
+    last_success: float = field(default_factory=time.monotonic)
+    _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
+    _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+
+    def wake(self, key: Key) -> None:
+        """Something about this study may have changed."""
+        if key not in self._tasks:
+            self._wakes[key] = asyncio.Event()
+            self._tasks[key] = asyncio.create_task(self._serve(key), name=f"study {key[0]}/{key[1]}")
+        self._wakes[key].set()
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, key: Key) -> None:
+        back_off = FIRST_BACK_OFF_SECONDS
+        wake = self._wakes[key]
+        try:
+            while True:
+                wake.clear()
+                async with self._slots:
+                    pause = await self._attempt(key)
+                if pause is None:
+                    pause, back_off = back_off, min(back_off * 2, MOST_BACK_OFF_SECONDS)
+                else:
+                    back_off = FIRST_BACK_OFF_SECONDS
+                if pause < 0:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), max(pause, LEAST_PAUSE_SECONDS))
+                if wake.is_set():
+                    await asyncio.sleep(SETTLE_SECONDS)
+        finally:
+            self._tasks.pop(key, None)
+            self._wakes.pop(key, None)
+
+    async def _attempt(self, key: Key) -> float | None:
+        """Seconds until the next one, negative when the study is gone, None after a failure."""
+        try:
+            pause = await self.reconcile(key)
+        except RefusedError as error:
+            if error.conflict:
+                return LEAST_PAUSE_SECONDS
+            logger.warning("%s/%s: the API server refused: %s", *key, error)
+            return None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            logger.warning("%s/%s: the API server could not be reached: %s", *key, error)
+            return None
+        except Exception:
+            # A defect in one study's reconcile must not take the other studies down; it is loud and retried.
+            logger.exception("%s/%s: reconcile failed", *key)
+            return None
+        self.last_success = time.monotonic()
+        return -1.0 if pause is None else pause
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Once through. Seconds until it is due again, None when the study is gone."""
+        namespace, name = key
+        try:
+            gathered = await gather(self.api, namespace, name)
+        except StudyUnreadableError as error:
+            return await self._stall(key, "SpecInvalid", str(error))
+        if gathered is None:
+            return None
+        planned = plan(gathered.snapshot, datetime.now(UTC))
+        try:
+            await execute(self.api, self.settings, gathered, planned)
+        except NameTakenError as error:
+            return await self._stall(key, "NameTaken", str(error))
+        except RefusedError as error:
+            if error.conflict or error.status >= 500:
+                raise
+            return await self._stall(key, "Refused", error.message)
+        return planned.wake_after_seconds
+
+    async def _stall(self, key: Key, reason: str, message: str) -> float:
+        """Say in the study itself what keeps it from going on."""
+        stored = await self.api.get(STUDIES, *key)
+        if stored is not None:
+            await self.api.replace_status(STUDIES, _stalled(stored, reason, message))
+        logger.warning("%s/%s: stalled: %s: %s", *key, reason, message)
+        return MOST_BACK_OFF_SECONDS
+
+
+def _stalled(stored: Object, reason: str, message: str) -> Object:
+    try:
+        conditions = read_study(stored).status.conditions
+    except StudyUnreadableError:
+        conditions = []
+    generation = stored["metadata"].get("generation")
+    now = datetime.now(UTC)
+    for kind, holds in (("Ready", False), ("Reconciling", False), ("Stalled", True)):
+        conditions = with_condition(conditions, kind, holds, reason, message, generation, now)
+    return stored | {"status": section(stored, "status") | {"conditions": [c.dump() for c in conditions]}}

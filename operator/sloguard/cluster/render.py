@@ -1,0 +1,132 @@
+"""What a trial consists of: a Deployment and a Service of the candidate, and a Job that loads it. Pure.
+
+A candidate is production's pod template with other vLLM arguments. Nothing else of the study reaches it, so that
+creating a study gives nobody more than the Deployment they may already change.
+"""
+
+import copy
+
+from sloguard.api.v1alpha1 import API_VERSION, Study, Trial
+from sloguard.cluster.labels import LOAD, SERVER, TRIAL, labels, load_name
+from sloguard.cluster.objects import Object, listing, section
+from sloguard.cluster.target import containers_of, find_container, with_arguments
+from sloguard.domain.arguments import option
+from sloguard.engine.progress import load_limit_seconds
+from sloguard.measure.request import LoadRequest
+
+DEFAULT_PORT = 8000
+"""vLLM's own."""
+
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+
+
+def deployment(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
+    """One replica, alone behind labels of its own.
+
+    Probes: readiness is asked every second so that the load starts at once; liveness and startup probes are left
+    out, because the study's own limits judge a slow or a dead server and a probe must not kill a busy one. preStop
+    hooks are left out too: no client has to be waited for.
+    """
+    own = labels(trial.spec.study, trial.name, SERVER)
+    template: Object = copy.deepcopy(production["spec"]["template"])
+    annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
+    template["metadata"] = {"labels": own} | ({"annotations": annotations} if annotations else {})
+    serving = find_container(production, container)
+    assert serving is not None, "the target was gathered with this container"
+    candidate = _with_own_probes(with_arguments(serving, arguments), port_of(serving, arguments))
+    containers = containers_of(template)
+    template["spec"]["containers"] = [candidate if c["name"] == container else c for c in containers]
+    spec = {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": {TRIAL: trial.name}},
+        "template": template,
+    }
+    return _object("apps/v1", "Deployment", trial, trial.name, own, spec)
+
+
+def service(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
+    """Where the load finds the candidate; not ready pods get no traffic."""
+    serving = find_container(production, container)
+    assert serving is not None, "the target was gathered with this container"
+    port = port_of(serving, arguments)
+    spec = {"selector": {TRIAL: trial.name}, "ports": [{"name": "http", "port": port, "targetPort": port}]}
+    return _object("v1", "Service", trial, trial.name, labels(trial.spec.study, trial.name, SERVER), spec)
+
+
+def load_job(trial: Trial, study: Study, production: Object, image: str, pull_policy: str) -> Object:
+    """The load, in this program's own image; its result stays in the pod's termination message."""
+    container = study.spec.target.container or ""
+    serving = find_container(production, container)
+    assert serving is not None, "the target was gathered with this container"
+    port = port_of(serving, tuple(trial.status.arguments))
+    url = f"http://{trial.name}.{study.metadata.namespace}.svc:{port}"
+    request = LoadRequest(url=url, workload=study.spec.workload, slos=study.spec.slos)
+    own = labels(trial.spec.study, trial.name, LOAD)
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {
+                "name": "load",
+                "image": image,
+                "imagePullPolicy": pull_policy,
+                "command": ["sloguard", "load", "--output", "/dev/termination-log"],
+                "env": [
+                    {
+                        "name": "SLOGUARD_LOAD_REQUEST",
+                        "value": request.model_dump_json(by_alias=True, exclude_none=True),
+                    }
+                ],
+                "resources": {"requests": {"cpu": "100m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+    }
+    spec = {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": load_limit_seconds(study.spec),
+        "template": {"metadata": {"labels": own}, "spec": pod},
+    }
+    return _object("batch/v1", "Job", trial, load_name(trial.name), own, spec)
+
+
+def port_of(container: Object, arguments: tuple[str, ...]) -> int:
+    """VLLM's --port, else the container's first port, else vLLM's default."""
+    said = option(arguments, "port")
+    if said is not None and said.isdecimal():
+        return int(said)
+    ports = listing(container, "ports")
+    return int(ports[0]["containerPort"]) if ports else DEFAULT_PORT
+
+
+def _with_own_probes(container: Object, port: int) -> Object:
+    changed = {k: v for k, v in container.items() if k not in {"livenessProbe", "startupProbe", "lifecycle"}}
+    given = section(container, "readinessProbe") or {"httpGet": {"path": "/health", "port": port}}
+    kept = {k: v for k, v in given.items() if k not in {"initialDelaySeconds", "successThreshold"}}
+    changed["readinessProbe"] = kept | {"periodSeconds": 1, "failureThreshold": 3}
+    lifecycle = {k: v for k, v in section(container, "lifecycle").items() if k != "preStop"}
+    return changed | ({"lifecycle": lifecycle} if lifecycle else {})
+
+
+def _object(api_version: str, kind: str, trial: Trial, name: str, own_labels: dict[str, str], spec: Object) -> Object:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": trial.kind,
+        "name": trial.name,
+        "uid": trial.metadata.uid,
+        "controller": True,
+    }
+    metadata = {
+        "name": name,
+        "namespace": trial.metadata.namespace,
+        "labels": own_labels,
+        "ownerReferences": [owner],
+    }
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}

@@ -1,0 +1,83 @@
+"""What the planner may ask of a substrate. Each is idempotent: done twice, it is done once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sloguard.api.v1alpha1 import StudyStatus, Trial, TrialSpec, TrialStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTrial:
+    """Write down a trial before anything that it causes."""
+
+    name: str
+    spec: TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTrial:
+    """Write the trial's status."""
+
+    trial: Trial
+    status: TrialStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StartServer:
+    """Bring up the candidate: production's template with these arguments."""
+
+    trial: Trial
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartLoad:
+    """Put the study's load on the candidate."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class StopTrial:
+    """Remove all that the trial caused; its record stays."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyArguments:
+    """Put these arguments into production."""
+
+    arguments: tuple[str, ...]
+
+
+Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ApplyArguments
+
+
+class EventType(StrEnum):
+    """Kubernetes' two kinds of events."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A decision, for people. `key` is unique within the study, so that a repeated reconcile tells it once."""
+
+    key: str
+    reason: str
+    message: str
+    type: EventType = EventType.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions in their order, then the study's status, then the events."""
+
+    status: StudyStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    owes_production: bool = False
+    """A promotion is under way: the study must not vanish (finalizer) until production is in a known state."""
+    wake_after_seconds: float = 15.0

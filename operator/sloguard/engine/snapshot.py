@@ -1,0 +1,95 @@
+"""Everything that the planner may know, gathered beforehand by a substrate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sloguard.api.v1alpha1 import LoadResult, Margins, Study, Trial
+from sloguard.domain.evidence import Evidence
+
+
+class ServerState(StrEnum):
+    """A candidate's server, as far as its substrate can see."""
+
+    ABSENT = "Absent"
+    WAITING = "Waiting"
+    STARTING = "Starting"
+    READY = "Ready"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`running_since` is when it began to hold its GPUs; None before that."""
+
+    state: ServerState = ServerState.ABSENT
+    evidence: Evidence | None = None
+    running_since: datetime | None = None
+    margins: Margins | None = None
+
+
+class LoadState(StrEnum):
+    """The load on a candidate. Failed means that it ended without a result."""
+
+    ABSENT = "Absent"
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`result` is there when it is Done, `detail` when it Failed."""
+
+    state: LoadState = LoadState.ABSENT
+    result: LoadResult | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What exists of a trial. `leftovers` says that something of it is still there to be removed."""
+
+    server: Server = field(default_factory=Server)
+    load: Load = field(default_factory=Load)
+    leftovers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Production's way to the arguments that its template has. `failure` is set when it cannot get there."""
+
+    complete: bool = True
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """Production as it is now: the server's arguments (after `vllm serve`), GPUs a replica, a hash of its template."""
+
+    arguments: tuple[str, ...]
+    template_hash: str = ""
+    gpus: int = 1
+    rollout: Rollout = field(default_factory=Rollout)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProblem:
+    """Why production cannot be read as a target; becomes condition Stalled."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One study with all its trials. `observations` holds those trials of which something exists or should."""
+
+    study: Study
+    trials: tuple[Trial, ...]
+    target: TargetState | TargetProblem
+    observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
+
+    def observation(self, trial: Trial) -> Observation:
+        return self.observations.get(trial.name, Observation())
