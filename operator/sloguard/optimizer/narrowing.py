@@ -1,4 +1,4 @@
-"""From what a study asks for to what may be searched: bounds of vLLM, quality, the workload, conditions.
+"""From what a study asks for to what may be searched: quality, the workload, conditions.
 
 Whatever is taken away is told in a note, a sentence for the user; what leaves nothing is a SpaceError.
 """
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sloguard.api.v1alpha1 import ChoiceDomain, DecimalDomain, IntDomain, KnobName, Parameter, SearchSpace
-from sloguard.domain.knobs import KNOBS, Kind, Knob, KnobError, parse_value, value_text
+from sloguard.api.v1alpha1 import KnobName, Parameter, SearchSpace
+from sloguard.domain.knobs import KNOBS, KnobError, parse_value, value_text
 from sloguard.domain.result import Value, Values
 from sloguard.domain.rules import Context
 
@@ -34,7 +34,7 @@ def narrow(search_space: SearchSpace, production: Values, context: Context) -> N
     result = Narrowed(domains=preset_domains(search_space.preset, production, context))
     given = {parameter.name for parameter in search_space.parameters}
     for parameter in search_space.parameters:
-        result.domains[parameter.name] = _domain(parameter, result.notes)
+        result.domains[parameter.name] = _domain(parameter)
         if parameter.when is not None:
             result.conditions[parameter.name] = _requirement(parameter)
     if not search_space.allow_quality_change:
@@ -58,57 +58,19 @@ def _field(name: KnobName) -> str:
     return f"searchSpace.parameters {name.value}"
 
 
-def _domain(parameter: Parameter, notes: list[str]) -> Domain:
-    knob = KNOBS[parameter.name]
-    if parameter.choice is not None:
-        return _choice(knob, parameter.choice)
-    if parameter.int_ is not None and knob.kind is Kind.INT:
-        return _int_range(knob, parameter.int_, notes)
-    if parameter.decimal is not None and knob.kind is Kind.DECIMAL:
-        return _decimal_range(knob, parameter.decimal, notes)
-    given = "int" if parameter.int_ is not None else "decimal"
-    remedy = knob.kind.value if knob.kind in {Kind.INT, Kind.DECIMAL} else "choice"
-    raise SpaceError(f"{_field(knob.name)} has an {given} range, but its values are of kind {knob.kind}; use {remedy}")
-
-
-def _choice(knob: Knob, domain: ChoiceDomain) -> Domain:
+def _domain(parameter: Parameter) -> Domain:
+    """The study's own values; the API has seen to it that their kind is the knob's."""
+    name = parameter.name
+    if parameter.int_ is not None:
+        return integers(name, parameter.int_.min, parameter.int_.max, parameter.int_.scale)
+    if parameter.decimal is not None:
+        return decimals(name, Decimal(parameter.decimal.min), Decimal(parameter.decimal.max))
+    assert parameter.choice is not None
     try:
-        values = [parse_value(knob.name, text) for text in domain.values]
+        values = [parse_value(name, text) for text in parameter.choice.values]
     except KnobError as error:
-        raise SpaceError(f"{_field(knob.name)}: {error}") from error
-    distinct = {value_text(value): value for value in values}
-    return choice(knob.name, tuple(distinct.values()))
-
-
-def _int_range(knob: Knob, domain: IntDomain, notes: list[str]) -> Domain:
-    low = max(domain.min, int(knob.minimum or 0))
-    high = domain.max if knob.maximum is None else min(domain.max, int(knob.maximum))
-    _tell_bounds(knob, (str(domain.min), str(domain.max)), (str(low), str(high)), notes, empty=low > high)
-    return integers(knob.name, low, high, domain.scale)
-
-
-def _decimal_range(knob: Knob, domain: DecimalDomain, notes: list[str]) -> Domain:
-    asked = Decimal(domain.min), Decimal(domain.max)
-    least = max(asked[0], Decimal(str(knob.minimum or 0)))
-    most = asked[1] if knob.maximum is None else min(asked[1], Decimal(str(knob.maximum)))
-    low, high = (value_text(float(end)) for end in (least, most))
-    _tell_bounds(
-        knob, (value_text(float(asked[0])), value_text(float(asked[1]))), (low, high), notes, empty=least > most
-    )
-    return decimals(knob.name, least, most)
-
-
-def _tell_bounds(knob: Knob, asked: tuple[str, str], left: tuple[str, str], notes: list[str], *, empty: bool) -> None:
-    if empty:
-        accepted = (
-            f"{knob.minimum or 0:g} to {knob.maximum:g}" if knob.maximum is not None else f"{knob.minimum or 0:g}"
-        )
-        raise SpaceError(
-            f"{_field(knob.name)} from {asked[0]} to {asked[1]} lies outside what vLLM accepts ({accepted}); "
-            "give a range within it"
-        )
-    if asked != left:
-        notes.append(f"{knob.name.value} is searched from {left[0]} to {left[1]}, which is what vLLM accepts")
+        raise SpaceError(f"{_field(name)}: {error}") from error
+    return choice(name, tuple({value_text(value): value for value in values}.values()))
 
 
 def _keep_quality(result: Narrowed, search_space: SearchSpace, given: set[KnobName], production: Values) -> None:
@@ -193,38 +155,22 @@ def _requirement(parameter: Parameter) -> Requirement:
 
 
 def _settle_conditions(result: Narrowed, outside: Mapping[KnobName, Value]) -> None:
-    """Resolve conditions on knobs that are not searched, until none is left; refuse circles."""
-    changed = True
-    while changed:
-        changed = False
-        for name, (parent, value) in list(result.conditions.items()):
-            if parent in result.domains:
-                if not result.domains[parent].contains(value):
-                    _never_active(result, name, f"{parent.value} {value_text(value)} is not among what is searched")
-                    changed = True
-                continue
-            today = outside.get(parent, KNOBS[parent].default)
-            if today == value:
-                del result.conditions[name]
-            else:
-                known = "unset" if today is None else value_text(today)
-                _never_active(result, name, f"it needs {parent.value} {value_text(value)}, which stays {known}")
-            changed = True
-    _refuse_circles(result.conditions)
+    """Resolve the conditions on knobs that are not searched: they hold for good or never."""
+    result.conditions = {name: wanted for name, wanted in result.conditions.items() if name in result.domains}
+    for name, (parent, value) in list(result.conditions.items()):
+        if parent in result.domains:
+            if not result.domains[parent].contains(value):
+                _never_active(result, name, f"{parent.value} {value_text(value)} is not among what is searched")
+            continue
+        today = outside.get(parent, KNOBS[parent].default)
+        if today == value:
+            del result.conditions[name]
+        else:
+            known = "unset" if today is None else value_text(today)
+            _never_active(result, name, f"it needs {parent.value} {value_text(value)}, which stays {known}")
 
 
 def _never_active(result: Narrowed, name: KnobName, why: str) -> None:
     del result.domains[name]
     del result.conditions[name]
     result.notes.append(f"{name.value} is not searched: {why}")
-
-
-def _refuse_circles(conditions: Mapping[KnobName, Requirement]) -> None:
-    for start in conditions:
-        met, name = [start], start
-        while name in conditions:
-            name = conditions[name][0]
-            if name in met:
-                circle = " -> ".join(knob.value for knob in [*met, name])
-                raise SpaceError(f"{_field(start)}.when goes in a circle ({circle}); remove one of these conditions")
-            met.append(name)

@@ -175,12 +175,8 @@ class Space:
 
     @cached_property
     def parents_first(self) -> tuple[KnobName, ...]:
-        """The knobs in an order in which each comes after the one that its condition names."""
-
-        def depth(name: KnobName) -> int:
-            return 1 + depth(self.conditions[name][0]) if name in self.conditions else 0
-
-        return tuple(sorted(self.domains, key=depth))
+        """The knobs in an order in which each comes after the one that its condition names (which has none itself)."""
+        return tuple(sorted(self.domains, key=lambda name: name in self.conditions))
 
 
 def make_space(search_space: SearchSpace, production: Values, context: Context) -> Space:
