@@ -69,6 +69,8 @@ class Operator:
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False
+        # Which kinds there are is known; looking for new ones would want more permissions.
+        settings.scanning.disabled = True
         settings.watching.server_timeout = WATCH_SECONDS
         settings.watching.client_timeout = WATCH_SECONDS + 30
         settings.watching.inactivity_timeout = INACTIVE_SECONDS
