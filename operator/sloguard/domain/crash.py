@@ -54,7 +54,7 @@ def _judge(evidence: Evidence, found: Scan) -> Crash:
     by_itself = evidence.dead and not evidence.stop_requested
     if by_itself and (verdict := crash_pod.killed(evidence)):
         return _of_pod(verdict)
-    if by_itself and evidence.ending_signal == SIGKILL:
+    if by_itself and evidence.ending_signal == SIGKILL and not found.asked_to_stop:
         said = "killed by signal 9 without a word in the log, as the kernel does when memory runs out"
         return _crash(CrashClass.HOST_OUT_OF_MEMORY, said, confidence=65, phase=_serving(evidence))
     if evidence.startup_timed_out and not by_itself:
@@ -77,7 +77,7 @@ def _died_under_load(evidence: Evidence, found: Scan) -> Crash:
     """It served and then did not, and no known message says why. Exit 0 is what vLLM gives then."""
     if quote := found.fatal or found.death:
         return _crash(CrashClass.DIED_UNDER_LOAD, quote, confidence=85, phase=CrashPhase.SERVING)
-    if found.asked_to_stop or evidence.ending_signal == SIGTERM:
+    if not evidence.stop_requested and (found.asked_to_stop or evidence.ending_signal == SIGTERM):
         said = "somebody else asked the server to stop"
         fault = Fault.INFRASTRUCTURE
         return _crash(CrashClass.DIED_UNDER_LOAD, said, confidence=75, phase=CrashPhase.SERVING, fault=fault)

@@ -84,7 +84,7 @@ MEMORY: Final = (
         crash_class=CrashClass.GPU_MEMORY_TAKEN,
         needles=("Error in memory profiling",),
         regex=re.compile(
-            r"Error in memory profiling\..*?Initial free memory (?P<before>[\d.]+).*?"
+            r"Error in memory profiling\..{0,200}?Initial free memory (?P<before>[\d.]+).{0,200}?"
             r"current free memory (?P<after>[\d.]+)"
         ),
         limit=says("free memory rose from {before} to {after} while profiling: a neighbour came or went"),
@@ -112,7 +112,7 @@ MEMORY: Final = (
     Pattern(
         crash_class=CrashClass.NO_KV_CACHE_ROOM,
         needles=("leaving none for the KV cache",),
-        regex=re.compile(r"already uses (?P<used>[\d.]+) GiB .*leaving none for the KV cache"),
+        regex=re.compile(r"already uses (?P<used>[\d.]+) GiB .{0,300}?leaving none for the KV cache"),
         limit=says("{used} GiB used before any KV cache"),
         confidence=95,
         seen="0.33.0 on CPUs",
@@ -131,7 +131,7 @@ MEMORY: Final = (
         regex=re.compile(
             r"o serve at least one request with the models?'s max seq len \(\d+\),?\s+\(?"
             r"(?P<needed>[\d.]+) GiB KV cache is needed, which is larger than the available KV cache memory "
-            r"\((?P<available>-?[\d.]+) GiB\)(?:.*?estimated maximum model length is (?P<length>\d+))?"
+            r"\((?P<available>-?[\d.]+) GiB\)(?:.{0,400}?estimated maximum model length is (?P<length>\d+))?"
         ),
         limit=_missing_kv,
         confidence=98,
@@ -230,7 +230,7 @@ ARGUMENTS: Final = (
         needles=(": error: ",),
         regex=re.compile(
             r"^\S+(?: \S+){0,2}: error: (?:unrecognized arguments|argument |the following arguments are required"
-            r"|ambiguous option|expected|invalid|one of the arguments)"
+            r"|ambiguous option|one of the arguments)|^(?:\S*/)?(?:vllm|\S+\.py)(?: [\w-]+){0,2}: error: \S"
         ),
         confidence=99,
         seen="argparse of every version; exit code 2",
@@ -305,7 +305,7 @@ QUANTIZATION: Final = (
         needles=("is not supported for the current GPU",),
         regex=re.compile(
             r"[Qq]uantization (?:method|scheme).{0,120}is not supported for the current GPU"
-            r"(?:.*?[Mm]in(?:imum)? capability: (?P<capability>\d+))?"
+            r"(?:.{0,400}?[Mm]in(?:imum)? capability: (?P<capability>\d+))?"
         ),
         limit=says("compute capability at least {capability}"),
         confidence=98,
@@ -315,7 +315,7 @@ QUANTIZATION: Final = (
         crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
         needles=("Cannot find the config file for", "model's quantization config", "uantization config:"),
         regex=re.compile(
-            r"Cannot find the config file for \S+|Cannot find any of .* in the model's quantization config"
+            r"Cannot find the config file for \S+|Cannot find any of .{0,300} in the model's quantization config"
             r"|Unsupported quantization config: "
         ),
         confidence=95,
@@ -325,7 +325,7 @@ QUANTIZATION: Final = (
         crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
         needles=("uantization", "quantized weight shape", "modelopt", "ModelOpt"),
         regex=re.compile(
-            r"Quantization method specified in the model config .* does not match"
+            r"Quantization method specified in the model config .{0,200} does not match"
             r"|is not supported for quantization (?:method )?\S+|quantization is (?:currently )?not supported"
             r"|no longer supports online quantization|not aligned with the quantized weight shape"
             r"|(?:method|scheme) .{0,80} is not supported for quantiz|ModelOpt currently only supports"

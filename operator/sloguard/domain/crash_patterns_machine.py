@@ -17,7 +17,7 @@ INFRASTRUCTURE: Final = (
         crash_class=CrashClass.SHARED_MEMORY_TOO_SMALL,
         needles=("Insufficient space in",),
         regex=re.compile(
-            r"Insufficient space in \S*shm\S*(?:.*?(?P<needed>\d+) MiB required, (?P<free>\d+) MiB free)?"
+            r"Insufficient space in \S*shm\S*(?:.{0,400}?(?P<needed>\d+) MiB required, (?P<free>\d+) MiB free)?"
         ),
         limit=says("shared memory of {needed} MiB needed, {free} MiB free"),
         confidence=98,
@@ -88,7 +88,7 @@ INFRASTRUCTURE: Final = (
         crash_class=CrashClass.MODEL_DOWNLOAD,
         needles=("Cannot find any model weights", "SafetensorError", "does not appear to have a file"),
         regex=re.compile(
-            r"Cannot find any model weights with|SafetensorError: .*(?:deserializing header|[Ii]ncomplete)"
+            r"Cannot find any model weights with|SafetensorError: .{0,200}(?:deserializing header|[Ii]ncomplete)"
             r"|does not appear to have (?:a file named|files named)"
         ),
         confidence=85,
@@ -179,7 +179,7 @@ PROGRESS: Final = (
         needles=("NCCL", "nccl", "RCCL"),
         regex=re.compile(
             r"\b[NR]CCL error\b|\bnccl(?:System|UnhandledCuda|Internal|Remote)Error\b|\bDistBackendError\b"
-            r"|collective operation timeout|NCCL communicator was aborted|NCCL WARN .*(?:failed|error|[Tt]imeout)"
+            r"|collective operation timeout|NCCL communicator was aborted|NCCL WARN .{0,200}(?:failed|error|[Tt]imeout)"
         ),
         confidence=90,
         rank=Rank.SYMPTOM,
@@ -211,7 +211,7 @@ PROGRESS: Final = (
     Pattern(
         crash_class=CrashClass.STARTUP_TIMEOUT,
         needles=("imed out waiting for",),
-        regex=re.compile(r"Timed out waiting for (?:new )?engines?\b(?:.*?Waited (?P<seconds>\d+)\s?s)?"),
+        regex=re.compile(r"Timed out waiting for (?:new )?engines?\b(?:.{0,400}?Waited (?P<seconds>\d+)\s?s)?"),
         limit=says("start-up over {seconds} s"),
         confidence=95,
         phase=CrashPhase.LOAD,

@@ -97,7 +97,7 @@ START_EVENTS: Final = (
     Sign(
         CrashClass.IMAGE_PULL,
         _reasons("Failed BackOff ErrImageNeverPull InspectFailed"),
-        re.compile(r"[Ii]mage|pull"),
+        re.compile(r"\b[Pp]ull|ImagePull|ImageNeverPull|InvalidImage"),
         90,
     ),
     Sign(
@@ -116,7 +116,7 @@ START_EVENTS: Final = (
 """Events that matter only while nothing of the server has run: a first mount may fail and the second succeed."""
 
 KILL_EVENTS: Final = (
-    Sign(CrashClass.STARTUP_TIMEOUT, _reasons("Killing Unhealthy"), re.compile(r"failed startup probe"), 95),
+    Sign(CrashClass.STARTUP_TIMEOUT, _reasons("Killing"), re.compile(r"failed startup probe"), 95),
     Sign(
         CrashClass.DIED_UNDER_LOAD,
         _reasons("Killing"),
@@ -142,6 +142,8 @@ def ended_from_outside(evidence: Evidence) -> PodVerdict | None:
 
 def never_started(evidence: Evidence) -> PodVerdict | None:
     """What keeps a pod from running, as long as nothing of the server has run."""
+    if evidence.log.strip():
+        return None
     for reason, message in (
         (evidence.waiting_reason, evidence.waiting_message),
         (evidence.container_reason, evidence.container_message),

@@ -18,6 +18,7 @@ PATTERNS: Final = CONFIGURATION_PATTERNS + MACHINE_PATTERNS + VALIDATION
 
 _READY: Final = "Application startup complete"
 _ASKED_TO_STOP: Final = "[shutdown] API server: shutdown triggered"
+_STOPS: Final = "Shutting down"
 _AVAILABLE_KV: Final = re.compile(r"Available KV cache memory: (-?[\d.]+) GiB")
 
 _PHASE_OF_FUNCTION: Final = (
@@ -120,6 +121,7 @@ class Scan:
 
     ready: bool = False
     asked_to_stop: bool = False
+    """It was told to end before anything had gone wrong."""
     findings: list[Finding] = field(default_factory=list[Finding])
     death: Quote | None = None
     """The first sign that a server which was ready lost its engine."""
@@ -173,6 +175,7 @@ class _Scanner:
         self._mark: CrashPhase | None = None
         self._available_kv_gib: float | None = None
         self._previous = ""
+        self._stopping = False
 
     def read(self, line: LogLine) -> None:
         if not line.text:
@@ -195,8 +198,8 @@ class _Scanner:
         text = line.text
         if not self.scan.ready and text.startswith(_READY):
             self._become_ready()
-        elif text.startswith(_ASKED_TO_STOP):
-            self.scan.asked_to_stop = self.scan.asked_to_stop or self.scan.death is None
+        elif text.startswith((_ASKED_TO_STOP, _STOPS)):
+            self._stop(text)
         elif (found := _AVAILABLE_KV.search(text)) is not None:
             self._available_kv_gib = float(found[1])
         else:
@@ -207,8 +210,14 @@ class _Scanner:
         self.scan = Scan(ready=True)
         self._seen.clear()
 
+    def _stop(self, text: str) -> None:
+        """What follows a stop is its consequence: clean shutdowns report a dead engine too."""
+        if self.scan.ready and not self.scan.sounds_dead:
+            self._stopping = True
+            self.scan.asked_to_stop = self.scan.asked_to_stop or text.startswith(_ASKED_TO_STOP)
+
     def _read_message(self, line: LogLine) -> None:
-        if line.text.startswith("Dumping "):
+        if self._stopping or line.text.startswith("Dumping "):
             return
         if (found := self._first_match(line)) is not None:
             self.scan.findings.append(found)

@@ -27,6 +27,9 @@ _WRITER: Final = re.compile(
 
 _GLOG_LEVELS: Final = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
 
+_LONGEST: Final = 4096
+"""Characters of a line that are looked at; messages are shorter, dumps and prompts are not."""
+
 _ROUTINE: Final = frozenset({"DEBUG", "INFO", "WARNING"})
 _PROGRESS_BARS: Final = ("Capturing CUDA graph", "Loading ")
 
@@ -88,7 +91,7 @@ def _read(number: int, raw: str) -> LogLine:
         start = writer.end()
         process = writer["process"] or ""
         level = writer["level"] or _GLOG_LEVELS.get(writer["glog"] or "", "")
-    said = raw[start:]
+    said = raw[start : start + _LONGEST]
     return LogLine(number, process, level, said.strip(), said.startswith((" ", "\t")))
 
 

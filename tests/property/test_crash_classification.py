@@ -1,0 +1,89 @@
+"""Whatever text comes, the verdict is sound."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sloguard.api.v1alpha1 import CrashClass
+from sloguard.domain.crash import classify, classify_log
+from sloguard.domain.evidence import EventEvidence, Evidence
+from sloguard.domain.log_lines import lines, plain
+from sloguard.domain.margins import margins_from_log
+from tests.unit.domain.crash_logs import failed_start
+from tests.unit.domain.crash_samples import STARTS
+
+MESSAGES = [message for *_, message in STARTS]
+PIECES = st.one_of(
+    st.text(max_size=80),
+    st.sampled_from([line for message in MESSAGES for line in message.split("\n")]),
+    st.sampled_from(
+        [
+            "INFO:     Application startup complete.",
+            "Traceback (most recent call last):",
+            '  File "site-packages/vllm/config/x.py", line 1, in f',
+            "\x1b[31m",
+            "(EngineCore pid=1) ERROR 11-22 08:48:34 [core.py:1] ",
+        ]
+    ),
+)
+LOGS = st.lists(st.tuples(PIECES, PIECES), max_size=30).map(lambda pairs: "\n".join(a + b for a, b in pairs))
+WORDS = st.text(max_size=30)
+ROUTINE = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x1b"), max_size=60)
+    .filter(lambda text: not text.startswith(("Application startup complete", "Shutting down", "[shutdown]")))
+    .map(lambda text: f"(APIServer pid=1) INFO 11-22 08:48:34 [loggers.py:273] Engine 000: {text}\n"),
+    max_size=10,
+).map("".join)
+
+
+@given(LOGS, st.none() | st.integers(-64, 255))
+def test_any_log_has_a_verdict_whose_cause_stands_on_its_line(log, exit_code):
+    margins_from_log(log)
+    crash = classify_log(log, exit_code)
+    if exit_code is not None:
+        assert crash is not None
+    if crash is not None and crash.line is not None:
+        assert {line.number: line.text for line in lines(plain(log))}[crash.line][:1024] == crash.cause
+        assert plain(log.split("\n")[crash.line - 1]).find(crash.cause) >= 0
+
+
+@given(
+    st.builds(
+        Evidence,
+        log=LOGS,
+        became_ready=st.booleans(),
+        ended=st.booleans(),
+        exit_code=st.none() | st.integers(-64, 255),
+        stop_requested=st.booleans(),
+        restart_count=st.integers(0, 3),
+        container_reason=WORDS | st.sampled_from(["OOMKilled", "Error", "Completed"]),
+        container_message=st.text(max_size=3000),
+        waiting_reason=WORDS | st.sampled_from(["CrashLoopBackOff", "ErrImagePull"]),
+        pod_reason=WORDS,
+        unschedulable=WORDS,
+        events=st.lists(st.builds(EventEvidence, WORDS, WORDS), max_size=3).map(tuple),
+        startup_seconds=st.none() | st.floats(0, 1e6),
+        startup_timeout_seconds=st.none() | st.floats(0, 1e6),
+        load_invalid=st.none() | WORDS,
+        stalled_seconds=st.floats(0, 1e6),
+    )
+)
+def test_any_evidence_is_judged_and_always_alike(evidence):
+    assert classify(evidence) == classify(evidence)
+
+
+@given(st.sampled_from(MESSAGES), ROUTINE, ROUTINE)
+def test_routine_lines_around_a_failed_start_change_nothing_but_the_line_number(message, before, after):
+    log = failed_start(message)
+    alone = classify_log(log, 1)
+    among = classify_log(before + log + after, 1)
+    assert alone is not None
+    assert among is not None
+    assert alone.line is not None
+    assert among == alone.model_copy(update={"line": alone.line + before.count("\n")})
+
+
+@given(st.text(max_size=400))
+def test_words_that_nobody_knows_are_unknown(text):
+    crash = classify_log(text, 1)
+    assert crash is not None
+    assert crash.class_ is CrashClass.UNKNOWN

@@ -1,0 +1,300 @@
+# ruff: noqa: E501 - messages are quoted as servers write them
+"""Messages that end a start: class, whose fault, a part of the limit, and the words of a server or of vLLM's sources."""
+
+from sloguard.api.v1alpha1 import CrashClass, Fault
+
+OOM = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 150.00 MiB. GPU 0 has a total capacity of 139.80 GiB "
+    "of which 116.67 GiB is free. Process 4509 has 7.63 GiB memory in use."
+)
+FREE = (
+    "ValueError: Free memory on device cuda:0 ({} GiB) on startup is less than desired GPU memory utilization ({}). "
+    "Decrease GPU memory utilization or reduce GPU memory used by other processes."
+)
+BELOW = (
+    "ValueError: To serve at least one request with the model's max seq len (32768), (1.75 GiB KV cache is needed, which "
+    "is larger than the available KV cache memory (1.41 GiB). Based on the available memory, the estimated maximum model "
+    "length is 26464. Try increasing `gpu_memory_utilization`"
+)
+BELOW_OLD = (
+    "ValueError: To serve at least one request with the models's max seq len (32768), (1.75 GiB KV cache is needed, which "
+    "is larger than the available KV cache memory (1.41 GiB). Try increasing `gpu_memory_utilization`"
+)
+SEQ_LEN = (
+    "ValueError: The model's max seq len (32768) is larger than the maximum number of tokens that can be stored in KV "
+    "cache (26464). Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine."
+)
+TOO_LONG = (
+    "  Value error, User-specified max_model_len (65536) is greater than the derived max_model_len "
+    "(max_position_embeddings=32768.0 or model_max_length=None in model's config.json)."
+)
+VALIDATION = "pydantic_core._pydantic_core.ValidationError: 1 validation error for {}\n"
+CAPABILITY = (
+    "  Value error, The quantization method modelopt_fp4 is not supported for the current GPU. Minimum capability: 100. "
+    "Current capability: 90. [type=value_error, input_value=ArgsKwargs((), {...}), input_type=ArgsKwargs]"
+)
+
+C, I = Fault.CONFIGURATION, Fault.INFRASTRUCTURE  # noqa: E741
+
+STARTS = [
+    # class, fault, limit, message
+    (
+        CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
+        C,
+        "gpu_memory_utilization at most 0.978",
+        FREE.format("23.49/24.0", "0.987, 23.69 GiB"),
+    ),
+    (
+        CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
+        C,
+        "free memory 7.49 of 8.0 GiB",
+        FREE.format("7.49/8.0", "0.97, 7.76 GiB"),
+    ),
+    (CrashClass.GPU_MEMORY_TAKEN, I, "free memory 38.15 of 79.18 GiB", FREE.format("38.15/79.18", "0.92, 72.85 GiB")),
+    (CrashClass.GPU_MEMORY_TAKEN, I, "free memory 74.9 of 79.18 GiB", FREE.format("74.9/79.18", "0.95, 75.22 GiB")),
+    (
+        CrashClass.GPU_MEMORY_TAKEN,
+        I,
+        "free memory rose from 20.1 to 30.5",
+        "AssertionError: Error in memory profiling. Initial free memory 20.1 GiB, current free memory 30.5 GiB. This happens",
+    ),
+    (
+        CrashClass.NO_KV_CACHE_ROOM,
+        C,
+        None,
+        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing",
+    ),
+    (
+        CrashClass.NO_KV_CACHE_ROOM,
+        C,
+        "max_num_seqs at most 96",
+        "ValueError: max_num_seqs (256) exceeds available Mamba cache blocks (96). Each decode sequence requires one",
+    ),
+    (CrashClass.KV_CACHE_BELOW_ONE_REQUEST, C, "max_model_len at most 26464; KV short by 0.34 GiB", BELOW),
+    (CrashClass.KV_CACHE_BELOW_ONE_REQUEST, C, "KV short by 0.34 GiB", BELOW_OLD),
+    (CrashClass.KV_CACHE_BELOW_ONE_REQUEST, C, "max_model_len at most 26464", SEQ_LEN),
+    (CrashClass.CUDA_OUT_OF_MEMORY, C, "150.00 MiB more could not be allocated", OOM),
+    (CrashClass.CUDA_OUT_OF_MEMORY, C, None, "RuntimeError: CUDA error: out of memory"),
+    (
+        CrashClass.CUDA_OUT_OF_MEMORY,
+        C,
+        None,
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ),
+    (CrashClass.HOST_OUT_OF_MEMORY, C, None, "OSError: [Errno 12] Cannot allocate memory"),
+    (CrashClass.HOST_OUT_OF_MEMORY, C, None, "MemoryError"),
+    (
+        CrashClass.HOST_OUT_OF_MEMORY,
+        C,
+        "8589934592 bytes",
+        (
+            "RuntimeError: [enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+            "allocate 8589934592 bytes. Error code 12 (Cannot allocate memory)"
+        ),
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "max_num_batched_tokens at least 10110",
+        VALIDATION.format("SchedulerConfig")
+        + "  Value error, max_num_batched_tokens (5289) is smaller than max_model_len (10110). This effectively limits the",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "max_num_seqs at most 512",
+        VALIDATION.format("SchedulerConfig")
+        + "  Value error, max_num_batched_tokens (512) must be greater than or equal to max_num_seqs (1024). [type=value_error",
+    ),
+    (CrashClass.INVALID_ARGUMENTS, C, "max_model_len at most 32768", VALIDATION.format("ModelConfig") + TOO_LONG),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "gpu_memory_utilization at most 1",
+        VALIDATION.format("CacheConfig")
+        + "gpu_memory_utilization\n  Input should be less than or equal to 1 [type=less_than_equal, input_value=1.5]",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        None,
+        VALIDATION.format("VllmConfig") + "  Value error, something that no table has ever heard of [type=value_error",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "at most 2",
+        VALIDATION.format("ParallelConfig")
+        + "  Value error, World size (4) is larger than the number of available GPUs (2) in this node. If this is intentional",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "tensor_parallel_size a divisor of 28",
+        "ValueError: Total number of attention heads (28) must be divisible by tensor parallel size (3).",
+    ),
+    (
+        CrashClass.UNSUPPORTED_QUANTIZATION,
+        C,
+        None,
+        VALIDATION.format("ModelConfig")
+        + "  Value error, Unknown quantization method: nonesuch. Must be one of ['awq', 'fp8'].",
+    ),
+    (
+        CrashClass.UNSUPPORTED_QUANTIZATION,
+        C,
+        "compute capability at least 100",
+        VALIDATION.format("VllmConfig") + CAPABILITY,
+    ),
+    (CrashClass.UNSUPPORTED_QUANTIZATION, C, None, "ValueError: Cannot find the config file for awq"),
+    (
+        CrashClass.UNSUPPORTED_QUANTIZATION,
+        C,
+        None,
+        "ValueError: torch.bfloat16 is not supported for quantization method gptq. Supported dtypes: [torch.float16]",
+    ),
+    (
+        CrashClass.STARTUP_TIMEOUT,
+        C,
+        "start-up over 600 s",
+        (
+            "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight loading for "
+            "large models. Waited 600s (configured by VLLM_ENGINE_READY_TIMEOUT_S)."
+        ),
+    ),
+    (CrashClass.GPU_FAULT, C, None, "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"),
+    (CrashClass.GPU_FAULT, C, None, "RuntimeError: CUDA error: device-side assert triggered"),
+    (CrashClass.GPU_FAULT, C, "XID 31", "NVRM: Xid (PCI:0000:3b:00): 31, pid=4509, name=python3, Ch 00000008"),
+    (CrashClass.GPU_LOST, I, "XID 79", "NVRM: Xid (PCI:0000:3b:00): 79, pid=4509, GPU has fallen off the bus."),
+    (CrashClass.GPU_LOST, I, None, "pynvml.NVMLError_GpuIsLost: GPU is lost"),
+    (CrashClass.GPU_LOST, I, None, "RuntimeError: No CUDA GPUs are available"),
+    (CrashClass.GPU_LOST, I, None, "RuntimeError: CUDA error: uncorrectable ECC error encountered"),
+    (
+        CrashClass.COLLECTIVE_FAILURE,
+        C,
+        None,
+        "RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)",
+    ),
+    (
+        CrashClass.SHARED_MEMORY_TOO_SMALL,
+        I,
+        "160 MiB needed, 64 MiB free",
+        "RuntimeError: Insufficient space in /dev/shm for shared-memory ring buffer: 160 MiB required, 64 MiB free. Increase",
+    ),
+    (
+        CrashClass.SHARED_MEMORY_TOO_SMALL,
+        I,
+        None,
+        (
+            "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1970, unhandled system error\n"
+            "Last error:\nError while creating shared memory segment /dev/shm/nccl-bWHyCi (size 9637888)"
+        ),
+    ),
+    (CrashClass.PORT_IN_USE, I, None, "OSError: [Errno 98] Address already in use"),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        "huggingface_hub.errors.LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified",
+    ),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.",
+    ),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        "huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: Root=1-66)",
+    ),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        VALIDATION.format("ModelConfig")
+        + "  Value error, Invalid repository ID or local directory specified: '/models/absent'.",
+    ),
+    (CrashClass.UNKNOWN, I, "a disk is full", "OSError: [Errno 28] No space left on device: '/root/.cache/vllm'"),
+    (
+        CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
+        C,
+        "available memory 3.10 of 7.75 GiB",
+        "ValueError: Available memory on node 0 (3.10/7.75 GiB) on kv cache allocation is less than requested memory for kv (4.00 GiB).",
+    ),
+    (
+        CrashClass.NO_KV_CACHE_ROOM,
+        C,
+        "5.20 GiB used",
+        "ValueError: The worker already uses 5.20 GiB (model weights and runtime), more than the 4.00 GiB of CPU memory reserved for it on node 0, leaving none for the KV cache.",
+    ),
+    (
+        CrashClass.CUDA_OUT_OF_MEMORY,
+        C,
+        None,
+        "Failed to load model - not enough GPU memory. Try lowering --gpu-memory-utilization to free memory for weights (original error: CUDA out of memory.)",
+    ),
+    (
+        CrashClass.CUDA_OUT_OF_MEMORY,
+        C,
+        None,
+        "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    ),
+    (
+        CrashClass.HOST_OUT_OF_MEMORY,
+        C,
+        None,
+        "Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor.",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "max_num_active_seqs at most 64",
+        "ValueError: max_num_active_seqs (128) cannot be greater than max_num_seqs (64).",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        None,
+        "pydantic_core._pydantic_core.ValidationError: 2 validation errors for CacheConfig",
+    ),
+    (
+        CrashClass.UNSUPPORTED_QUANTIZATION,
+        C,
+        None,
+        "ImportError: Please install bitsandbytes>=0.46.1 via `pip install bitsandbytes>=0.46.1`",
+    ),
+    (CrashClass.SHARED_MEMORY_TOO_SMALL, I, None, "Fatal Python error: Bus error"),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded with url: /api/models/x",
+    ),
+    (CrashClass.MODEL_DOWNLOAD, I, None, "RuntimeError: Cannot find any model weights with `/models/llama`"),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        "safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer",
+    ),
+    (
+        CrashClass.GPU_FAULT,
+        C,
+        None,
+        "RuntimeError: CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`",
+    ),
+    (
+        CrashClass.COLLECTIVE_FAILURE,
+        C,
+        None,
+        "RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:2734",
+    ),
+    (
+        CrashClass.HANG,
+        C,
+        "determine_available_memory",
+        "TimeoutError: RPC call to determine_available_memory timed out.",
+    ),
+]
