@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from sloguard.measure.command import load
 from sloguard.measure.encode import decode
-from tests.unit.measure.fake_server import a_request
+from tests.unit.measure.fake_server import DONE, a_request, chunk, streams, usage
 
 PROGRAM = "from sloguard.measure.command import load; load()"
 
@@ -82,6 +82,20 @@ async def test_a_dead_server_is_a_result(server):
     code, out, err = await run("--request", "-", "--ready-timeout-seconds", "0", stdin=request.encode())
     assert code == 0, err
     assert decode(out).fault is not None
+
+
+async def test_too_few_files_are_our_own_fault(server):
+    """Twenty requests stay open, and this process may have twenty files, some of them in use."""
+    server.answer = streams(chunk(), 0.5, usage(4), DONE)
+    request = json.dumps(a_request(server).dump())
+    limits = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); "
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", limits + PROGRAM, "--request", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    out, _ = await process.communicate(request.encode())
+    result = decode(out.decode())
+    assert "the load generator could not open a connection" in result.invalid
+    assert result.fault is None, "the server lives"
 
 
 async def test_a_server_without_models_is_wrong_input(server):

@@ -131,6 +131,30 @@ async def test_errors(server, answer, ending):
     assert watch.fault is None
 
 
+MALFORMED = {
+    "closes at once": b"",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "a header of 1 MB": b"HTTP/1.1 200 OK\r\nA: " + b"x" * 1_000_000 + b"\r\n\r\n",
+    "a bad chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n" + chunk(),
+    "a length that is not kept": b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + chunk() + usage(4),
+    "an encoding that is not true": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00zzzz",
+}
+
+
+@pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED.keys())
+async def test_malformed_http_is_cut_off(answer):
+    async def reply(reader, writer):
+        await reader.readuntil(BODY)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as raw:
+        port = raw.sockets[0].getsockname()[1]
+        records, watch = await run_against(f"http://127.0.0.1:{port}", planned())
+    assert [record.ending for record in records] == [Ending.CUT_OFF] * 4
+    assert watch.fault is None
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -1,0 +1,88 @@
+"""The load and the vLLM stand-in, which have to agree."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from sloguard.api.v1alpha1 import SLO, Arrival, Metric, ServerFaultKind, SharedPrefix, TokenLengths, Workload
+from sloguard.measure import load as load_module
+from sloguard.measure.client import open_session
+from sloguard.measure.load import run_load
+from sloguard.measure.request import LoadRequest
+
+
+@pytest.fixture
+async def simulate():
+    started = []
+
+    async def start(*arguments):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "sloguard.simulator", "m", "--profile", "tiny", "--startup-scale", "0.001"]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--port", str(port), *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        started.append(process)
+        return process, f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def a_request(url, **changes):
+    fields = {
+        "arrival": Arrival(requests_per_minute=1800),
+        "prompt_tokens": TokenLengths(mean=40, stddev=20, min=1, max=100),
+        "output_tokens": TokenLengths(mean=8, stddev=8, min=1, max=20),
+        "shared_prefix": SharedPrefix(tokens=32, percent=50),
+        "warmup_seconds": 1,
+        "duration_seconds": 1,
+        "drain_seconds": 30,
+    }
+    return LoadRequest(
+        url=url,
+        workload=Workload(**fields | changes),
+        slos=[SLO(metric=metric, milliseconds=60_000) for metric in Metric],
+        dispatch_lag_floor_milliseconds=60_000,
+    )
+
+
+async def test_client_and_server_count_the_same(simulate):
+    _, url = await simulate()
+    result = await run_load(a_request(url, sweep_percent=[50, 100]))
+    assert result.fault is None
+    assert [rate.sent for rate in result.rates] == [15, 30]
+    for rate in result.rates:
+        assert rate.good == rate.sent
+        assert rate.server.prompt_tokens == rate.prompt_tokens
+        assert rate.server.generation_tokens == rate.output_tokens
+        assert rate.server.prefix_cache_hits_tokens > 0
+
+
+async def test_an_engine_that_dies_under_load(simulate):
+    process, url = await simulate("--fault", "engine-dies@0.5")
+    result = await run_load(a_request(url, warmup_seconds=0, duration_seconds=30))
+    assert result.fault.kind in {ServerFaultKind.ENGINE_DEAD, ServerFaultKind.SERVER_GONE}
+    (rate,) = result.rates
+    assert rate.sent == 900
+    assert rate.sent == rate.good + rate.violations.slow + rate.violations.failed
+    assert rate.violations.failed > 800
+    assert await process.wait() == 0
+
+
+async def test_a_server_killed_under_load(simulate):
+    process, url = await simulate()
+    async with open_session() as session:
+        assert await load_module._wait_until_ready(session, url, 60) is None
+    loading = asyncio.create_task(run_load(a_request(url, warmup_seconds=0, duration_seconds=30)))
+    await asyncio.sleep(0.5)
+    process.kill()
+    result = await loading
+    assert result.fault.kind is ServerFaultKind.SERVER_GONE
+    assert result.rates[0].sent == 900
