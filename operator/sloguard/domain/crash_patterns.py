@@ -169,7 +169,8 @@ MEMORY: Final = (
         crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
         needles=(" out of memory",),
         regex=re.compile(
-            r"(?:OutOfMemoryError|RuntimeError|AcceleratorError)\b.{0,40}?: (?:CUDA|HIP|XPU) out of memory\b"
+            r"(?:^|(?:OutOfMemoryError|RuntimeError|AcceleratorError|while processing method)\b.{0,40}?: )"
+            r"(?:CUDA|HIP|XPU) out of memory\b"
             r"(?:\. Tried to allocate (?P<size>[\d.]+ [KMGT]iB))?"
         ),
         limit=says("{size} more could not be allocated"),
@@ -214,13 +215,13 @@ MEMORY: Final = (
         crash_class=CrashClass.HOST_OUT_OF_MEMORY,
         needles=("exit code", "Failed core proc"),
         regex=re.compile(
-            r"died (?:unexpectedly \()?(?:with )?exit code:? -9\b|died unexpectedly, exit code:? -9\b"
+            r"died(?: unexpectedly)?(?:,| \(| with) ?exit code:? -9\b"
             r"|Failed (?:core|frontend) proc\(s\): \{[^}]*: -9\b"
         ),
         confidence=55,
         rank=Rank.SYMPTOM,
         serving=True,
-        seen="0.11.0, 0.19.0, 0.33.0; CPU 0.32.0: nothing else says memory, and a person may have sent the signal",
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; CPU 0.32.0: nothing else says memory, and a person may have sent the signal",
     ),
 )
 

@@ -25,7 +25,16 @@ _PHASE_OF_FUNCTION: Final = (
     (CrashPhase.SAMPLER, frozenset({"_dummy_sampler_run", "_dummy_pooler_run"})),
     (
         CrashPhase.GRAPH_CAPTURE,
-        frozenset({"capture_model", "_capture_cudagraphs", "profile_cudagraph_memory", "capture_graphs", "capture"}),
+        frozenset(
+            {
+                "capture_model",
+                "_capture_cudagraphs",
+                "profile_cudagraph_memory",
+                "capture_graphs",
+                "capture_begin",
+                "capture_end",
+            }
+        ),
     ),
     (
         CrashPhase.PROFILE,
@@ -80,7 +89,7 @@ _EXCEPTION: Final = re.compile(
 )
 _SECONDARY: Final = re.compile(
     r"EngineDead(?:Error)?\b|EngineGenerateError|EngineCore encountered an issue|Engine core initialization failed"
-    r"|Engine process failed to start|WorkerProc initialization failed|Frontend process failed during engine core"
+    r"|Engine process failed to start|Got fatal signal from worker processes|WorkerProc initialization failed|Frontend process failed during engine core"
     r"|died unexpectedly|died with exit code|Engine loop (?:is not running|has died)|BackgroundLoop"
     r"|RuntimeError: cancelled|CancelledError|KeyboardInterrupt|SystemExit|BrokenPipeError|EOFError"
     r"|ConnectionResetError"

@@ -13,14 +13,14 @@ _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1
 
 _CARRIER: Final = re.compile(
     r"(?:[\w.-]{1,63}\s*\|\s)?"  # docker compose
-    r"(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\s)?"
+    r"(?:\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?\s(?:- )?)?"
     r"(?:std(?:out|err) [FP] )?"  # the CRI's log files
 )
 
 _WRITER: Final = re.compile(
     r"(?:\((?P<process>[^()]{1,80}?\bpid=\d+)\)\s?|\[rank\d+\]:\s?)*"
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL)(?:"
-    r":\s+(?:\[[^\]]{1,80}\]\s)?"  # uvicorn, and logging's default
+    r"\s-\s|:\s+(?:\[[^\]]{1,80}\]\s)?"  # uvicorn, and logging's default
     r"|\s(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,6})?(?: \[[^\]]{1,120}\]| [\w./-]{1,120}:\d+\])? ?)"
     r"|\[(?P<glog>[IWEF])\d{4} [\d:.]+ [^\]]{0,160}\]\s?)?"
 )
