@@ -221,7 +221,7 @@ MEMORY: Final = (
         confidence=55,
         rank=Rank.SYMPTOM,
         serving=True,
-        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; CPU 0.32.0: nothing else says memory, and a person may have sent the signal",
+        seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; CPU 0.32.0; a person may have sent the signal",
     ),
 )
 

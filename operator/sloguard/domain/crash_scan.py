@@ -89,7 +89,8 @@ _EXCEPTION: Final = re.compile(
 )
 _SECONDARY: Final = re.compile(
     r"EngineDead(?:Error)?\b|EngineGenerateError|EngineCore encountered an issue|Engine core initialization failed"
-    r"|Engine process failed to start|Got fatal signal from worker processes|WorkerProc initialization failed|Frontend process failed during engine core"
+    r"|Engine process failed to start|Got fatal signal from worker processes|WorkerProc initialization failed"
+    r"|Frontend process failed during engine core"
     r"|died unexpectedly|died with exit code|Engine loop (?:is not running|has died)|BackgroundLoop"
     r"|RuntimeError: cancelled|CancelledError|KeyboardInterrupt|SystemExit|BrokenPipeError|EOFError"
     r"|ConnectionResetError"

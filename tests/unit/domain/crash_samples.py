@@ -78,6 +78,12 @@ STARTS = [
     (
         CrashClass.CUDA_OUT_OF_MEMORY,
         C,
+        "2.00 GiB more",
+        "Exception in worker VllmWorkerProcess while processing method load_model: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    ),
+    (
+        CrashClass.CUDA_OUT_OF_MEMORY,
+        C,
         None,
         "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     ),

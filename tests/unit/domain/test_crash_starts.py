@@ -113,6 +113,7 @@ def test_words_that_no_table_knows_are_told_by_the_code_that_raised_them(path, c
         "RuntimeError: Engine core initialization failed. Failed core proc(s): {'EngineCore_0': -9}",
         "ERROR 11-22 08:48:34 [multiproc_executor.py:274] Worker proc VllmWorker-0 died unexpectedly (exit code: -9)",
         "RuntimeError: Process ApiServer_1 (PID: 77) died with exit code -9",
+        "ERROR 03-21 10:00:00 multiproc_worker_utils.py:124] Worker VllmWorkerProcess pid 77 died, exit code: -9",
     ],
 )
 def test_a_process_killed_by_the_kernel_is_probably_out_of_memory(said):
