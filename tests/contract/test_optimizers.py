@@ -12,6 +12,7 @@ from sloguard.domain.knobs import parse_values, text_of
 from sloguard.domain.result import VIOLATION_CAP, Result
 from sloguard.domain.rules import Context
 from sloguard.optimizer import OPTIMIZERS, make_optimizer, make_space
+from sloguard.optimizer.registry import BEST
 
 K = KnobName
 SEED = 11
@@ -87,7 +88,7 @@ def searched(optimizer, trials, kind="mixed"):
     return history
 
 
-@pytest.fixture(params=list(OptimizerName), ids=str)
+@pytest.fixture(params=[name for name in OptimizerName if name is not OptimizerName.AUTO], ids=str)
 def name(request):
     return request.param
 
@@ -269,6 +270,13 @@ def test_three_hundred_trials_of_history(name):
     suggestion = optimizer_of(name, space).ask(history, [])
     assert space.contains(suggestion.parameters)
     assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+
+
+def test_auto_is_the_best_of_the_others():
+    space = space_of("core")
+    assert BEST is not OptimizerName.AUTO
+    assert optimizer_of(OptimizerName.AUTO, space) == optimizer_of(BEST, space)
+    assert BEST in OPTIMIZERS[OptimizerName.AUTO].purpose
 
 
 def test_the_registry_describes_every_optimizer():

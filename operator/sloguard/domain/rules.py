@@ -22,6 +22,20 @@ _LARGE_BUT_SLOW = ("a100", "gb10")
 """GPUs with 70 GiB or more that vLLM still gives the defaults of a small one."""
 
 
+RULED = frozenset(
+    {
+        KnobName.MAX_NUM_SEQS,
+        KnobName.MAX_NUM_BATCHED_TOKENS,
+        KnobName.GPU_MEMORY_UTILIZATION,
+        KnobName.MAX_MODEL_LEN,
+        KnobName.ENABLE_CHUNKED_PREFILL,
+        KnobName.LONG_PREFILL_TOKEN_THRESHOLD,
+        KnobName.PERFORMANCE_MODE,
+    }
+)
+"""The knobs that rules or the defaults in them speak of; no other can make a configuration invalid."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What is known beside a candidate's own values.

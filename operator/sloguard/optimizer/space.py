@@ -11,7 +11,7 @@ from random import Random
 from sloguard.api.v1alpha1 import KnobName, SearchSpace
 from sloguard.domain.knobs import KNOBS, value_text
 from sloguard.domain.result import Value, Values
-from sloguard.domain.rules import Context, broken_rule, effective
+from sloguard.domain.rules import RULED, Context, broken_rule, effective
 
 from .domains import Domain
 from .errors import SpaceError
@@ -23,7 +23,7 @@ __all__ = ["Context", "Key", "Space", "SpaceError", "make_space"]
 ENUMERABLE = 4096
 """Up to this many combinations are listed one by one; more than any budget could try."""
 
-PROBES = 2048
+PROBES = 1024
 """Points of a space too large to list that are looked at before it is called empty."""
 
 SPREAD = 512
@@ -147,10 +147,18 @@ class Space:
         best = min((entry for entry in unseen if entry[1] not in seen), key=lambda entry: entry[:2], default=None)
         return None if best is None else dict(best[2])
 
+    def corners(self) -> Iterator[dict[KnobName, Value]]:
+        """Every combination of the ends of what rules speak of: where rules leave little, it is there."""
+        ends = [(0.0, 1.0) if name in RULED else (0.0,) for name in self.domains]
+        return (self.decode(corner) for corner in product(*ends))
+
+    def points(self, count: int) -> Iterator[dict[KnobName, Value]]:
+        """Well-spread configurations, always the same ones; they may break rules."""
+        return (self.decode(point(index, len(self.domains), seed=0)) for index in range(count))
+
     @cached_property
     def _spread(self) -> tuple[dict[KnobName, Value], ...]:
-        points = (self.decode(point(index, len(self.domains), seed=0)) for index in range(SPREAD))
-        return tuple(values for values in points if self.broken(values) is None)
+        return tuple(values for values in (*self.corners(), *self.points(SPREAD)) if self.broken(values) is None)
 
     def _completed(self, values: Values) -> dict[KnobName, Value]:
         """With a value for each knob that is active but unset (a condition may just have become true)."""
@@ -201,20 +209,15 @@ def make_space(search_space: SearchSpace, production: Values, context: Context) 
 
 
 def _refuse_empty(space: Space) -> None:
-    if space.size or (space.size is None and _some_valid(space)):
+    if space.size:
         return
-    points = (space.decode(point(index, len(space.domains), seed=0)) for index in range(PROBES))
-    sentence, _ = Counter(space.broken(values) for values in points).most_common(1)[0]
+    sentences: Counter[str] = Counter()
+    for values in (*space.corners(), *space.points(PROBES)):
+        sentence = space.broken(values)
+        if sentence is None:
+            return
+        sentences[sentence] += 1
     raise SpaceError(
-        f"searchSpace holds no valid configuration: {sentence}; widen searchSpace.parameters "
+        f"searchSpace holds no valid configuration: {sentences.most_common(1)[0][0]}; widen searchSpace.parameters "
         f"({', '.join(name.value for name in space.names)}) or change production's arguments or the workload"
     )
-
-
-def _some_valid(space: Space) -> bool:
-    """Corners first: where rules leave little, it is at the ends of the ranges."""
-    if len(space.domains) <= 10 and any(
-        space.broken(space.decode(corner)) is None for corner in product((0.0, 1.0), repeat=len(space.domains))
-    ):
-        return True
-    return any(space.broken(space.decode(point(index, len(space.domains), seed=0))) is None for index in range(PROBES))
