@@ -37,8 +37,8 @@ class TPE:
     """Values that good configurations share and bad ones do not, knob by knob.
 
     Independent, although Optuna 5 would take the multivariate form: on five of six made-up servers (6 to 13 knobs,
-    12 to 16 seeds, 30 trials) it served 2 to 5 % more and crashed 2 to 6 points less; on the sixth, which has a crashing
-    pair, it served 20 % less. More candidates (64) or another start (5 or 12) made no difference.
+    12 to 16 seeds, 30 trials) it served 2 to 5 % more and crashed 2 to 6 points less; on the sixth, which has a
+    crashing pair, it served 20 % less. More candidates (64) or another start (5 or 12) made no difference.
     """
 
     space: Space
