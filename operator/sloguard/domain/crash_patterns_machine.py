@@ -6,7 +6,7 @@ The same form and the same sources as `crash_patterns`; issues of vllm-project/v
 import re
 from typing import Final
 
-from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
+from sloguard.api.v1alpha1 import CrashClass, Fault
 
 from .crash_pattern import Pattern, Rank, says
 
@@ -17,9 +17,10 @@ INFRASTRUCTURE: Final = (
         crash_class=CrashClass.SHARED_MEMORY_TOO_SMALL,
         needles=("Insufficient space in",),
         regex=re.compile(
-            r"Insufficient space in \S*shm\S*(?:.{0,400}?(?P<needed>\d+) MiB required, (?P<free>\d+) MiB free)?"
+            r"Insufficient space in \S*shm\S*(?:.{0,400}?(?P<needed>[\d.]+) MiB (?:required|are needed)"
+            r"(?:, (?P<free>[\d.]+) MiB free)?)?"
         ),
-        limit=says("shared memory of {needed} MiB needed, {free} MiB free"),
+        limit=says("shared memory of {needed} MiB needed"),
         confidence=98,
         serving=True,
         seen="0.33.0; CPU 0.32.0",
@@ -214,7 +215,6 @@ PROGRESS: Final = (
         regex=re.compile(r"Timed out waiting for (?:new )?engines?\b(?:.{0,400}?Waited (?P<seconds>\d+)\s?s)?"),
         limit=says("start-up over {seconds} s"),
         confidence=95,
-        phase=CrashPhase.LOAD,
         seen="0.11.0, 0.19.0, 0.33.0",
     ),
 )
