@@ -11,7 +11,8 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from sloguard.simulator.faults import FAULT_HELP, Fault, parse_fault
 from sloguard.simulator.flags import add_vllm_flags, default_of
@@ -142,7 +143,7 @@ def _add_simulator_options(parser: argparse.ArgumentParser) -> None:
 def _normalise(argv: Sequence[str]) -> list[str]:
     """Undoes vLLM's spellings: underscores in flag names, `-O3`, dotted JSON keys such as `-cc.mode=none`."""
     result: list[str] = []
-    for argument in argv:
+    for argument in _with_config_file(argv):
         if level := _OPTIMIZATION_LEVEL.match(argument):
             result += ["--optimization-level", level.group(1)]
         elif argument.startswith("--"):
@@ -151,6 +152,32 @@ def _normalise(argv: Sequence[str]) -> list[str]:
         else:
             result.append(argument)
     return _fold_dotted(result)
+
+
+def _with_config_file(argv: Sequence[str]) -> list[str]:
+    """Reads `--config FILE` (YAML) into flags that go first, so that the command line has the last word."""
+    arguments = list(argv)
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config":
+            path = value if equals else "".join(arguments[index + 1 : index + 2])
+            return [*_config_flags(path), *arguments[:index], *arguments[index + (1 if equals else 2) :]]
+    return arguments
+
+
+def _config_flags(path: str) -> list[str]:
+    import yaml  # noqa: PLC0415 - only for --config
+
+    entries = cast("dict[str, Any]", yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+    flags: list[str] = []
+    for key, value in entries.items():
+        if isinstance(value, bool):
+            flags.append(f"--{key}" if value else f"--no-{key}")
+        elif isinstance(value, list):
+            flags += [f"--{key}", *(str(item) for item in cast("list[Any]", value))]
+        else:
+            flags += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
+    return flags
 
 
 def _fold_dotted(argv: list[str]) -> list[str]:

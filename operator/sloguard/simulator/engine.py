@@ -47,9 +47,9 @@ class Stream:
 
     async def take(self) -> int:
         """Waits for tokens; 0 means the end. EngineDeadError when the engine died first."""
-        while not self.pending and self.finish_reason is None and not self.dead:
+        await self.ready.wait()
+        if self.finish_reason is None and not self.dead:
             self.ready.clear()
-            await self.ready.wait()
         number, self.pending = self.pending, 0
         if not number and self.dead:
             raise EngineDeadError

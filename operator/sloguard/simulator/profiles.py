@@ -157,12 +157,12 @@ TINY_GPU = Gpu(
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("7b-h100", H100, QWEN2_7B, 36.0),
-        Profile("8b-l4", L4, LLAMA_3_8B, 36.0),
-        Profile("8b-4090", RTX_4090, LLAMA_3_8B, 36.0),
-        Profile("1.5b-a100", A100, QWEN2_1_5B, 36.0),
-        Profile("7b-h200-24gb", H200_AS_24GB, QWEN2_7B, 36.0),
-        Profile("1.5b-h200-8gb", H200_AS_8GB, QWEN2_1_5B, 36.0),
+        Profile("7b-h100", H100, QWEN2_7B, 44.0),
+        Profile("8b-l4", L4, LLAMA_3_8B, 44.0),
+        Profile("8b-4090", RTX_4090, LLAMA_3_8B, 44.0),
+        Profile("1.5b-a100", A100, QWEN2_1_5B, 44.0),
+        Profile("7b-h200-24gb", H200_AS_24GB, QWEN2_7B, 44.0),
+        Profile("1.5b-h200-8gb", H200_AS_8GB, QWEN2_1_5B, 44.0),
         Profile("tiny", TINY_GPU, TINY_MODEL, 4.0),
     )
 }

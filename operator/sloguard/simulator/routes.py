@@ -66,6 +66,8 @@ class Routes:
             response = web.json_response(error.body, status=error.status)
         except EngineDeadError:
             response = web.json_response(_server_error(), status=500)
+        except ConnectionResetError:  # the client left in the middle of a chunk: nobody to answer
+            return web.Response(status=499)
         if not response.prepared:
             response.headers["Server"] = SERVER_HEADER
         self._log_request(request, response.status)

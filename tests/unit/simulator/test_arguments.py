@@ -34,6 +34,18 @@ def test_the_model_may_stand_anywhere_or_nowhere(monkeypatch):
     assert parse_arguments([]).model == "sloguard/tiny"
 
 
+def test_a_configuration_file_yields_to_the_command_line(tmp_path):
+    file = tmp_path / "vllm.yaml"
+    file.write_text("max-num-seqs: 32\nenforce-eager: true\nserved_model_name: [a, b]\nport: 81\n")
+    arguments = parse_arguments(["m", "--config", str(file), "--max-num-seqs", "16"])
+    assert (arguments.port, arguments.value("served_model_name"), arguments.value("enforce_eager")) == (
+        81,
+        ["a", "b"],
+        True,
+    )
+    assert resolve(arguments).max_num_seqs == 16
+
+
 def test_lengths_are_read_as_vllm_reads_them():
     assert [human_readable_int(text) for text in ("4096", "32k", "32K", "1.5k")] == [4096, 32000, 32768, 1500]
     assert configure("--max-model-len", "4k").max_model_len == 4000
