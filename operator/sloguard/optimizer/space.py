@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from random import Random
 
 from sloguard.api.v1alpha1 import KnobName, SearchSpace
@@ -20,7 +20,7 @@ from .sequence import point
 
 __all__ = ["Context", "Key", "Space", "SpaceError", "make_space"]
 
-ENUMERABLE = 4096
+ENUMERABLE = 2048
 """Up to this many combinations are listed one by one; more than any budget could try."""
 
 PROBES = 1024
@@ -209,14 +209,14 @@ def make_space(search_space: SearchSpace, production: Values, context: Context) 
 
 
 def _refuse_empty(space: Space) -> None:
-    if space.size:
-        return
     sentences: Counter[str] = Counter()
-    for values in (*space.corners(), *space.points(PROBES)):
+    for values in chain(space.corners(), space.points(PROBES)):
         sentence = space.broken(values)
         if sentence is None:
             return
         sentences[sentence] += 1
+    if space.size:
+        return
     raise SpaceError(
         f"searchSpace holds no valid configuration: {sentences.most_common(1)[0][0]}; widen searchSpace.parameters "
         f"({', '.join(name.value for name in space.names)}) or change production's arguments or the workload"
