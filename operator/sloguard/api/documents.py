@@ -6,6 +6,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final, NamedTuple, cast
 
 import yaml
+from yaml.reader import ReaderError
 
 Path = tuple[str | int, ...]
 """Names and indices from the top of a document to a value."""
@@ -68,7 +69,8 @@ def read(path: FilePath) -> Document:
 
 def _text(path: FilePath) -> str:
     try:
-        content = path.read_bytes()[: MAX_BYTES + 1] if path.stat().st_size > MAX_BYTES else path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # bounded even where it is a device that never ends
     except FileNotFoundError:
         raise UnreadableError(Problem((), "there is no such file; check the path")) from None
     except IsADirectoryError:
@@ -110,8 +112,10 @@ def _only_node(text: str) -> yaml.Node:
         where = f"column {mark.column + 1}: " if mark else ""
         message = f"{where}{error.problem or error.context}; this is not YAML"
         raise UnreadableError(Problem((), message, mark.line + 1 if mark else None)) from None
-    except yaml.YAMLError as error:
-        raise UnreadableError(Problem((), f"{' '.join(str(error).split())}; this is not YAML")) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"holds the control character {error.character:#x}, which YAML forbids; remove it"
+        raise UnreadableError(Problem((), message, line)) from None
     except RecursionError:
         raise UnreadableError(Problem((), _TOO_DEEP)) from None
     if not nodes:

@@ -37,8 +37,9 @@ def load_study(path: FilePath | str) -> Study:
     if wrong:
         raise StudyFileError(file, wrong)
     try:
-        # As JSON and strictly: text is no number and a number is no text, as for the API server.
-        return Study.model_validate_json(json.dumps(_without_nulls(document.value)), strict=True)
+        # As JSON, strictly and by alias: as for the API server, text is no number and a field has one name.
+        text = json.dumps(_without_nulls(document.value))
+        return Study.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise StudyFileError(file, _all_problems(error, document)) from None
 
