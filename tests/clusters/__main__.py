@@ -8,10 +8,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.clusters import binaries, control_plane
+from tests.clusters import binaries, control_plane, kind
 
 if TYPE_CHECKING:
     from tests.clusters.handle import Cluster
+
+CLUSTERS = {"control-plane": "no nodes, three seconds", "kind": "two nodes with fake GPUs, half a minute"}
 
 
 def main() -> int:
@@ -19,13 +21,14 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="compile Kubernetes now, so that no test waits for it")
     build.add_argument("program", nargs="*", default=[*binaries.NODE_IMAGE, "kind"])
-    shell = commands.add_parser("control-plane", help="run a command (a shell) with KUBECONFIG set, then stop it all")
-    shell.add_argument("run", nargs="*", default=[os.environ.get("SHELL", "sh")])
+    for name, help_text in CLUSTERS.items():
+        cluster = commands.add_parser(name, help=f"{help_text}: run a command (a shell) with KUBECONFIG set")
+        cluster.add_argument("run", nargs="*", default=[os.environ.get("SHELL", "sh")])
     arguments = parser.parse_args()
     if arguments.command == "build":
         print(binaries.ensure(arguments.program))
         return 0
-    with control_plane.running() as cluster:
+    with {"control-plane": control_plane, "kind": kind}[arguments.command].running() as cluster:
         return _run(cluster, arguments.run)
 
 

@@ -34,9 +34,9 @@ def bootstrap(folder: Path, packages: list[str], seconds: int) -> None:
 
 def import_image(folder: Path, name: str) -> None:
     """The folder as a Docker image of one layer."""
-    tar = subprocess.Popen(["tar", "-C", folder, "--numeric-owner", "-c", "."], stdout=subprocess.PIPE)
-    subprocess.run(["docker", "import", "-", name], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL)
-    if tar.wait():
+    with subprocess.Popen(["tar", "-C", folder, "--numeric-owner", "-c", "."], stdout=subprocess.PIPE) as tar:
+        subprocess.run(["docker", "import", "-", name], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL)
+    if tar.returncode:
         raise RuntimeError(f"tar of {folder} failed")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 
 import pytest
 
@@ -24,3 +25,8 @@ def namespace(cluster):
     cluster.wait_for(f"service account of {name}", lambda: cluster.exists("serviceaccount", "default", name))
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def sees_termination() -> None:
+    """SIGTERM ends pytest as Ctrl-C does: after its clusters are taken down."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -86,3 +86,29 @@ class Cluster:
 
     def wait_ready(self, seconds: float = 60, hint: str = "") -> None:
         wait_until("API server", lambda: self.kubectl("get", "--raw", "/readyz") == "ok", seconds, hint)
+
+
+def describe(cluster: Cluster, namespace: str) -> str:
+    """What a person would look at first when something in a namespace went wrong; bounded in length and time."""
+    views = [
+        ("get", "all", "-n", namespace, "-o", "wide"),
+        ("get", "slostudies,slotrials", "-n", namespace),
+        ("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"),
+    ]
+    parts = [_view(cluster, *view, lines=40) for view in views]
+    pods = _try(cluster, "get", "pods", "-n", namespace, "-o", "name").split()
+    logs = ("-n", namespace, "--all-containers", "--tail=40")
+    parts += [_view(cluster, "logs", pod, *logs, lines=60) for pod in pods[:8]]
+    return "\n".join(parts)
+
+
+def _view(cluster: Cluster, *arguments: str, lines: int) -> str:
+    text = _try(cluster, *arguments).splitlines()[-lines:]
+    return "\n".join([f"$ kubectl {' '.join(arguments)}", *(line[:300] for line in text), ""])
+
+
+def _try(cluster: Cluster, *arguments: str) -> str:
+    try:
+        return cluster.kubectl(*arguments, timeout_seconds=15)
+    except (KubectlError, subprocess.TimeoutExpired) as error:
+        return str(error)

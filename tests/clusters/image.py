@@ -54,6 +54,8 @@ def _remove_older(tag: str) -> None:
     for old in set(tags) - {tag, NAME}:
         if re.fullmatch(r"sloguard:[0-9a-f]{12}", old):
             engine.docker("rmi", old)
+    if engine.ours():
+        engine.docker("image", "prune", "--force", "--filter", "until=168h")
 
 
 def _base() -> str:

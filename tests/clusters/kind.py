@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 import subprocess
@@ -46,27 +45,35 @@ class KindCluster(Cluster):
         result = subprocess.run(
             command, env=self.environment() | self.programs, check=False, text=True, capture_output=True, timeout=600
         )
+        print(result.stdout)
         if result.returncode:
             raise RuntimeError(f"examples/kind/up failed:\n{result.stdout}\n{result.stderr}")
 
     def load(self, name: str, *nodes: str) -> None:
         """Bring an image that Docker has to these nodes, or to all."""
         for node in nodes or (self.control_plane, self.worker):
-            saved = subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE)
             command = ["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"]
-            subprocess.run(command, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
-            saved.wait()
+            with subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE) as saved:
+                subprocess.run(command, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
 
     def remove_image(self, node: str, name: str) -> None:
         """As if the node had never had it."""
         engine.docker("exec", node, "ctr", "-n", "k8s.io", "images", "rm", "--sync", f"docker.io/library/{name}")
 
 
+def prepare() -> None:
+    """Make what takes minutes the first time, and tell of it: pytest keeps to itself what fixtures print."""
+    with engine.running():
+        _programs()
+        image.ensure()
+        node_image.ensure()
+
+
 @contextlib.contextmanager
 def running() -> Iterator[KindCluster]:
     """Nodes Ready with GPUs and the image of SLO-Guard; nothing else installed yet."""
-    programs = _programs()
-    with engine.running(), workspace("kind", lambda _folder: None) as folder:
+    with engine.running(), workspace("kind", _delete) as folder:
+        programs = _programs()
         image.ensure()
         cluster = KindCluster(
             folder / "kubeconfig",
@@ -75,12 +82,17 @@ def running() -> Iterator[KindCluster]:
             node_image=node_image.ensure(),
             programs=programs,
         )
-        try:
-            cluster.up(only="cluster")
-            yield cluster
-        finally:
-            command = [programs["KIND"], "delete", "cluster", "--name", cluster.name]
-            subprocess.run(command, env=os.environ, check=False, capture_output=True)
+        (folder / "name").write_text(cluster.name)
+        cluster.up(only="cluster")
+        yield cluster
+
+
+def _delete(folder: Path) -> None:
+    """The cluster of a run that ends, or of one that was killed."""
+    name, config = folder / "name", folder / "kubeconfig"
+    if name.exists():
+        command = [_programs()["KIND"], "delete", "cluster", "--name", name.read_text(), "--kubeconfig", str(config)]
+        subprocess.run(command, check=False, capture_output=True)
 
 
 def _programs() -> dict[str, str]:

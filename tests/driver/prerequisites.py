@@ -54,13 +54,6 @@ def require_root(purpose: str) -> None:
         raise MissingError(f"root is needed {purpose}")
 
 
-def docker_answers() -> bool:
-    """Whether a Docker daemon can be used that is already there."""
-    if shutil.which("docker") is None:
-        return False
-    return subprocess.run(["docker", "info"], check=False, capture_output=True).returncode == 0
-
-
 def _found(program: str) -> bool:
     path = os.environ.get("PATH", os.defpath)
     return shutil.which(program, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin") is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tests.clusters import binaries, engine, kind
 from tests.driver import environment, prerequisites
 from tests.driver.environment import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 @dataclass
@@ -38,24 +40,34 @@ class Tier:
     """Folders of tests that need the same things. A folder that does not exist or is empty is left out."""
 
     folders: tuple[str, ...]
-    prepare: Callable[[], None] = field(default=lambda: None)
+    prepare: Callable[[list[str]], None] = field(default=lambda _options: None)
     checks: tuple[tuple[str, ...], ...] = ()
     options: tuple[str, ...] = ()
 
 
-def _prepare_apiserver() -> None:
-    from tests.clusters import binaries
-
+def _prepare_apiserver(_options: list[str]) -> None:
     prerequisites.require(prerequisites.API_SERVER)
-    if not all((binaries.folder() / name).exists() for name in binaries.CONTROL_PLANE):
-        prerequisites.require_go()
+    _require_programs(binaries.CONTROL_PLANE)
     binaries.ensure(binaries.CONTROL_PLANE)
 
 
-def _prepare_e2e() -> None:
-    from tests.clusters import provision
+def _prepare_e2e(options: list[str]) -> None:
+    """Nothing for a cluster that is there already. Else Docker, or what it takes to have one."""
+    if any(option.startswith("--kubeconfig") for option in options):
+        return
+    if not engine.answers():
+        prerequisites.require_root("to start a Docker daemon, since none answers")
+        prerequisites.require(prerequisites.ENGINE)
+        _require_programs([*binaries.NODE_IMAGE, "kind"])
+    elif not all(map(shutil.which, binaries.KIND)):
+        _require_programs(binaries.KIND)
+    kind.prepare()
 
-    provision.prepare()
+
+def _require_programs(names: Iterable[str]) -> None:
+    """Compiled already, or else Go to compile them with."""
+    if not all((binaries.folder() / name).exists() for name in names):
+        prerequisites.require_go()
 
 
 TIERS = {
@@ -72,7 +84,7 @@ TIERS = {
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart"), prepare=_prepare_apiserver
     ),
     "e2e": Tier(folders=("tests/e2e",), prepare=_prepare_e2e, options=("--ignore=tests/e2e/vllm",)),
-    "vllm": Tier(folders=("tests/e2e/vllm",)),
+    "vllm": Tier(folders=("tests/e2e/vllm",), prepare=_prepare_e2e),
 }
 
 
@@ -105,7 +117,7 @@ def _run(name: str, programs: Path, options: list[str], *, optional: bool) -> Re
     print(f"\n== {name}", flush=True)
     try:
         _require_tests(tier)
-        tier.prepare()
+        tier.prepare(options)
         _checks(tier, programs, result)
         _pytest(tier, programs, options, result)
     except prerequisites.MissingError as error:

@@ -1,0 +1,58 @@
+"""A cluster with nodes: two made by kind, or one that is there already (--kubeconfig FILE)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import kind
+from tests.clusters.fixtures import namespace, sees_termination
+from tests.clusters.handle import Cluster, describe
+
+__all__ = ["namespace"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kubeconfig", metavar="FILE", help="test against this cluster instead of making one")
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig):
+    """Nodes Ready, GPUs allocatable; ``sloguard:test`` is on the nodes if kind made them."""
+    sees_termination()
+    given = pytestconfig.getoption("--kubeconfig")
+    if given:
+        kubectl = shutil.which("kubectl")
+        assert kubectl, "--kubeconfig needs kubectl on PATH"
+        yield Cluster(Path(given).resolve(), Path(kubectl))
+        return
+    with kind.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kind_cluster(cluster):
+    """For tests that reach into a node, which no kubeconfig allows."""
+    if not isinstance(cluster, kind.KindCluster):
+        pytest.skip("--kubeconfig: this test needs a cluster made by kind")
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def operator(cluster):
+    """The operator, installed as examples/kind/up does it. A cluster given by --kubeconfig has to have its own."""
+    if isinstance(cluster, kind.KindCluster):
+        cluster.up(only="operator")
+    return cluster
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what the cluster looked like at that moment, before its namespace goes."""
+    report = yield
+    cluster = item.funcargs.get("cluster")
+    if report.failed and call.when == "call" and isinstance(cluster, Cluster):
+        report.sections.append(("The cluster", describe(cluster, item.funcargs.get("namespace", "sloguard-system"))))
+    return report
