@@ -73,7 +73,7 @@ def test_the_recorded_death_under_load_fits_at_start_and_not_in_a_full_batch():
     kv_bytes = size_kv_cache(plan, config).tokens * plan.kv_bytes_per_token
     check_sampler(plan, kv_bytes)
     assert plan.serving_peak(kv_bytes, 2048, 64, 152064) < plan.total
-    assert plan.serving_peak(kv_bytes, 16384, 64, 152064) > plan.total
+    assert plan.serving_peak(kv_bytes, 11200, 36, 152064) > plan.total  # it died at 10985 tokens of 36 sequences
 
 
 def test_defaults_depend_on_the_gpu():
