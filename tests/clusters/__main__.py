@@ -8,12 +8,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.clusters import binaries, control_plane, kind
+from tests.clusters import binaries, control_plane, kind, single_node
 
 if TYPE_CHECKING:
     from tests.clusters.handle import Cluster
 
-CLUSTERS = {"control-plane": "no nodes, three seconds", "kind": "two nodes with fake GPUs, half a minute"}
+CLUSTERS = {
+    "control-plane": "no nodes, three seconds",
+    "single-node": "one node without Docker, nine seconds",
+    "kind": "two nodes with fake GPUs, half a minute",
+}
 
 
 def main() -> int:
@@ -28,7 +32,9 @@ def main() -> int:
     if arguments.command == "build":
         print(binaries.ensure(arguments.program))
         return 0
-    with {"control-plane": control_plane, "kind": kind}[arguments.command].running() as cluster:
+    with {"control-plane": control_plane, "single-node": single_node, "kind": kind}[
+        arguments.command
+    ].running() as cluster:
         return _run(cluster, arguments.run)
 
 

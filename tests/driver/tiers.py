@@ -57,7 +57,7 @@ def _prepare_e2e(options: list[str]) -> None:
         return
     if not engine.answers():
         prerequisites.require_root("to start a Docker daemon, since none answers")
-        prerequisites.require(prerequisites.ENGINE)
+        prerequisites.require(prerequisites.ENGINE | prerequisites.SINGLE_NODE)
         _require_programs([*binaries.NODE_IMAGE, "kind"])
     elif not all(map(shutil.which, binaries.KIND)):
         _require_programs(binaries.KIND)
