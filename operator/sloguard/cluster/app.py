@@ -54,6 +54,7 @@ class Operator:
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Watches only wake; a restart reads everything again."""
+        kopf.on.login(registry=registry)(self._login)
         kopf.on.startup(registry=registry)(self._start)
         kopf.on.cleanup(registry=registry)(self._stop)
         kopf.on.probe(id="reconciling", registry=registry)(self._probe)
@@ -66,6 +67,11 @@ class Operator:
             ("", "v1", "pods"),
         ):
             kopf.on.event(group, version, plural, labels=present, registry=registry)(self._child_changed)
+
+    async def _login(self, **parameters: Any) -> kopf.ConnectionInfo | None:
+        """In a pod by its service account, elsewhere by the kubeconfig."""
+        in_pod = kopf.login_with_service_account(**parameters)
+        return in_pod or kopf.login_with_kubeconfig(**parameters)
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False

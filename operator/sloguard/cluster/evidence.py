@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sloguard.api.v1alpha1 import LoadResult, Trial
+from sloguard.api.v1alpha1 import Trial
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.domain.evidence import EventEvidence, Evidence
 from sloguard.engine.snapshot import Load, LoadState, ServerState
+from sloguard.measure.encode import UnreadableResultError, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ def load_of(job: Object | None, pods: list[Object]) -> Load:
     ended = next((e for pod in pods if (e := _terminated(pod)) is not None), None)
     if ended is not None and ended.get("message"):
         try:
-            return Load(LoadState.DONE, LoadResult.model_validate_json(ended["message"]))
-        except ValueError:
+            return Load(LoadState.DONE, decode(ended["message"]))
+        except UnreadableResultError:
             return Load(LoadState.FAILED, detail=f"exit code {ended.get('exitCode')}: {ended['message'][:500]}")
     if ended is not None:
         return Load(LoadState.FAILED, detail=f"it ended with exit code {ended.get('exitCode')} and left no result")

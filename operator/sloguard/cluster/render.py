@@ -46,11 +46,14 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
 
 
 def service(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
-    """Where the load finds the candidate; not ready pods get no traffic."""
+    """Where the load finds the candidate. The load starts when it is ready; should a probe fail while it is busy,
+    its address has to stay, or a slow answer to the probe would look like a dead server.
+    """
     serving = find_container(production, container)
     assert serving is not None, "the target was gathered with this container"
     port = port_of(serving, arguments)
-    spec = {"selector": {TRIAL: trial.name}, "ports": [{"name": "http", "port": port, "targetPort": port}]}
+    ports = [{"name": "http", "port": port, "targetPort": port}]
+    spec = {"selector": {TRIAL: trial.name}, "publishNotReadyAddresses": True, "ports": ports}
     return _object("v1", "Service", trial, trial.name, labels(trial.spec.study, trial.name, SERVER), spec)
 
 
@@ -110,7 +113,7 @@ def _with_own_probes(container: Object, port: int) -> Object:
     changed = {k: v for k, v in container.items() if k not in {"livenessProbe", "startupProbe", "lifecycle"}}
     given = section(container, "readinessProbe") or {"httpGet": {"path": "/health", "port": port}}
     kept = {k: v for k, v in given.items() if k not in {"initialDelaySeconds", "successThreshold"}}
-    changed["readinessProbe"] = kept | {"periodSeconds": 1, "failureThreshold": 3}
+    changed["readinessProbe"] = kept | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3}
     lifecycle = {k: v for k, v in section(container, "lifecycle").items() if k != "preStop"}
     return changed | ({"lifecycle": lifecycle} if lifecycle else {})
 
