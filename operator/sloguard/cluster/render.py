@@ -7,7 +7,7 @@ creating a study gives nobody more than the Deployment they may already change.
 import copy
 
 from sloguard.api.v1alpha1 import API_VERSION, Study, Trial
-from sloguard.cluster.labels import LOAD, SERVER, TRIAL, labels, load_name
+from sloguard.cluster.labels import LOAD, ROLE, SERVER, TRIAL, labels, load_name
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.target import containers_of, find_container, with_arguments
 from sloguard.domain.arguments import option
@@ -39,7 +39,7 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
     spec = {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
-        "selector": {"matchLabels": {TRIAL: trial.name}},
+        "selector": {"matchLabels": _server_selector(trial)},
         "template": template,
     }
     return _object("apps/v1", "Deployment", trial, trial.name, own, spec)
@@ -53,8 +53,13 @@ def service(trial: Trial, production: Object, container: str, arguments: tuple[s
     assert serving is not None, "the target was gathered with this container"
     port = port_of(serving, arguments)
     ports = [{"name": "http", "port": port, "targetPort": port}]
-    spec = {"selector": {TRIAL: trial.name}, "publishNotReadyAddresses": True, "ports": ports}
+    spec = {"selector": _server_selector(trial), "publishNotReadyAddresses": True, "ports": ports}
     return _object("v1", "Service", trial, trial.name, labels(trial.spec.study, trial.name, SERVER), spec)
+
+
+def _server_selector(trial: Trial) -> dict[str, str]:
+    """The load's pod is of the same trial, and must not be taken for the server."""
+    return {TRIAL: trial.name, ROLE: SERVER}
 
 
 def load_job(trial: Trial, study: Study, production: Object, image: str, pull_policy: str) -> Object:
