@@ -18,7 +18,7 @@ from sloguard.cluster.evidence import (
 )
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
 from sloguard.cluster.objects import Object, being_deleted, owned_by, section
-from sloguard.cluster.target import target_state
+from sloguard.cluster.target import find_container, gpus, target_state
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.snapshot import Observation, Server, ServerState, Snapshot
@@ -141,6 +141,7 @@ async def _observe(api: Api, namespace: str, trial: Trial, children: Children, c
         evidence=evidence_of(trial, pod, serving, events, log),
         running_since=running_since(pod, serving),
         margins=margins_from_log(log) if state is ServerState.READY else None,
+        gpus=gpus(find_container(children.deployment, container)),
     )
     return Observation(server, load_of(children.job, children.load_pods), children.leftovers)
 

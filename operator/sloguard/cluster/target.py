@@ -94,7 +94,7 @@ def target_state(
     return TargetState(
         arguments=line.arguments,
         template_hash=template_hash(deployment),
-        gpus=gpus(found),
+        replicas=deployment["spec"].get("replicas", 1),
         rollout=rollout(deployment, container, line.arguments, pods),
     )
 
@@ -104,7 +104,7 @@ def template_hash(deployment: Object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def gpus(container: Object) -> int:
+def gpus(container: Object | None) -> int:
     """GPUs a replica asks for; one where it names none, since something serves it all the same."""
     wanted = section(container, "resources", "requests") | section(container, "resources", "limits")
     wanted = wanted.get(GPU_RESOURCE)

@@ -1,17 +1,15 @@
 """What a finished trial is worth: its figure at the rate of comparison, and the search's view of it."""
 
-from sloguard.api.v1alpha1 import (
-    SLO,
-    Outcome,
-    Purpose,
-    RateMeasurement,
-    SLOResult,
-    Trial,
-)
+from collections.abc import Iterable, Sequence
+
+from sloguard.api.v1alpha1 import SLO, Outcome, Purpose, RateMeasurement, SLOResult, Trial
 from sloguard.domain.knobs import parse_values
 from sloguard.domain.result import VIOLATION_CAP, Result
 
 OFFERED_PERCENT = 100
+
+MEASURED = frozenset({Outcome.FEASIBLE, Outcome.INFEASIBLE})
+"""Outcomes of a trial whose load ran to its end."""
 
 
 def at_rate(trial: Trial, percent: int) -> RateMeasurement | None:
@@ -21,11 +19,14 @@ def at_rate(trial: Trial, percent: int) -> RateMeasurement | None:
 
 
 def goodput_tokens_per_second(trial: Trial, percent: int) -> float | None:
-    """None where nothing was measured: a crash, a fault of infrastructure, a trial under way."""
-    if trial.status.outcome not in {Outcome.FEASIBLE, Outcome.INFEASIBLE}:
+    """None where nothing was measured: a crash, a fault of infrastructure, a trial under way.
+
+    0 where the sweep was broken off before it came to this rate or to a lower one.
+    """
+    if trial.status.outcome not in MEASURED:
         return None
     measurement = at_rate(trial, percent)
-    return measurement.goodput_tokens_per_second if measurement else None
+    return measurement.goodput_tokens_per_second if measurement else 0.0
 
 
 def slos_met(trial: Trial, percent: int) -> bool:
@@ -34,14 +35,14 @@ def slos_met(trial: Trial, percent: int) -> bool:
     return measurement is not None and measurement.rate_percent == percent and measurement.slos_met
 
 
-def comparison_rate_percent(trials: list[Trial]) -> int:
+def comparison_rate_percent(trials: Iterable[Trial]) -> int:
     """Where candidates are told apart: 100 %, or the lowest higher rate at which production breaks an SLO.
 
     Where production serves 100 % within every SLO, nothing can be better there: facts from 188 real trials
     show every good configuration with the same goodput below saturation.
     """
     production = next(
-        (t for t in trials if t.spec.purpose is Purpose.PRODUCTION and t.status.measurements and t.finished), None
+        (t for t in trials if t.spec.purpose is Purpose.PRODUCTION and t.status.outcome in MEASURED), None
     )
     if production is None or not slos_met(production, OFFERED_PERCENT):
         return OFFERED_PERCENT
@@ -50,7 +51,7 @@ def comparison_rate_percent(trials: list[Trial]) -> int:
     return next(iter(broken or reversed(higher)), OFFERED_PERCENT)
 
 
-def result_of(trial: Trial, slos: list[SLO], percent: int) -> Result:
+def result_of(trial: Trial, slos: Sequence[SLO], percent: int) -> Result:
     """The search's view of a finished trial, at the rate of comparison."""
     measurement = at_rate(trial, percent)
     measured = {(r.metric, r.percentile): r for r in measurement.slos} if measurement else {}
@@ -79,8 +80,6 @@ def violation_ratio(slo: SLOResult | None) -> float:
 def _outcome_at(trial: Trial, percent: int) -> Outcome:
     outcome = trial.status.outcome
     assert outcome is not None, "only a finished trial has an outcome"
-    if outcome not in {Outcome.FEASIBLE, Outcome.INFEASIBLE}:
+    if outcome not in MEASURED:
         return outcome
     return Outcome.FEASIBLE if slos_met(trial, percent) else Outcome.INFEASIBLE
-
-

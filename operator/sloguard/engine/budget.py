@@ -1,63 +1,95 @@
-"""What a study has used and whether there is enough left for another trial. Pure."""
+"""What a study has used and whether there is enough left for another trial. Pure.
 
-from collections.abc import Iterable
+Trials are numbers, not attempts: another attempt after infrastructure's fault costs none. GPU-minutes are counted for
+every attempt, failed ones too, since the GPUs were held. Wall-clock minutes pass while a trial is under way: a
+suspended study, one outside its windows or one that waits for a person uses none of them.
+
+A trial that would probably not fit is not started; one that was started is finished. So the minutes can be
+exceeded by what one trial (or `parallelism` of them) takes longer than those before it.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudySpec, Trial
+from sloguard.domain.score import MEASURED
 from sloguard.engine.progress import held_gpu_seconds
 from sloguard.engine.snapshot import Snapshot
-
-MEASURED = {Outcome.FEASIBLE, Outcome.INFEASIBLE}
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Used so far; `gpu_seconds` includes failed attempts and those under way."""
+    """Used so far. `committed_gpu_seconds` adds what the trials under way will probably need to their end."""
 
     trials: int
     gpu_seconds: float
+    committed_gpu_seconds: float
     wall_clock_seconds: float
     a_trial_gpu_seconds: float
 
 
-def spent(snapshot: Snapshot, trials: Iterable[Trial], latest: list[Trial], gpus: int, now: datetime) -> Spent:
-    """Trials are numbers, not attempts: a retry after infrastructure's fault costs none."""
-    everything = list(trials)
-    held = sum(held_gpu_seconds(snapshot.observation(t), gpus, now) for t in everything if t.status.gpu_seconds is None)
-    done = sum(t.status.gpu_seconds or 0 for t in everything)
-    measured = [t.status.gpu_seconds or 0 for t in everything if t.status.outcome in MEASURED]
-    started = snapshot.study.status.started_at
+def spent(snapshot: Snapshot, trials: Sequence[Trial], latest: Sequence[Trial], now: datetime) -> Spent:
+    """From the records, and for trials under way from what is seen of them."""
+    expected = _a_trial_gpu_seconds(trials)
+    done = sum(t.status.gpu_seconds or 0 for t in trials if t.finished)
+    held = [held_gpu_seconds(t, snapshot.observation(t), now) for t in trials if not t.finished]
     return Spent(
         trials=len(latest),
-        gpu_seconds=done + held,
-        wall_clock_seconds=(now - started).total_seconds() if started else 0.0,
-        a_trial_gpu_seconds=fmean(measured) if measured else 0.0,
+        gpu_seconds=done + sum(held),
+        committed_gpu_seconds=done + sum(max(seconds, expected) for seconds in held),
+        wall_clock_seconds=_wall_clock_seconds(trials, now),
+        a_trial_gpu_seconds=expected,
     )
+
+
+def minutes_over(spec: StudySpec, used: Spent) -> str:
+    """Why no further attempt may start, of whatever trial, or nothing."""
+    budget = spec.budget
+    if used.committed_gpu_seconds + used.a_trial_gpu_seconds > budget.gpu_minutes * 60:
+        return (
+            f"{used.committed_gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used, "
+            "too little is left for a trial"
+        )
+    if used.wall_clock_seconds >= budget.wall_clock_minutes * 60:
+        return f"trials were under way for {budget.wall_clock_minutes} minutes, all of budget.wallClockMinutes"
+    return ""
 
 
 def over(spec: StudySpec, used: Spent) -> str:
     """Why no further trial may start, or nothing."""
-    budget = spec.budget
-    if used.trials >= budget.trials:
-        return f"all {budget.trials} trials of the budget were made"
-    if used.gpu_seconds + used.a_trial_gpu_seconds > budget.gpu_minutes * 60:
-        return (
-            f"{used.gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used, too little is left for a trial"
-        )
-    if used.wall_clock_seconds > budget.wall_clock_minutes * 60:
-        return f"{budget.wall_clock_minutes} minutes have passed"
-    return ""
+    if used.trials >= spec.budget.trials:
+        return f"all {spec.budget.trials} trials of the budget were made"
+    return minutes_over(spec, used)
 
 
-def search_over(spec: StudySpec, latest: list[Trial], used: Spent) -> str:
+def search_over(spec: StudySpec, latest: Iterable[Trial], used: Spent) -> str:
     """Why the search ends, with room left for the confirmations, or nothing."""
     if any(t.spec.purpose is Purpose.CONFIRM for t in latest):
         return "confirmations have begun"
     repeats = spec.promotion.confirmations
     if used.trials >= spec.budget.trials - repeats:
         return f"{used.trials} trials were made, {repeats} are kept for confirmations"
-    if used.gpu_seconds + (1 + repeats) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
+    if used.committed_gpu_seconds + (1 + repeats) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
         return f"the GPU-minutes that are left are kept for {repeats} confirmations"
     return over(spec, used)
+
+
+def _a_trial_gpu_seconds(trials: Iterable[Trial]) -> float:
+    """What a trial will probably take: the mean of those that were measured, or else of those that crashed."""
+    finished = [t for t in trials if t.finished]
+    measured = [t.status.gpu_seconds or 0 for t in finished if t.status.outcome in MEASURED]
+    crashed = [t.status.gpu_seconds or 0 for t in finished if t.status.outcome is Outcome.CRASHED]
+    return fmean(measured or crashed or [0.0])
+
+
+def _wall_clock_seconds(trials: Iterable[Trial], now: datetime) -> float:
+    """How long at least one trial was under way."""
+    spans = sorted((t.status.started_at, t.status.finished_at or now) for t in trials if t.status.started_at)
+    total, until = 0.0, None
+    for start, end in spans:
+        begin = start if until is None else max(start, until)
+        total += max((end - begin).total_seconds(), 0.0)
+        until = end if until is None else max(end, until)
+    return total

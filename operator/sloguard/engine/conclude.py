@@ -1,6 +1,6 @@
 """What a study says of itself after a plan: phase, counts, figures, conditions. Pure."""
 
-from datetime import datetime
+import hashlib
 
 from sloguard.api.v1alpha1 import (
     Outcome,
@@ -9,103 +9,95 @@ from sloguard.api.v1alpha1 import (
     Recommendation,
     Scored,
     StatusCondition,
-    Study,
     StudyPhase,
-    Trial,
     TrialCounts,
 )
-from sloguard.domain.score import OFFERED_PERCENT, slos_met
-from sloguard.engine.actions import Event, EventType, Plan
-from sloguard.engine.candidates import latest_attempts
+from sloguard.domain.score import MEASURED, OFFERED_PERCENT, slos_met
+from sloguard.engine.actions import Event, EventType, Plan, RecordTrial
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
-from sloguard.engine.known import Draft, Known, Verdict
+from sloguard.engine.known import Draft, Ground, Known, Verdict
 from sloguard.engine.promotion import UNDER_WAY
-from sloguard.engine.snapshot import Snapshot
 
 TERMINAL = {StudyPhase.COMPLETED, StudyPhase.FAILED}
+
+AFTER_SEARCH = TERMINAL | {StudyPhase.AWAITING_APPROVAL, StudyPhase.PROMOTING, StudyPhase.VERIFYING}
+
+WAITING = TERMINAL | {StudyPhase.AWAITING_APPROVAL, StudyPhase.SUSPENDED}
+"""Phases in which nothing goes on before a person does something."""
 
 
 def conclude(
     known: Known,
     draft: Draft,
     verdict: Verdict,
+    *,
+    ground: Ground | None = None,
     recommendation: Recommendation | None = None,
     promoted: PromotionStatus | None = None,
 ) -> Plan:
+    """The plan, with the status that follows from the verdict.
+
+    `finished_at` is when the search ended, which it does once; waiting for approval and promoting come after it.
+    """
     before = known.study.status
     current = promoted or before.promotion
-    ended = verdict.phase in TERMINAL | {StudyPhase.AWAITING_APPROVAL, StudyPhase.PROMOTING, StudyPhase.VERIFYING}
+    begun = known.trials or any(isinstance(action, RecordTrial) for action in draft.actions)
     status = before.model_copy(
         update={
             "observed_generation": known.study.metadata.generation,
             "phase": verdict.phase,
-            "started_at": before.started_at or known.now,
-            "finished_at": before.finished_at or (known.now if ended else None),
-            "trials": _counts(known.trials, known.latest),
+            "started_at": before.started_at or (known.now if begun else None),
+            "finished_at": before.finished_at or (known.now if verdict.phase in AFTER_SEARCH else None),
+            "trials": _counts(known),
             "gpu_minutes": round(known.used.gpu_seconds / 60),
             "comparison_rate_percent": known.percent,
             "baseline": _scored(known.gate.baseline) or before.baseline,
             "best": _scored(known.gate.best) or before.best,
             "recommendation": recommendation or before.recommendation,
             "promotion": current,
-            "conditions": _own_conditions(known, _conditions(known.study, verdict, known.now)),
+            "conditions": _conditions(known, verdict, ground),
         }
     )
     if verdict.phase is not before.phase or verdict.stalled:
-        draft.events.append(_phase_event(known.study, verdict))
+        draft.events.append(_phase_event(known, verdict))
     owes = current is not None and current.state in UNDER_WAY
     return Plan(status, tuple(draft.actions), tuple(draft.events), owes, verdict.wake_after_seconds)
 
 
-def _phase_event(study: Study, verdict: Verdict) -> Event:
+def _phase_event(known: Known, verdict: Verdict) -> Event:
     kind = EventType.WARNING if verdict.stalled else EventType.NORMAL
-    key = f"{verdict.phase.value}-{verdict.reason}-{study.metadata.generation}".lower()
+    said = hashlib.sha256(verdict.message.encode()).hexdigest()[:8]
+    key = f"{verdict.phase.value}-{verdict.reason}-{known.study.metadata.generation}-{said}".lower()
     return Event(key, verdict.reason, verdict.message, kind)
 
 
-def stalled(
-    snapshot: Snapshot, trials: tuple[Trial, ...], draft: Draft, reason: str, message: str, now: datetime
-) -> Plan:
-    """Nothing new can be done, for a reason that the user has to see to; what runs goes on."""
-    study = snapshot.study
-    verdict = Verdict(study.status.phase, reason, message, stalled=True)
-    current = study.status.promotion
-    status = study.status.model_copy(
-        update={
-            "observed_generation": study.metadata.generation,
-            "trials": _counts(trials, latest_attempts(trials)),
-            "conditions": _conditions(study, verdict, now),
-        }
-    )
-    draft.events.append(_phase_event(study, verdict))
-    owes = current is not None and current.state in UNDER_WAY and study.metadata.deletion_timestamp is None
-    return Plan(status, tuple(draft.actions), tuple(draft.events), owes)
-
-
-def _conditions(study: Study, verdict: Verdict, now: datetime) -> list[StatusCondition]:
-    generation = study.metadata.generation
-    ready = verdict.phase is StudyPhase.COMPLETED
-    waiting = verdict.phase in TERMINAL | {StudyPhase.AWAITING_APPROVAL, StudyPhase.SUSPENDED}
-    conditions = study.status.conditions
+def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[StatusCondition]:
+    conditions = known.study.status.conditions
     for kind, holds in (
-        ("Ready", ready),
-        ("Reconciling", not waiting and not verdict.stalled),
+        ("Ready", verdict.phase is StudyPhase.COMPLETED and not verdict.stalled),
+        ("Reconciling", verdict.phase not in WAITING and not verdict.stalled),
         ("Stalled", verdict.stalled),
     ):
-        conditions = with_condition(conditions, kind, holds, verdict.reason, verdict.message, generation, now)
-    return conditions
+        conditions = _with(known, conditions, kind, holds, verdict.reason, verdict.message)
+    return _about_target(known, conditions, ground)
 
 
-def _own_conditions(known: Known, conditions: list[StatusCondition]) -> list[StatusCondition]:
-    generation = known.study.metadata.generation
-    if known.space.notes:
-        notes = " ".join(known.space.notes)
-        conditions = with_condition(
-            conditions, "SearchSpaceNarrowed", True, "SettingsLeftOut", notes, generation, known.now
+def _about_target(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:
+    """What was found out about production; the search space's notes and the template only while trials are made."""
+    if ground is not None and ground.space.notes:
+        notes = " ".join(ground.space.notes)
+        conditions = _with(known, conditions, "SearchSpaceNarrowed", True, "SettingsLeftOut", notes)
+    production = next((t for t in known.latest if t.spec.purpose is Purpose.PRODUCTION), None)
+    if production is None:
+        return conditions
+    if ground is not None and production.spec.target_hash != ground.target.template_hash:
+        message = (
+            "production's pod template is not the one that trial 0 was made from; figures from before and after the "
+            "change may not compare"
         )
-    production = next((t for t in known.latest if t.spec.purpose is Purpose.PRODUCTION and t.finished), None)
-    if production is None or not production.status.measurements:
+        conditions = _with(known, conditions, "TemplateChanged", True, "TemplateChanged", message)
+    if production.status.outcome not in MEASURED:
         return conditions
     met = slos_met(production, OFFERED_PERCENT)
     message = (
@@ -113,8 +105,13 @@ def _own_conditions(known: Known, conditions: list[StatusCondition]) -> list[Sta
         if met
         else "production does not serve the offered rate within every SLO"
     )
-    reason = "WithinSLOs" if met else "SLOsBroken"
-    return with_condition(conditions, "TargetAlreadyMet", met, reason, message, generation, known.now)
+    return _with(known, conditions, "TargetAlreadyMet", met, "WithinSLOs" if met else "SLOsBroken", message)
+
+
+def _with(
+    known: Known, conditions: list[StatusCondition], kind: str, holds: bool, reason: str, message: str
+) -> list[StatusCondition]:
+    return with_condition(conditions, kind, holds, reason, message, known.study.metadata.generation, known.now)
 
 
 def _scored(contender: Contender | None) -> Scored | None:
@@ -128,14 +125,14 @@ def _scored(contender: Contender | None) -> Scored | None:
     )
 
 
-def _counts(trials: tuple[Trial, ...], latest: list[Trial]) -> TrialCounts:
+def _counts(known: Known) -> TrialCounts:
     """By outcome; each failed attempt of infrastructure's counts there and nowhere else."""
-    outcomes = [t.status.outcome for t in latest]
+    outcomes = [t.status.outcome for t in known.latest]
     return TrialCounts(
-        total=len(latest),
-        running=sum(not t.finished for t in latest),
+        total=len(known.latest),
+        running=len(known.unfinished),
         feasible=outcomes.count(Outcome.FEASIBLE),
         infeasible=outcomes.count(Outcome.INFEASIBLE),
         crashed=outcomes.count(Outcome.CRASHED),
-        infrastructure=sum(t.status.outcome is Outcome.INFRASTRUCTURE for t in trials),
+        infrastructure=sum(t.status.outcome is Outcome.INFRASTRUCTURE for t in known.trials),
     )

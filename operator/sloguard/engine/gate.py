@@ -1,31 +1,39 @@
 """Whether a candidate is better than production and defaults, by repeats of its own. Pure.
 
 First version: the figure of a candidate is the mean of its confirmations, never the search's own figure, which is
-the best of many and so too good (the winner's curse). It has to beat the better baseline by the study's minimum.
+the best of many and so too good (the winner's curse). It has to beat both baselines by the study's minimum. A
+baseline that crashed serves nothing: 0 tokens/s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudySpec, Trial
-from sloguard.domain.score import goodput_tokens_per_second, slos_met
+from sloguard.domain.score import MEASURED, OFFERED_PERCENT, goodput_tokens_per_second, slos_met
 
-BASELINES = {Purpose.PRODUCTION, Purpose.DEFAULT}
+BASELINES = (Purpose.PRODUCTION, Purpose.DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A measured configuration with its figure in tokens/s."""
+    """A configuration with its figure in tokens/s and whether its SLOs held at the rate of comparison.
+
+    `serves_offered`: they held at 100 % of the rate, which matters where higher rates are compared.
+    """
 
     trial: Trial
     goodput: float
     slos_met: bool
+    serves_offered: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The verdict: a `winner`, or a `candidate` that needs another confirmation, or neither and why."""
+    """The verdict: a `winner`, or a `candidate` that needs another confirmation, or neither.
+
+    `refused` says why better-looking candidates were passed over.
+    """
 
     baseline: Contender | None = None
     best: Contender | None = None
@@ -33,86 +41,121 @@ class Gate:
     confirmations: int = 0
     candidate: Trial | None = None
     repeats_begun: int = 0
-    why: str = ""
+    refused: tuple[str, ...] = ()
 
 
-def judge(spec: StudySpec, latest: list[Trial], percent: int) -> Gate:
+def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
     """Go through the candidates, best first, until one passes or needs to be repeated."""
-    measured = [c for trial in latest if (c := contender(trial, percent)) is not None]
-    baselines = [c for c in measured if c.trial.spec.purpose in BASELINES]
-    baseline = best_of(baselines)
-    best = best_of([c for c in measured if c.trial.spec.purpose is not Purpose.CONFIRM])
+    trials = list(latest)
+    baselines = [b for trial in trials if (b := _baseline(trial, percent)) is not None]
+    searched = [t for t in trials if t.spec.purpose is not Purpose.CONFIRM]
+    gate = Gate(baseline=_best_of(baselines), best=_best_of(contenders(searched, percent)))
+    if {b.trial.spec.purpose for b in baselines} != set(BASELINES):
+        return gate
     refused: list[str] = []
-    for candidate in ranked(c for c in measured if may_win(c, baselines, spec)):
-        repeats = [t for t in latest if _repeats(t, candidate.trial)]
-        verdict = _confirmed(candidate, repeats, baselines, spec, percent)
-        if verdict is not None:
-            refused.append(verdict)
-            continue
-        if len(repeats) < spec.promotion.confirmations or not all(t.finished for t in repeats):
-            return Gate(baseline, best, candidate=candidate.trial, repeats_begun=len(repeats))
-        figure = _figure(candidate, repeats, percent)
-        return Gate(baseline, best, Contender(candidate.trial, figure, candidate.slos_met), len(repeats))
-    minimum = spec.promotion.minimum_improvement_percent
-    return Gate(baseline, best, why="; ".join(refused) or f"no configuration was better by {minimum} %")
+    for candidate in _ranked(c for c in contenders(searched, percent) if _may_win(c, baselines, spec)):
+        repeats = [t for t in trials if _repeats(t, candidate.trial)]
+        done = contenders(repeats, percent)
+        confirmed = _confirmed(candidate, done)
+        objection = _objection(confirmed, repeats, baselines, spec)
+        if objection:
+            refused.append(objection)
+        elif len(done) < spec.promotion.confirmations:
+            return _but(gate, refused, candidate=candidate.trial, repeats_begun=len(repeats))
+        else:
+            return _but(gate, refused, winner=confirmed, confirmations=len(done))
+    return _but(gate, refused)
 
 
-def contender(trial: Trial, percent: int) -> Contender | None:
-    """None where the trial has no figure."""
-    goodput = goodput_tokens_per_second(trial, percent)
-    return None if goodput is None else Contender(trial, goodput, slos_met(trial, percent))
+def _but(
+    gate: Gate,
+    refused: Sequence[str],
+    *,
+    winner: Contender | None = None,
+    confirmations: int = 0,
+    candidate: Trial | None = None,
+    repeats_begun: int = 0,
+) -> Gate:
+    return Gate(gate.baseline, gate.best, winner, confirmations, candidate, repeats_begun, tuple(refused))
 
 
-def ranked(contenders: Iterable[Contender]) -> list[Contender]:
+def contenders(trials: Iterable[Trial], percent: int) -> list[Contender]:
+    """Those that have a figure."""
+    figures = ((trial, goodput_tokens_per_second(trial, percent)) for trial in trials)
+    return [
+        Contender(trial, goodput, slos_met(trial, percent), slos_met(trial, OFFERED_PERCENT))
+        for trial, goodput in figures
+        if goodput is not None
+    ]
+
+
+def _baseline(trial: Trial, percent: int) -> Contender | None:
+    if trial.spec.purpose not in BASELINES:
+        return None
+    if trial.status.outcome is Outcome.CRASHED:
+        return Contender(trial, 0.0, slos_met=False, serves_offered=False)
+    return next(iter(contenders([trial], percent)), None)
+
+
+def _ranked(those: Iterable[Contender]) -> list[Contender]:
     """Those that hold the SLOs first, then by goodput; the earlier trial where they are equal."""
-    return sorted(contenders, key=lambda c: (not c.slos_met, -c.goodput, c.trial.spec.number))
+    return sorted(those, key=lambda c: (not c.serves_offered, not c.slos_met, -c.goodput, c.trial.spec.number))
 
 
-def best_of(contenders: list[Contender]) -> Contender | None:
-    return next(iter(ranked(contenders)), None)
+def _best_of(those: Iterable[Contender]) -> Contender | None:
+    return next(iter(_ranked(those)), None)
 
 
-def may_win(candidate: Contender, baselines: list[Contender], spec: StudySpec) -> bool:
-    """Better than each baseline but itself; a configuration that breaks an SLO cannot follow one that holds all."""
-    if candidate.trial.spec.purpose in {Purpose.PRODUCTION, Purpose.CONFIRM, Purpose.CANARY}:
+def _may_win(candidate: Contender, baselines: Sequence[Contender], spec: StudySpec) -> bool:
+    """The defaults may win over production, unless they are what production runs already."""
+    if candidate.trial.spec.purpose not in {Purpose.DEFAULT, Purpose.SEARCH}:
         return False
-    return all(
-        _is_better(candidate.goodput, candidate.slos_met, other, spec)
-        for other in baselines
-        if other.trial.name != candidate.trial.name
-    )
+    production = next(b.trial for b in baselines if b.trial.spec.purpose is Purpose.PRODUCTION)
+    same = candidate.trial.status.arguments == production.status.arguments != []
+    return not same and _beats_all(candidate, baselines, spec)
 
 
-def _is_better(goodput: float, holds: bool, other: Contender, spec: StudySpec) -> bool:
-    if other.slos_met and not holds:
+def _beats_all(candidate: Contender, baselines: Iterable[Contender], spec: StudySpec) -> bool:
+    return all(_beats(candidate, other, spec) for other in baselines if other.trial.name != candidate.trial.name)
+
+
+def _beats(candidate: Contender, other: Contender, spec: StudySpec) -> bool:
+    """A configuration that breaks an SLO cannot follow one that holds all; one that holds all need not serve more."""
+    if other.slos_met > candidate.slos_met or other.serves_offered > candidate.serves_offered:
         return False
-    if holds and not other.slos_met and goodput >= other.goodput:
+    if candidate.goodput <= 0:
+        return False
+    if candidate.slos_met > other.slos_met and candidate.goodput >= other.goodput:
         return True
-    return goodput > 0 and goodput >= other.goodput * (1 + spec.promotion.minimum_improvement_percent / 100)
+    return candidate.goodput * 100 >= other.goodput * (100 + spec.promotion.minimum_improvement_percent)
 
 
 def _repeats(trial: Trial, candidate: Trial) -> bool:
     return trial.spec.purpose is Purpose.CONFIRM and trial.spec.parameters == candidate.spec.parameters
 
 
-def _figure(candidate: Contender, repeats: list[Trial], percent: int) -> float:
-    figures = [g for t in repeats if (g := goodput_tokens_per_second(t, percent)) is not None]
-    return fmean(figures) if figures else candidate.goodput
+def _confirmed(candidate: Contender, repeats: Sequence[Contender]) -> Contender:
+    """The candidate with the figure of its repeats; an SLO that broke in any of them does not hold."""
+    return Contender(
+        candidate.trial,
+        fmean(c.goodput for c in repeats or [candidate]),
+        all(c.slos_met for c in (candidate, *repeats)),
+        all(c.serves_offered for c in (candidate, *repeats)),
+    )
 
 
-def _confirmed(
-    candidate: Contender, repeats: list[Trial], baselines: list[Contender], spec: StudySpec, percent: int
-) -> str | None:
-    """None as long as nothing speaks against the candidate, else what does."""
-    name = candidate.trial.name
-    done = [t for t in repeats if t.status.outcome in {Outcome.FEASIBLE, Outcome.INFEASIBLE, Outcome.CRASHED}]
-    crashed = next((t for t in done if t.status.outcome is Outcome.CRASHED), None)
+def _objection(confirmed: Contender, repeats: Iterable[Trial], baselines: Sequence[Contender], spec: StudySpec) -> str:
+    """What the repeats say against a candidate, or nothing."""
+    name = confirmed.trial.name
+    crashed = next((t for t in repeats if t.status.outcome is Outcome.CRASHED), None)
     if crashed is not None:
         return f"{name} crashed when it was repeated ({crashed.name}: {crashed.status.message})"
-    if candidate.slos_met and not all(slos_met(t, percent) for t in done):
-        return f"{name} broke an SLO when it was repeated"
-    others = [b for b in baselines if b.trial.name != name]
-    figure = _figure(candidate, done, percent)
-    if done and not all(_is_better(figure, candidate.slos_met, other, spec) for other in others):
-        return f"{name} gave {figure:.0f} tokens/s on repeat, not enough against the baselines"
-    return None
+    if _beats_all(confirmed, baselines, spec):
+        return ""
+    how = "within every SLO" if confirmed.slos_met and confirmed.serves_offered else "with an SLO broken"
+    return f"{name} gave {confirmed.goodput:.0f} tokens/s {how} on repeat, not enough against the baselines"
+
+
+def taught(trial: Trial) -> bool:
+    """Whether the trial says something about its configuration."""
+    return trial.status.outcome in MEASURED or trial.status.outcome is Outcome.CRASHED

@@ -1,19 +1,19 @@
 """A study's present state, worked out once for each plan. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sloguard.api.v1alpha1 import Purpose, Study, StudyPhase, Trial
-from sloguard.domain.arguments import tuned, with_parameters
-from sloguard.domain.knobs import parse_values
+from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
+from sloguard.domain.knobs import KnobError, parse_values
 from sloguard.domain.rules import Context
 from sloguard.domain.score import comparison_rate_percent
 from sloguard.engine import budget
 from sloguard.engine.actions import Action, Event
-from sloguard.engine.candidates import latest_attempts
 from sloguard.engine.gate import Gate, judge
-from sloguard.engine.snapshot import Snapshot, TargetState
-from sloguard.optimizer import Space, make_space
+from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
+from sloguard.optimizer import Space, SpaceError, make_space
 
 IDLE_SECONDS = 15.0
 AT_ONCE = 0.0
@@ -30,35 +30,58 @@ class Verdict:
     wake_after_seconds: float = IDLE_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The study's present state, worked out once: trials after their own steps, the space, and the gate's view."""
-
-    snapshot: Snapshot
-    now: datetime
-    target: TargetState
-    space: Space
-    trials: tuple[Trial, ...]
-    latest: list[Trial]
-    percent: int
-    used: budget.Spent
-    gate: Gate
-
-    @property
-    def study(self) -> Study:
-        return self.snapshot.study
-
-    @property
-    def unfinished(self) -> list[Trial]:
-        return [t for t in self.latest if not t.finished]
-
-
 @dataclass(slots=True)
 class Draft:
     """A plan in the making."""
 
     actions: list[Action] = field(default_factory=list[Action])
     events: list[Event] = field(default_factory=list[Event])
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What trials stand on: production as it is now, and what may be tried instead."""
+
+    target: TargetState
+    space: Space
+
+    def arguments_of(self, trial: Trial) -> tuple[str, ...]:
+        """Production's own for trial 0; else production's with the tuned settings replaced by the trial's."""
+        if trial.spec.purpose is Purpose.PRODUCTION:
+            return self.target.arguments
+        return tuple(with_parameters(self.target.arguments, self.space.names, trial.spec.parameters))
+
+
+def find_ground(snapshot: Snapshot) -> Ground | TargetProblem:
+    """Or why no trial can be made now, with what a person can do about it."""
+    target = snapshot.target
+    if isinstance(target, TargetProblem):
+        return target
+    measured = _measured_arguments(snapshot.trials)
+    if measured is not None and measured != list(target.arguments):
+        return TargetProblem(
+            "ProductionChanged",
+            f"production runs with {_shown(target.arguments)}, but trial 0 measured {_shown(measured)}: what was "
+            "found no longer compares with it. Put the arguments back, or create a new study",
+        )
+    try:
+        for trial in snapshot.trials:
+            parse_values(trial.spec.parameters)
+        return Ground(target, make_target_space(snapshot.study, target))
+    except SpaceError as error:
+        return TargetProblem("SearchSpaceInvalid", str(error))
+    except (ArgumentsError, KnobError) as error:
+        return TargetProblem("ArgumentsNotUnderstood", str(error))
+
+
+def _measured_arguments(trials: Iterable[Trial]) -> list[str] | None:
+    """Production's arguments as trial 0 recorded them, once it has begun."""
+    recorded = (t.status.arguments for t in trials if t.spec.purpose is Purpose.PRODUCTION and t.status.started_at)
+    return next(recorded, None)
+
+
+def _shown(arguments: Iterable[str]) -> str:
+    return f"'{' '.join(arguments)}'"
 
 
 def make_target_space(study: Study, target: TargetState) -> Space:
@@ -69,24 +92,45 @@ def make_target_space(study: Study, target: TargetState) -> Space:
     return make_space(study.spec.search_space, production, Context(min_model_len_tokens=longest))
 
 
-def arguments_of(trial: Trial, target: TargetState, space: Space | None) -> tuple[str, ...]:
-    """Production's own for trial 0; else production's with the tuned settings replaced by the trial's."""
-    if trial.spec.purpose is Purpose.PRODUCTION or space is None:
-        return target.arguments
-    return tuple(with_parameters(target.arguments, space.names, trial.spec.parameters))
+def latest_attempts(trials: Iterable[Trial]) -> list[Trial]:
+    """The last attempt of each number, by number."""
+    by_attempt = sorted(trials, key=lambda t: (t.spec.number, t.spec.attempt))
+    return list({t.spec.number: t for t in by_attempt}.values())
 
 
-def know(snapshot: Snapshot, target: TargetState, space: Space, trials: tuple[Trial, ...], now: datetime) -> Known:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the records say: trials after their own steps, what they used, and the gate's view of them."""
+
+    study: Study
+    now: datetime
+    trials: tuple[Trial, ...]
+    latest: list[Trial]
+    percent: int
+    used: budget.Spent
+    gate: Gate
+
+    @property
+    def unfinished(self) -> list[Trial]:
+        """Trials under way or about to be."""
+        return [t for t in self.trials if not t.finished]
+
+    @property
+    def search_ended(self) -> bool:
+        """No trial was wanted any more. It stays so: a study that has ended does not go on, whatever is changed."""
+        return self.study.status.finished_at is not None
+
+
+def know(snapshot: Snapshot, trials: tuple[Trial, ...], now: datetime) -> Known:
+    """All that follows from the records."""
     latest = latest_attempts(trials)
     percent = comparison_rate_percent(latest)
     return Known(
-        snapshot=snapshot,
+        study=snapshot.study,
         now=now,
-        target=target,
-        space=space,
         trials=trials,
         latest=latest,
         percent=percent,
-        used=budget.spent(snapshot, trials, latest, target.gpus, now),
+        used=budget.spent(snapshot, trials, latest, now),
         gate=judge(snapshot.study.spec, latest, percent),
     )

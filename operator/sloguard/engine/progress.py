@@ -1,12 +1,16 @@
-"""One trial's way from its record to its outcome. Pure; both substrates share it."""
+"""One trial's way from its record to its outcome. Pure; both substrates share it.
 
-from dataclasses import dataclass
+    Pending -> Starting -> Loading -> Finished
+
+A server that Kubernetes or a person took away was not measured (Cancelled); one that failed by itself is a crash.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import (
     Crash,
     CrashClass,
-    CrashPhase,
     Fault,
     LoadResult,
     Outcome,
@@ -16,6 +20,7 @@ from sloguard.api.v1alpha1 import (
     TrialStatus,
 )
 from sloguard.domain.crash import classify
+from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.snapshot import LoadState, Observation, ServerState
@@ -26,6 +31,9 @@ FAULT_GRACE = timedelta(seconds=20)
 LOAD_GRACE = timedelta(seconds=120)
 """Beyond its own planned length a load may take this long to be scheduled, to drain and to report."""
 
+CLOCK_SKEW = timedelta(seconds=5)
+"""How far the clocks of a node and of the planner may be apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -35,111 +43,112 @@ class Step:
     actions: tuple[Action, ...] = ()
 
 
-def advance(
-    trial: Trial, seen: Observation, spec: StudySpec, arguments: tuple[str, ...], gpus: int, now: datetime
-) -> Step:
+def advance(trial: Trial, seen: Observation, spec: StudySpec, arguments: tuple[str, ...], now: datetime) -> Step:
     """Move a trial on by what is seen of it. A finished one only has its leftovers removed."""
-    if trial.finished:
-        return Step(trial.status, (StopTrial(trial),) if seen.leftovers else ())
-    if trial.status.phase is TrialPhase.PENDING:
-        begun = trial.status.model_copy(
-            update={"phase": TrialPhase.STARTING, "started_at": now, "arguments": list(arguments)}
-        )
-        return Step(begun, (StartServer(trial, arguments),))
-    step = _starting if trial.status.phase is TrialPhase.STARTING else _loading
-    result = step(trial, seen, spec, now)
-    if result.status.phase is not TrialPhase.FINISHED:
-        return result
-    return Step(_with_cost(result.status, seen, gpus, now), (StopTrial(trial),))
+    match trial.status.phase:
+        case TrialPhase.FINISHED:
+            return Step(trial.status, (StopTrial(trial),) if seen.leftovers else ())
+        case TrialPhase.PENDING:
+            return _started(trial, arguments, now)
+        case TrialPhase.STARTING:
+            step = _starting(trial, seen, spec, now)
+        case TrialPhase.LOADING:
+            step = _loading(trial, seen, spec, now)
+    return _ended(trial, step.status, seen, now) if step.status.phase is TrialPhase.FINISHED else step
 
 
-def cancel(trial: Trial, seen: Observation, gpus: int, why: str, now: datetime) -> Step:
+def cancel(trial: Trial, seen: Observation, why: str, now: datetime) -> Step:
     """End a trial that was not measured; it is made again when the study goes on."""
-    status = _finished(trial, Outcome.CANCELLED, now, why)
-    return Step(_with_cost(status, seen, gpus, now), (StopTrial(trial),))
+    return _ended(trial, _finished(trial, Outcome.CANCELLED, now, why), seen, now)
+
+
+def _ended(trial: Trial, status: TrialStatus, seen: Observation, now: datetime) -> Step:
+    cost = {"gpu_seconds": round(held_gpu_seconds(trial, seen, now))}
+    return Step(status.model_copy(update=cost), (StopTrial(trial),))
+
+
+def _started(trial: Trial, arguments: tuple[str, ...], now: datetime) -> Step:
+    """`started_at` moves on where a server has to be asked for again, so that its patience begins anew."""
+    update = {"phase": TrialPhase.STARTING, "started_at": now, "arguments": list(arguments)}
+    return Step(trial.status.model_copy(update=update), (StartServer(trial, arguments),))
 
 
 def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -> Step:
     server = seen.server
     if server.state is ServerState.ABSENT:
-        return Step(trial.status, (StartServer(trial, tuple(trial.status.arguments)),))
+        return _started(trial, tuple(trial.status.arguments), now)
     if server.state is ServerState.READY:
-        loading = trial.status.model_copy(
-            update={
-                "phase": TrialPhase.LOADING,
-                "ready_at": now,
-                "load_started_at": now,
-                "margins": server.margins,
-            }
-        )
-        return Step(loading, (StartLoad(trial),))
-    crash = classify(server.evidence) if server.evidence else None
-    if crash is not None and not _worth_waiting(crash, trial, seen, spec, now):
+        update = {"phase": TrialPhase.LOADING, "ready_at": now, "load_started_at": now, "margins": server.margins}
+        return Step(trial.status.model_copy(update=update), (StartLoad(trial),))
+    crash = _verdict(trial, seen, spec, now)
+    may_come = crash is None or (crash.fault is Fault.INFRASTRUCTURE and server.state is ServerState.WAITING)
+    if crash is not None and not may_come:
         return _crashed(trial, crash, now)
-    if server.running_since is not None and now - server.running_since > timedelta(
-        seconds=spec.trial.startup_timeout_seconds
-    ):
-        return _crashed(trial, _startup_timeout(spec), now)
-    if server.running_since is None and _patience_is_over(trial, spec, now):
-        cause = "the server's container did not run"
-        return _crashed(trial, crash or _infrastructure(CrashClass.UNSCHEDULABLE, cause), now)
+    if server.running_since is None and now - (trial.status.started_at or now) > _patience(spec):
+        missing = _infrastructure(CrashClass.UNSCHEDULABLE, "the server's container did not run")
+        return _crashed(trial, crash or missing, now)
     return Step(trial.status)
 
 
-def _worth_waiting(crash: Crash, trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -> bool:
+def _patience(spec: StudySpec) -> timedelta:
     """An image that cannot be pulled or a GPU that is not free yet may come; a process that ended will not."""
-    return (
-        crash.fault is Fault.INFRASTRUCTURE
-        and seen.server.state is ServerState.WAITING
-        and not _patience_is_over(trial, spec, now)
-    )
-
-
-def _patience_is_over(trial: Trial, spec: StudySpec, now: datetime) -> bool:
-    since = trial.status.started_at or now
-    return now - since > timedelta(seconds=spec.trial.infrastructure_patience_seconds)
+    return timedelta(seconds=spec.trial.infrastructure_patience_seconds)
 
 
 def _loading(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -> Step:
-    server, load = seen.server, seen.load
-    if server.state is ServerState.ABSENT:
-        return Step(_finished(trial, Outcome.CANCELLED, now, "the server was removed while it was under load"))
-    if server.state is ServerState.ENDED and load.state is not LoadState.DONE:
-        return _server_lost(trial, seen, now)
-    if load.state is LoadState.ABSENT:
-        return Step(trial.status, (StartLoad(trial),))
-    if load.state is LoadState.FAILED:
-        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, load.detail), now)
-    if load.result is None:
-        return _overdue_load(trial, spec, now)
-    if load.result.fault is not None:
-        return _died_under_load(trial, seen, load.result, now)
-    if server.state is ServerState.ENDED:
-        return _server_lost(trial, seen, now)
-    if load.result.invalid:
-        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, load.result.invalid), now)
-    return _measured(trial, load.result, now)
+    server, load, result = seen.server, seen.load, seen.load.result
+    crash = _verdict(trial, seen, spec, now) if server.state is ServerState.ENDED else None
+    if crash is not None:
+        return _crashed(trial, crash, now, result)
+    if result is not None and result.fault is None and result.invalid is None:
+        return _measured(trial, result, now)
+    if server.state is ServerState.ABSENT or _replaced(trial, seen):
+        return Step(_finished(trial, Outcome.CANCELLED, now, "the server was taken away while it was under load"))
+    if result is not None and result.fault is not None:
+        return _vanished(trial, seen, spec, result, now)
+    if result is not None:
+        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, result.invalid or ""), now)
+    if load.state in {LoadState.FAILED, LoadState.DONE}:
+        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, load.detail or "it left no result"), now)
+    if load.state is LoadState.ABSENT and server.state is not ServerState.ENDED:
+        return Step(trial.status.model_copy(update={"load_started_at": now}), (StartLoad(trial),))
+    if now - (trial.status.load_started_at or now) > timedelta(seconds=load_limit_seconds(spec)):
+        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, "the load did not end in its time"), now)
+    return Step(trial.status)
 
 
-def _server_lost(trial: Trial, seen: Observation, now: datetime) -> Step:
-    crash = classify(seen.server.evidence) if seen.server.evidence else None
-    return _crashed(trial, crash or _died("the server was gone while it was under load"), now, seen.load.result)
+def _replaced(trial: Trial, seen: Observation) -> bool:
+    """Another server stands where the loaded one stood (a pod was deleted, and its Deployment made a new one)."""
+    if seen.server.state is ServerState.WAITING:
+        return True
+    since, loaded = seen.server.running_since, trial.status.load_started_at
+    return since is not None and loaded is not None and since > loaded + CLOCK_SKEW
 
 
-def _died_under_load(trial: Trial, seen: Observation, result: LoadResult, now: datetime) -> Step:
+def _vanished(trial: Trial, seen: Observation, spec: StudySpec, result: LoadResult, now: datetime) -> Step:
     """The load saw the server vanish; the node's account of it is better, so it is waited for a little."""
     assert result.fault is not None, "called for a fault only"
-    if seen.server.state is not ServerState.ENDED and now - result.fault.at < FAULT_GRACE:
+    if now - result.fault.at < FAULT_GRACE:
         return Step(trial.status)
-    crash = classify(seen.server.evidence) if seen.server.evidence else None
-    return _crashed(trial, crash or _died(result.fault.detail), now, result)
+    crash = _verdict(trial, seen, spec, now)
+    return _crashed(trial, crash or _infrastructure(CrashClass.UNKNOWN, result.fault.detail), now, result)
 
 
-def _overdue_load(trial: Trial, spec: StudySpec, now: datetime) -> Step:
-    limit = timedelta(seconds=load_limit_seconds(spec))
-    if now - (trial.status.load_started_at or now) <= limit:
-        return Step(trial.status)
-    return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, "the load did not end in its time"), now)
+def _verdict(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -> Crash | None:
+    """The domain's judgement on what was gathered, with what only the trial's record and its load tell."""
+    server, result = seen.server, seen.load.result
+    evidence = server.evidence or Evidence()
+    ready = evidence.became_ready or trial.status.ready_at is not None
+    since = None if ready else server.running_since
+    return classify(
+        replace(
+            evidence,
+            became_ready=ready,
+            startup_seconds=None if since is None else (now - since).total_seconds(),
+            startup_timeout_seconds=float(spec.trial.startup_timeout_seconds),
+            load_fault=result.fault if result else None,
+        )
+    )
 
 
 def load_limit_seconds(spec: StudySpec) -> int:
@@ -163,12 +172,9 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
 
 def _crashed(trial: Trial, crash: Crash, now: datetime, result: LoadResult | None = None) -> Step:
     ours = crash.fault is Fault.CONFIGURATION
-    status = _finished(trial, Outcome.CRASHED if ours else Outcome.INFRASTRUCTURE, now, _in_words(crash))
+    said = f"{crash.class_.value}: {crash.limit or crash.cause}"
+    status = _finished(trial, Outcome.CRASHED if ours else Outcome.INFRASTRUCTURE, now, said)
     return Step(status.model_copy(update={"crash": crash, "measurements": result.rates if result else []}))
-
-
-def _in_words(crash: Crash) -> str:
-    return f"{crash.class_.value}: {crash.limit or crash.cause}"[:1024]
 
 
 def _finished(trial: Trial, outcome: Outcome, now: datetime, message: str) -> TrialStatus:
@@ -177,33 +183,15 @@ def _finished(trial: Trial, outcome: Outcome, now: datetime, message: str) -> Tr
     )
 
 
-def _with_cost(status: TrialStatus, seen: Observation, gpus: int, now: datetime) -> TrialStatus:
-    return status.model_copy(update={"gpu_seconds": round(held_gpu_seconds(seen, gpus, now))})
+def held_gpu_seconds(trial: Trial, seen: Observation, now: datetime) -> float:
+    """From the moment that the server's container ran, start-up and crashes included.
 
-
-def held_gpu_seconds(seen: Observation, gpus: int, now: datetime) -> float:
-    """From the moment that the server's container ran, start-up and crashes included."""
-    since = seen.server.running_since
-    return max((now - since).total_seconds(), 0.0) * gpus if since else 0.0
-
-
-def _startup_timeout(spec: StudySpec) -> Crash:
-    return Crash(
-        class_=CrashClass.STARTUP_TIMEOUT,
-        fault=Fault.CONFIGURATION,
-        cause=f"not ready within {spec.trial.startup_timeout_seconds} s",
-        confidence_percent=90,
-    )
-
-
-def _died(cause: str) -> Crash:
-    return Crash(
-        class_=CrashClass.DIED_UNDER_LOAD,
-        fault=Fault.CONFIGURATION,
-        phase=CrashPhase.SERVING,
-        cause=cause,
-        confidence_percent=70,
-    )
+    Of a server that is gone without a trace, only its start-up is known for certain.
+    """
+    since, until = seen.server.running_since, now
+    if since is None and trial.status.started_at and trial.status.ready_at:
+        since, until = trial.status.started_at, trial.status.ready_at
+    return max((until - since).total_seconds(), 0.0) * seen.server.gpus if since else 0.0
 
 
 def _infrastructure(crash_class: CrashClass, cause: str) -> Crash:

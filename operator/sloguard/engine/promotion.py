@@ -1,20 +1,18 @@
 """From the recommendation to production and, if need be, back: a state machine that lives in the status. Pure.
 
-The previous arguments are recorded before production is touched; every step can be done twice.
+    Planned -> Promoting -> Verifying -> Promoted
+                   |            |
+                   +-> RollingBack -> RolledBack         and from each to Halted, when somebody else changed production
+
+The previous arguments are recorded (Planned) before production is touched. A state says what has been *seen*, not
+what has been asked for: Planned until the new arguments are there, RollingBack until the old ones are. So every step
+can be cut short anywhere and done again. A study promotes once; another attempt takes another study.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sloguard.api.v1alpha1 import (
-    Outcome,
-    PromotionMode,
-    PromotionState,
-    PromotionStatus,
-    Recommendation,
-    Study,
-    Trial,
-)
+from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial
 from sloguard.engine.actions import ApplyArguments
 from sloguard.engine.snapshot import TargetState
 
@@ -25,42 +23,25 @@ UNDER_WAY = {
     PromotionState.ROLLING_BACK,
 }
 
-ROLLOUT_GRACE_SECONDS = 60
-"""Beyond a start-up, for scheduling and for the old pods' leave."""
+ROLLOUT_GRACE = timedelta(seconds=60)
+"""Beyond the start-ups, for scheduling and for the old pods' leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionStep:
-    """The next state, what to put into production, and, where the user's wish cannot be met, why."""
+    """The next state, and what to put into production for it."""
 
-    status: PromotionStatus | None
+    status: PromotionStatus
     apply: ApplyArguments | None = None
-    refused: str = ""
 
 
-def approved(study: Study, trials: list[Trial], recommendation: Recommendation | None) -> tuple[str, str]:
-    """The trial to promote and the reason why a wish cannot be followed; either may be empty."""
-    promotion = study.spec.promotion
-    if promotion.mode is PromotionMode.AUTOMATIC:
-        return (recommendation.trial if recommendation else ""), ""
-    if promotion.mode is PromotionMode.OFF or not promotion.approved_trial:
-        return "", ""
-    trial = next((t for t in trials if t.name == promotion.approved_trial), None)
-    if trial is None:
-        return "", f"promotion.approvedTrial {promotion.approved_trial} is not a trial of this study; name one that is"
-    if trial.status.outcome not in {Outcome.FEASIBLE, Outcome.INFEASIBLE}:
-        said = trial.status.outcome.value if trial.status.outcome else "unfinished"
-        return "", f"promotion.approvedTrial {trial.name} is {said}; name a trial that was measured"
-    return trial.name, ""
-
-
-def begin(trial: Trial, arguments: tuple[str, ...], target: TargetState, now: datetime) -> PromotionStatus:
+def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime) -> PromotionStatus:
     """Record what will be done and what it replaces. Nothing is touched yet."""
     return PromotionStatus(
         state=PromotionState.PLANNED,
         trial=trial.name,
         parameters=trial.spec.parameters,
-        arguments=list(arguments),
+        arguments=arguments,
         previous_arguments=list(target.arguments),
         started_at=now,
         changed_at=now,
@@ -70,33 +51,46 @@ def begin(trial: Trial, arguments: tuple[str, ...], target: TargetState, now: da
 
 def advance_promotion(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     """One step on from a state that was written down before."""
-    if study.metadata.deletion_timestamp is not None:
-        return _undo(promotion, target, now)
     match promotion.state:
         case PromotionState.PLANNED:
-            moved = _to(promotion, PromotionState.PROMOTING, now, "production's arguments were changed")
-            return PromotionStep(moved, ApplyArguments(tuple(promotion.arguments)))
+            return _planned(promotion, target, study, now)
         case PromotionState.PROMOTING:
             return _promoting(promotion, target, study, now)
         case PromotionState.VERIFYING:
             return _verifying(promotion, target, study, now)
         case PromotionState.ROLLING_BACK:
-            return _rolling_back(promotion, target, now)
+            return _rolling_back(promotion, target, study, now)
         case _:
             return PromotionStep(promotion)
 
 
-def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
+def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
+    """The study is being deleted: leave production as it was found, unless somebody else has changed it."""
+    done = _to(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted during its promotion")
+    if list(target.arguments) != promotion.arguments or promotion.arguments == promotion.previous_arguments:
+        return PromotionStep(done)
+    return PromotionStep(done, ApplyArguments(tuple(promotion.previous_arguments)))
+
+
+def _planned(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     current = list(target.arguments)
-    if current == promotion.previous_arguments != promotion.arguments:
-        return PromotionStep(promotion, ApplyArguments(tuple(promotion.arguments)))
-    if current != promotion.arguments:
-        return PromotionStep(_halted(promotion, now))
+    if current == promotion.arguments:
+        return PromotionStep(_to(promotion, PromotionState.PROMOTING, now, "production rolls out the new arguments"))
+    if current != promotion.previous_arguments:
+        return _halt(promotion, now, _CHANGED)
+    if now - promotion.changed_at > _rollout_limit(study, target):
+        return _halt(promotion, now, "the new arguments do not stay in the Deployment; somebody takes them out again")
+    return PromotionStep(promotion, ApplyArguments(tuple(promotion.arguments)))
+
+
+def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
+    if list(target.arguments) != promotion.arguments:
+        return _halt(promotion, now, _CHANGED)
     if target.rollout.failure:
         return _roll_back(promotion, now, target.rollout.failure)
     if target.rollout.complete:
         return PromotionStep(_to(promotion, PromotionState.VERIFYING, now, "the new pods are ready; watching them"))
-    limit = timedelta(seconds=study.spec.trial.startup_timeout_seconds + ROLLOUT_GRACE_SECONDS)
+    limit = _rollout_limit(study, target)
     if now - promotion.changed_at > limit:
         return _roll_back(promotion, now, f"not rolled out within {limit.total_seconds():.0f} s")
     return PromotionStep(promotion)
@@ -104,46 +98,56 @@ def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, no
 
 def _verifying(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     if list(target.arguments) != promotion.arguments:
-        return PromotionStep(_halted(promotion, now))
+        return _halt(promotion, now, _CHANGED)
     if target.rollout.failure:
         return _roll_back(promotion, now, target.rollout.failure)
-    seconds = study.spec.promotion.verification.duration_seconds
-    if target.rollout.complete and now - promotion.changed_at >= timedelta(seconds=seconds):
-        message = f"production runs the arguments of {promotion.trial}, ready for {seconds} s"
+    watched = timedelta(seconds=study.spec.promotion.verification.duration_seconds)
+    since = now - promotion.changed_at
+    if target.rollout.complete and since >= watched:
+        message = f"production runs the arguments of {promotion.trial}, ready for {watched.total_seconds():.0f} s"
         return PromotionStep(_to(promotion, PromotionState.PROMOTED, now, message))
+    if since > watched + _rollout_limit(study, target):
+        return _roll_back(promotion, now, "its pods did not stay ready while they were watched")
     return PromotionStep(promotion)
 
 
-def _rolling_back(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
-    if list(target.arguments) == promotion.arguments != promotion.previous_arguments:
-        return PromotionStep(promotion, ApplyArguments(tuple(promotion.previous_arguments)))
-    if list(target.arguments) != promotion.previous_arguments:
-        return PromotionStep(_halted(promotion, now))
-    if target.rollout.complete:
-        done = f"production has its previous arguments again: {promotion.message}"
-        return PromotionStep(_to(promotion, PromotionState.ROLLED_BACK, now, done))
-    return PromotionStep(promotion)
+def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
+    current = list(target.arguments)
+    if current not in (promotion.arguments, promotion.previous_arguments):
+        return _halt(promotion, now, _CHANGED)
+    if current == promotion.previous_arguments and target.rollout.complete:
+        message = (
+            f"production has its previous arguments again: {promotion.message}. "
+            "Look at why the new ones did not hold there; create a new study to try again"
+        )
+        return PromotionStep(_to(promotion, PromotionState.ROLLED_BACK, now, message))
+    if now - promotion.changed_at > _rollout_limit(study, target):
+        return _halt(promotion, now, f"rolling back ({promotion.message}) did not end with all pods ready")
+    if current == promotion.previous_arguments:
+        return PromotionStep(promotion)
+    return PromotionStep(promotion, ApplyArguments(tuple(promotion.previous_arguments)))
 
 
-def _undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
-    """The study is being deleted: leave production as it was found."""
-    done = _to(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted")
-    if promotion.state not in UNDER_WAY or list(target.arguments) != promotion.arguments:
-        return PromotionStep(done)
-    return PromotionStep(done, ApplyArguments(tuple(promotion.previous_arguments)))
+def _rollout_limit(study: Study, target: TargetState) -> timedelta:
+    """Long enough for one replica to start after the other."""
+    a_start = timedelta(seconds=study.spec.trial.startup_timeout_seconds)
+    return a_start * max(target.replicas, 1) + ROLLOUT_GRACE
 
 
 def _roll_back(promotion: PromotionStatus, now: datetime, why: str) -> PromotionStep:
-    moved = _to(promotion, PromotionState.ROLLING_BACK, now, why)
-    return PromotionStep(moved, ApplyArguments(tuple(promotion.previous_arguments)))
+    """Written down first, so that the previous arguments in production are never taken for somebody else's doing."""
+    return PromotionStep(_to(promotion, PromotionState.ROLLING_BACK, now, why))
 
 
-def _halted(promotion: PromotionStatus, now: datetime) -> PromotionStatus:
+_CHANGED = "somebody else changed production's arguments meanwhile"
+
+
+def _halt(promotion: PromotionStatus, now: datetime, why: str) -> PromotionStep:
     message = (
-        "somebody else changed production's arguments meanwhile; they were left alone. "
-        "Look at the Deployment and create a new study if it should be tuned again"
+        f"{why}. Production is left as it is: look at the Deployment and at whatever manages it, and create a new "
+        "study if it should be tuned again"
     )
-    return _to(promotion, PromotionState.HALTED, now, message)
+    return PromotionStep(_to(promotion, PromotionState.HALTED, now, message))
 
 
 def _to(promotion: PromotionStatus, state: PromotionState, now: datetime, message: str) -> PromotionStatus:

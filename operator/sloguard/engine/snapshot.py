@@ -21,12 +21,13 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`running_since` is when it began to hold its GPUs; None before that."""
+    """`running_since` is when it began to hold its `gpus`; None before that."""
 
     state: ServerState = ServerState.ABSENT
     evidence: Evidence | None = None
     running_since: datetime | None = None
     margins: Margins | None = None
+    gpus: int = 1
 
 
 class LoadState(StrEnum):
@@ -66,11 +67,11 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """Production as it is now: the server's arguments (after `vllm serve`), GPUs a replica, a hash of its template."""
+    """Production as it is now: the server's arguments (after `vllm serve`), a hash of its template, its replicas."""
 
     arguments: tuple[str, ...]
     template_hash: str = ""
-    gpus: int = 1
+    replicas: int = 1
     rollout: Rollout = field(default_factory=Rollout)
 
 
@@ -92,4 +93,5 @@ class Snapshot:
     observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
 
     def observation(self, trial: Trial) -> Observation:
+        """Nothing where nothing was seen."""
         return self.observations.get(trial.name, Observation())

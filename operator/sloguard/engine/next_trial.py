@@ -1,0 +1,140 @@
+"""Which trial comes next, and when: baselines, further attempts, the search, confirmations. Pure."""
+
+from datetime import datetime, timedelta
+
+from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, Trial, TrialSpec
+from sloguard.engine import budget, candidates
+from sloguard.engine.gate import taught
+from sloguard.engine.known import IDLE_SECONDS, Ground, Known, Verdict
+from sloguard.engine.windows import WindowError, is_open
+
+BACK_OFF_SECONDS = 10
+MOST_BACK_OFF_SECONDS = 300
+
+MOST_ATTEMPTS = 100
+"""Of one trial, pauses that the user wanted included; the API takes no higher number."""
+
+PHASES = {
+    Purpose.PRODUCTION: StudyPhase.BASELINING,
+    Purpose.DEFAULT: StudyPhase.BASELINING,
+    Purpose.SEARCH: StudyPhase.SEARCHING,
+    Purpose.CONFIRM: StudyPhase.CONFIRMING,
+}
+
+BASELINE_NUMBERS = (candidates.PRODUCTION_NUMBER, candidates.DEFAULT_NUMBER)
+
+
+def next_trial(known: Known, ground: Ground) -> TrialSpec | Verdict | None:
+    """The trial to record now, what is waited for, or None when no further trial is wanted."""
+    if known.search_ended:
+        return None
+    blocked = _blocked(known)
+    for wanted in (_baseline, _another_attempt, _search, _confirmation):
+        found = wanted(known, ground, blocked)
+        if found is not None:
+            return found
+    return _busy(known) if known.unfinished else None
+
+
+def phase_of(known: Known) -> StudyPhase:
+    """By the trials that there are."""
+    baselines = _baselines(known)
+    if len(baselines) < len(BASELINE_NUMBERS) or not all(taught(t) for t in baselines):
+        return StudyPhase.BASELINING
+    confirming = any(t.spec.purpose is Purpose.CONFIRM for t in known.latest)
+    return StudyPhase.CONFIRMING if confirming else StudyPhase.SEARCHING
+
+
+def _blocked(known: Known) -> Verdict | None:
+    """Why no trial may start now, whichever it is."""
+    if len(known.unfinished) >= known.study.spec.trial.parallelism:
+        return _busy(known)
+    try:
+        if is_open(known.study.spec.windows, known.now):
+            return None
+    except WindowError as error:
+        return Verdict(phase_of(known), "WindowInvalid", str(error), stalled=True)
+    return Verdict(phase_of(known), "OutsideWindow", "no trial starts before the next window opens")
+
+
+def _busy(known: Known) -> Verdict:
+    phase = phase_of(known)
+    return Verdict(phase, phase.value, "; ".join(f"{t.name} is {t.status.phase.value}" for t in known.unfinished))
+
+
+def _baselines(known: Known) -> list[Trial]:
+    return [t for t in known.latest if t.spec.number in BASELINE_NUMBERS]
+
+
+def _baseline(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
+    """Also where somebody deleted the record of one."""
+    numbers = {t.spec.number for t in known.latest}
+    missing = next((n for n in BASELINE_NUMBERS if n not in numbers), None)
+    if missing is None:
+        return None
+    return blocked or candidates.baseline(known.study, missing, ground)
+
+
+def _another_attempt(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
+    """Of a trial that said nothing about its configuration, unless the budget's minutes are over."""
+    owed = [t for t in known.latest if t.finished and not taught(t)]
+    if not owed or budget.minutes_over(known.study.spec, known.used):
+        return None
+    exhausted = next((verdict for t in owed if (verdict := _exhausted(known, t)) is not None), None)
+    if exhausted is not None:
+        return exhausted
+    last = min(owed, key=lambda t: (_ready_at(t, known.now), t.spec.number))
+    wait = (_ready_at(last, known.now) - known.now).total_seconds()
+    if wait > 0:
+        message = f"{last.name} is tried again after a pause: {last.status.message}"
+        return Verdict(phase_of(known), "BackingOff", message, wake_after_seconds=min(wait, IDLE_SECONDS))
+    return blocked or candidates.another_attempt(known.trials, last, ground)
+
+
+def _exhausted(known: Known, last: Trial) -> Verdict | None:
+    """A person has to look: another attempt would most likely end like those before."""
+    number, limit = last.spec.number, known.study.spec.trial.infrastructure_retries
+    failed = sum(t.spec.number == number and t.status.outcome is Outcome.INFRASTRUCTURE for t in known.trials)
+    if last.spec.attempt >= MOST_ATTEMPTS:
+        message = f"{last.name} was the last attempt that this trial may have; create a new study"
+        return Verdict(phase_of(known), "TooManyAttempts", message, stalled=True)
+    if last.status.outcome is not Outcome.INFRASTRUCTURE or failed <= limit:
+        return None
+    message = (
+        f"trial {number} failed {failed} times for reasons that are not its configuration's, last {last.name}: "
+        f"{last.status.message}. Mend the cause, then raise spec.trial.infrastructureRetries "
+        f"(now {limit}) to go on"
+    )
+    return Verdict(phase_of(known), "InfrastructureFault", message, stalled=True)
+
+
+def _ready_at(last: Trial, now: datetime) -> datetime:
+    return (last.status.finished_at or now) + back_off(last)
+
+
+def back_off(last: Trial) -> timedelta:
+    """Doubling with each attempt that infrastructure ended; none after a pause that the user wanted."""
+    if last.status.outcome is Outcome.CANCELLED:
+        return timedelta(0)
+    return timedelta(seconds=min(BACK_OFF_SECONDS * 2 ** (last.spec.attempt - 1), MOST_BACK_OFF_SECONDS))
+
+
+def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
+    """Only with both baselines in hand; None when the search is over or has tried everything."""
+    baselines = _baselines(known)
+    if any(not t.finished for t in baselines):
+        return _busy(known)
+    if not all(taught(t) for t in baselines) or budget.search_over(known.study.spec, known.latest, known.used):
+        return None
+    return blocked or candidates.search(known.study, known.latest, ground, known.percent)
+
+
+def _confirmation(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
+    """Of the gate's candidate, which is not settled before the search's last trials are in."""
+    if any(t.spec.purpose is not Purpose.CONFIRM for t in known.unfinished):
+        return None
+    gate, spec = known.gate, known.study.spec
+    wanted = gate.candidate is not None and gate.repeats_begun < spec.promotion.confirmations
+    if not wanted or budget.over(spec, known.used):
+        return None
+    return blocked or candidates.confirmation(known.study, known.latest, gate, ground)

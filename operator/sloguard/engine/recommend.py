@@ -1,0 +1,86 @@
+"""What a study concludes when all its trials are done, and whose wish is followed then. Pure."""
+
+from collections.abc import Iterable
+
+from sloguard.api.v1alpha1 import Outcome, PromotionMode, Recommendation, Study, StudyPhase, Trial
+from sloguard.domain.score import MEASURED
+from sloguard.engine import budget
+from sloguard.engine.gate import taught
+from sloguard.engine.known import Known, Verdict
+from sloguard.engine.next_trial import BASELINE_NUMBERS
+
+
+def recommendation_of(known: Known) -> Recommendation | None:
+    """The gate's winner with the arguments that were measured; once given, it stays as it is."""
+    before, winner = known.study.status.recommendation, known.gate.winner
+    if before is not None or winner is None:
+        return before
+    baseline = known.gate.baseline
+    assert baseline is not None, "the gate has a winner only against both baselines"
+    figure = round(winner.goodput)
+    better = round(100 * (winner.goodput / baseline.goodput - 1)) if baseline.goodput > 0 else None
+    times = "1 confirmation" if known.gate.confirmations == 1 else f"{known.gate.confirmations} confirmations"
+    reason = f"{figure} tokens/s over {times}, against {baseline.goodput:.0f} tokens/s of {baseline.trial.name}"
+    holds = winner.slos_met and winner.serves_offered
+    crashed = "".join(
+        f"; {t.name} ({t.spec.purpose.value}) crashed when it was measured: {t.status.message}"
+        for t in known.latest
+        if t.spec.number in BASELINE_NUMBERS and t.status.outcome is Outcome.CRASHED
+    )
+    return Recommendation(
+        trial=winner.trial.name,
+        parameters=winner.trial.spec.parameters,
+        goodput_tokens_per_second=figure,
+        slos_met=holds,
+        arguments=winner.trial.status.arguments,
+        improvement_percent=better,
+        confirmations=known.gate.confirmations,
+        reason=f"{reason}{'' if holds else '; it is better but breaks an SLO, as the baselines do'}{crashed}"[:1024],
+    )
+
+
+def wished(study: Study, trials: Iterable[Trial], recommendation: Recommendation | None) -> tuple[Trial | None, str]:
+    """The trial to promote, or the reason why a wish cannot be followed, or neither."""
+    promotion = study.spec.promotion
+    name = promotion.approved_trial if promotion.mode is PromotionMode.MANUAL else ""
+    if promotion.mode is PromotionMode.AUTOMATIC and recommendation is not None:
+        name = recommendation.trial
+    if not name:
+        return None, ""
+    trial = next((t for t in trials if t.name == name), None)
+    if trial is None:
+        return None, f"promotion.approvedTrial {name} is not a trial of this study; name one that is"
+    if trial.status.outcome not in MEASURED:
+        said = trial.status.outcome.value if trial.status.outcome else "unfinished"
+        return None, f"promotion.approvedTrial {name} is {said}; name a trial that was measured"
+    return trial, ""
+
+
+def summary(known: Known, recommendation: Recommendation | None) -> Verdict:
+    """Where a study stands whose trials are done and that has nothing to promote."""
+    if recommendation is None:
+        return _without_winner(known)
+    if known.study.spec.promotion.mode is PromotionMode.MANUAL:
+        message = (
+            f"{recommendation.trial} is recommended ({recommendation.reason}); "
+            f"set spec.promotion.approvedTrial to {recommendation.trial} to promote it"
+        )
+        return Verdict(StudyPhase.AWAITING_APPROVAL, "AwaitingApproval", message)
+    return Verdict(StudyPhase.COMPLETED, "Recommended", f"{recommendation.trial}: {recommendation.reason}")
+
+
+def _without_winner(known: Known) -> Verdict:
+    spec, gate = known.study.spec, known.gate
+    unmeasured = [t.name for t in known.latest if t.spec.number in BASELINE_NUMBERS and not taught(t)]
+    if unmeasured:
+        message = (
+            f"{' and '.join(unmeasured)} could not be measured within the budget, and without a baseline nothing can "
+            f"be compared: {budget.minutes_over(spec, known.used) or 'no time was left'}. Create a new study with more"
+        )
+        return Verdict(StudyPhase.FAILED, "BaselineMissing", message)
+    minimum = spec.promotion.minimum_improvement_percent
+    reasons = list(gate.refused) or [f"no configuration was better by {minimum} %"]
+    if gate.candidate is not None:
+        reasons.append(f"{gate.candidate.name} could not be confirmed: {budget.over(spec, known.used) or 'unfinished'}")
+        reasons = [r for r in reasons if not r.startswith("no configuration")]
+    return Verdict(StudyPhase.COMPLETED, "NoImprovement", f"production is kept: {'; '.join(reasons)}")
