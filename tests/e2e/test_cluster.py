@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tarfile
+
 import pytest
 
-from tests.clusters import image
+from tests.clusters import engine, image
 
 GPU = "nvidia.com/gpu"
 
@@ -93,17 +96,30 @@ def test_a_node_without_the_image_says_so(kind_cluster, namespace, policy, reaso
     )
 
 
-def test_an_image_can_be_taken_from_one_node_and_brought_back(kind_cluster, namespace):
-    kind_cluster.remove_image(kind_cluster.control_plane, image.NAME)
-    lonely = pod("lonely", namespace, **python("0"))
-    lonely["spec"]["nodeName"] = kind_cluster.control_plane
-    kind_cluster.create(lonely)
+@pytest.fixture(scope="module")
+def tiny_image(kind_cluster, tmp_path_factory):
+    """An image of one static program, brought to all nodes: small enough to come and go in a second."""
+    archive = tmp_path_factory.mktemp("image") / "tiny.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(shutil.which("busybox") or "/bin/busybox", "busybox")
+    engine.docker("import", "--change", 'CMD ["/busybox", "true"]', archive, "sloguard-tiny:1")
+    kind_cluster.load("sloguard-tiny:1")
+    return "sloguard-tiny:1"
+
+
+def test_an_image_can_be_taken_from_one_node_and_brought_back(kind_cluster, namespace, tiny_image):
+    kind_cluster.remove_image(kind_cluster.control_plane, tiny_image)
+    for name, node in (("served", kind_cluster.worker), ("starved", kind_cluster.control_plane)):
+        one = pod(name, namespace, image=tiny_image)
+        one["spec"]["nodeName"] = node
+        kind_cluster.create(one)
+    assert ended(kind_cluster, "served", namespace)["exitCode"] == 0
     kind_cluster.wait_for(
         "ErrImageNeverPull",
-        lambda: state(kind_cluster, "lonely", namespace).get("waiting", {}).get("reason") == "ErrImageNeverPull",
+        lambda: state(kind_cluster, "starved", namespace).get("waiting", {}).get("reason") == "ErrImageNeverPull",
     )
-    kind_cluster.load(image.NAME, kind_cluster.control_plane)
-    assert ended(kind_cluster, "lonely", namespace)["exitCode"] == 0
+    kind_cluster.load(tiny_image, kind_cluster.control_plane)
+    assert ended(kind_cluster, "starved", namespace)["exitCode"] == 0
 
 
 def test_services_are_found_by_name_from_the_other_node(kind_cluster, namespace):
