@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.clusters import kind
-from tests.clusters.fixtures import namespace, sees_termination
+from tests.clusters.fixtures import module_namespace, namespace, sees_termination
 from tests.clusters.handle import Cluster, describe
 
-__all__ = ["namespace"]
+__all__ = ["module_namespace", "namespace"]
 
 
 def pytest_addoption(parser):
@@ -54,5 +54,12 @@ def pytest_runtest_makereport(item, call):
     report = yield
     cluster = item.funcargs.get("cluster")
     if report.failed and call.when == "call" and isinstance(cluster, Cluster):
-        report.sections.append(("The cluster", describe(cluster, item.funcargs.get("namespace", "sloguard-system"))))
+        report.sections.append(
+            (
+                "The cluster",
+                describe(
+                    cluster, item.funcargs.get("namespace") or item.funcargs.get("module_namespace", "sloguard-system")
+                ),
+            )
+        )
     return report
