@@ -48,6 +48,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(operator, kind_cluster, module_namespace):
     cluster, namespace = kind_cluster, module_namespace
+    assert operator is cluster
     engine.docker("tag", image.NAME, VLLM_IMAGE)
     cluster.load(VLLM_IMAGE)
     told = Story(namespace)
