@@ -12,7 +12,7 @@ from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTri
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import conclude
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, find_ground, know
-from sloguard.engine.next_trial import PHASES, next_trial
+from sloguard.engine.next_trial import PHASES, next_trial, phase_of
 from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
@@ -52,7 +52,11 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
 
 
 def _stalled(known: Known, problem: TargetProblem) -> Verdict:
-    return Verdict(known.study.status.phase, problem.reason, problem.message, stalled=True)
+    """The phase stays, unless the study was suspended and no longer is."""
+    phase = known.study.status.phase
+    if phase is StudyPhase.SUSPENDED:
+        phase = StudyPhase.AWAITING_APPROVAL if known.search_ended else phase_of(known)
+    return Verdict(phase, problem.reason, problem.message, stalled=True)
 
 
 def _leave(snapshot: Snapshot, draft: Draft, now: datetime) -> Plan:

@@ -175,7 +175,7 @@ class World:
     """A store, production and a clock. `serve` says what a server with these parameters does: tokens/s or a crash."""
 
     study: Study
-    serve: object = lambda trial: 100.0
+    serve: object = field(default=lambda _: 100.0)
     now: datetime = T0
     target: TargetState | TargetProblem = field(default_factory=lambda: TargetState(PRODUCTION))
     trials: dict = field(default_factory=dict)
@@ -264,13 +264,9 @@ class World:
     def change(self, **spec) -> None:
         """A person edits the specification: `promotion={...}` one level deep."""
         old = self.study.spec
-        changed = {
-            k: getattr(old, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in spec.items()
-        }
+        changed = {k: getattr(old, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in spec.items()}
         metadata = self.study.metadata.model_copy(update={"generation": self.study.metadata.generation + 1})
-        self.study = self.study.model_copy(
-            update={"spec": old.model_copy(update=changed), "metadata": metadata}
-        )
+        self.study = self.study.model_copy(update={"spec": old.model_copy(update=changed), "metadata": metadata})
 
     def delete(self) -> None:
         metadata = self.study.metadata.model_copy(update={"deletion_timestamp": self.now})

@@ -1,0 +1,267 @@
+"""A substrate that does its worst to the planner: slow and failing servers, restarts, stale reads, meddling people.
+
+Everything follows from a seed. Time is simulated.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from sloguard.api.v1alpha1 import Outcome, PromotionState
+from sloguard.domain.evidence import Evidence
+from sloguard.engine.actions import ApplyArguments, RecordTrial, UpdateTrial
+from sloguard.engine.plan import plan
+from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.snapshot import Load, LoadState, Rollout, Server, ServerState, TargetProblem, TargetState
+from tests.unit.engine.builders import (
+    FAILED_ROLLOUT,
+    OOM,
+    PRODUCTION,
+    PULL,
+    SETTLED,
+    World,
+    is_stalled,
+    make_study,
+    rate,
+    result,
+)
+
+GONE = TargetProblem("TargetNotFound", "there is no Deployment llama")
+MEDDLED = ("model", "--max-num-seqs=3", "--port=8000")
+TOUCHING = {PromotionState.PLANNED, PromotionState.ROLLING_BACK}
+
+
+class ConflictError(Exception):
+    """The API server refused a write, because what it was based on has changed."""
+
+
+@dataclass
+class Fate:
+    """What one attempt of one trial meets."""
+
+    starts_after: float
+    loads_for: float
+    start: Evidence | None = None
+    end: str = "result"
+    goodput: float = 0.0
+    met: bool = True
+
+
+@dataclass
+class Hazards(World):
+    """Checks each write; `calm` stops all but the servers' own failures."""
+
+    random: Random = field(default_factory=Random)
+    fates: dict = field(default_factory=dict)
+    begun: dict = field(default_factory=dict)
+    finished: dict = field(default_factory=dict)
+    earlier: list = field(default_factory=list)
+    rollout_ends: tuple[datetime, Rollout] | None = None
+    storms: bool = False
+    calm: bool = False
+    deleted: bool = False
+    found: TargetState = field(default_factory=lambda: TargetState(PRODUCTION))
+
+    # what servers do
+
+    def fate(self, trial) -> Fate:
+        if trial.name not in self.fates:
+            own = Random(f"{self.study.metadata.uid} {sorted(trial.spec.parameters.items())}")
+            goodput, doomed = own.uniform(0, 200), own.random()
+            luck = self.random.random()
+            fate = Fate(self.random.uniform(1, 40), self.random.uniform(5, 20), goodput=goodput, met=own.random() < 0.6)
+            fate.goodput *= self.random.uniform(0.8, 1.2)
+            unlucky = self.storms and luck < 0.5
+            if doomed < 0.2:
+                fate.start = OOM
+            elif doomed < 0.3:
+                fate.end = "exit 0"
+            elif luck < 0.08 or unlucky:
+                fate.start = PULL
+            elif luck < 0.12:
+                fate.start, fate.starts_after = None, 500.0
+            elif luck < 0.2:
+                fate.end = self.random.choice(["no result", "invalid", "silent", "replaced", "stuck"])
+            self.fates[trial.name] = fate
+        return self.fates[trial.name]
+
+    def work(self) -> None:
+        for name, server in list(self.servers.items()):
+            trial = self.trials[name]
+            fate, age = self.fate(trial), (self.now - self.begun.setdefault(name, self.now)).total_seconds()
+            if server.state is ServerState.WAITING:
+                self.servers[name] = (
+                    replace(server, evidence=PULL)
+                    if fate.start is PULL
+                    else Server(ServerState.STARTING, running_since=self.now)
+                )
+            elif server.state is ServerState.STARTING and age > fate.starts_after:
+                state = ServerState.ENDED if fate.start else ServerState.READY
+                self.servers[name] = replace(server, state=state, evidence=fate.start)
+            elif server.state is ServerState.READY and name in self.loads:
+                self._load(name, fate, (self.now - self.begun.setdefault(f"{name} load", self.now)).total_seconds())
+        if self.rollout_ends and self.now >= self.rollout_ends[0] and not isinstance(self.target, TargetProblem):
+            self.target, self.rollout_ends = replace(self.target, rollout=self.rollout_ends[1]), None
+
+    def _load(self, name, fate, age) -> None:
+        if age < fate.loads_for or self.loads[name].state is not LoadState.RUNNING:
+            return
+        done = LoadState.DONE
+        match fate.end:
+            case "result":
+                percents = (100, 150) if self.random.random() < 0.8 else (100,)
+                rates = [rate(fate.goodput, fate.met, percent) for percent in percents]
+                self.loads[name] = Load(done, result(*rates))
+            case "no result":
+                self.loads[name] = Load(LoadState.FAILED, detail="exit code 137")
+            case "invalid":
+                self.loads[name] = Load(done, result(invalid="the generator was late"))
+            case "silent":
+                self.loads[name] = Load(done, result(fault_at=self.now))
+            case "replaced":
+                self.servers[name] = Server(ServerState.STARTING, running_since=self.now)
+                self.loads[name] = Load(done, result(fault_at=self.now))
+            case "exit 0":
+                ended = Evidence(ended=True, exit_code=0, became_ready=True)
+                self.servers[name] = replace(self.servers[name], state=ServerState.ENDED, evidence=ended)
+                self.loads[name] = Load(done, result(fault_at=self.now))
+
+    # what the planner does
+
+    def turn(self) -> None:
+        """One reconcile, perhaps of a planner that has slept on its snapshot, perhaps cut short by a kill."""
+        snapshot = self.gather()
+        self.earlier = [*self.earlier[-3:], snapshot]
+        if not self.calm and self.random.random() < 0.1:
+            snapshot = self.random.choice(self.earlier)
+        planned = plan(snapshot, self.now)
+        if self.random.random() < 0.1:
+            assert planned == plan(snapshot, self.now), "the same snapshot gave another plan"
+        length = self.length(planned)
+        killed = not self.calm and self.random.random() < 0.15
+        try:
+            for number in range(self.random.randrange(length + 1) if killed else length):
+                self._check(snapshot, planned, number)
+                self.do(planned, number)
+        except ConflictError:
+            pass
+        self.look()
+
+    def _check(self, snapshot, planned, number) -> None:
+        """What the API server would refuse, and what must never be asked of it."""
+        if number == len(planned.actions) + 1 and planned.status != snapshot.study.status:
+            self._same(snapshot.study, self.study)
+        if not 0 < number <= len(planned.actions):
+            return
+        match planned.actions[number - 1]:
+            case UpdateTrial(trial, _):
+                self._same(trial, self.trials[trial.name])
+                assert not self.trials[trial.name].finished, "a finished trial was changed"
+            case RecordTrial(name, spec) if name not in self.trials:
+                numbers = {t.spec.number for t in self.trials.values()}
+                assert spec.number in numbers | {len(numbers)}, "numbers are not dense"
+            case ApplyArguments(arguments):
+                self._same(snapshot.target, self.target)
+                promotion = self.study.status.promotion
+                assert promotion is not None, "production was changed before a promotion was recorded"
+                assert promotion.state in TOUCHING or self.deleted
+                assert list(arguments) in (promotion.arguments, promotion.previous_arguments)
+                assert self.finalizer, "production was changed while nothing held the study"
+                self._roll_out()
+
+    def _same(self, ours, theirs) -> None:
+        if ours is not theirs and ours != theirs:
+            raise ConflictError
+
+    def _roll_out(self) -> None:
+        end = self.random.choice([Rollout(), Rollout(), FAILED_ROLLOUT, Rollout(complete=False)])
+        self.rollout_ends = (self.now + timedelta(seconds=self.random.uniform(0, 60)), end)
+        self.target = replace(self.target, rollout=Rollout(complete=False))
+
+    def look(self) -> None:
+        """What holds at every moment."""
+        spec = self.study.spec
+        numbers = sorted({t.spec.number for t in self.trials.values()})
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) <= spec.budget.trials
+        live = [t for t in self.trials.values() if not t.finished]
+        assert len(live) <= spec.trial.parallelism
+        for trial in self.trials.values():
+            if trial.finished:
+                assert self.finished.setdefault(trial.name, trial) == trial
+        if len(numbers) > 2:
+            taught = {t.spec.number for t in self.trials.values() if t.status.outcome not in _UNTAUGHT}
+            assert taught >= {0, 1}, "the search began before both baselines were in"
+        promotion = self.study.status.promotion
+        if promotion is not None:
+            assert promotion.previous_arguments in ([*PRODUCTION], [*MEDDLED])
+
+    # what people do
+
+    def meddle(self) -> None:
+        luck = self.random.random()
+        spec = self.study.spec
+        promoting = self.promotion in UNDER_WAY
+        if luck < (0.1 if spec.suspend else 0.01):
+            self.change(suspend=not spec.suspend)
+        elif luck < 0.12 and self.target is GONE:
+            self.target = self.found
+        elif luck < 0.02 and self.servers:
+            self.servers.pop(self.random.choice(list(self.servers)))
+        elif luck < 0.025:
+            self.target = GONE
+        elif luck < (0.05 if promoting else 0.026) and self.target is not GONE:
+            self.target = replace(self.target, arguments=self.random.choice([PRODUCTION, MEDDLED]))
+        elif luck < (0.08 if promoting else 0.028) and not self.deleted:
+            self.deleted = True
+            self.delete()
+        elif luck < 0.15 and is_stalled(self.study.status):
+            trial = spec.trial.model_copy(update={"infrastructure_retries": spec.trial.infrastructure_retries + 3})
+            self.change(trial=trial)
+        elif luck < 0.2 and spec.promotion.mode.value == "Manual" and self.trials:
+            self.change(promotion={"approved_trial": self.random.choice([*self.trials, "s-99-1"])})
+        if self.target is not GONE:
+            self.found = self.target
+
+    def settled(self) -> bool:
+        """Nothing more will come without a person."""
+        if self.deleted:
+            return not self.finalizer
+        return self.phase in SETTLED or (is_stalled(self.study.status) and self.promotion not in UNDER_WAY)
+
+
+_UNTAUGHT = {None, Outcome.INFRASTRUCTURE, Outcome.CANCELLED}
+
+
+def make_world(seed: int) -> Hazards:
+    random = Random(seed)
+    study = make_study(
+        budget={"trials": random.randint(4, 12), "gpuMinutes": random.choice([3, 10, 1000])},
+        trial={"parallelism": random.choice([1, 1, 2, 4])},
+        promotion={
+            "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),
+            "confirmations": random.randint(0, 1),
+            "minimumImprovementPercent": random.choice([0, 5]),
+        },
+    )
+    metadata = study.metadata.model_copy(update={"uid": str(seed)})
+    return Hazards(study.model_copy(update={"metadata": metadata}), random=random, storms=random.random() < 0.1)
+
+
+def live(world: Hazards) -> None:
+    """A stormy hour, then calm until the study settles."""
+    for _ in range(world.random.randint(10, 150)):
+        world.turn()
+        world.now += timedelta(seconds=world.random.choice([0, 1, 5, 15, 40]))
+        world.work()
+        world.meddle()
+    world.calm = True
+    if world.study.spec.suspend and world.random.random() < 0.8:
+        world.change(suspend=False)
+    world.target = world.found if world.target is GONE else world.target
+    for _ in range(600):
+        world.turn()
+        world.now += timedelta(seconds=30)
+        world.work()
+        if world.settled() and not world.servers and not world.loads:
+            break

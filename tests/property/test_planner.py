@@ -1,0 +1,51 @@
+"""Whatever a substrate, a restart or a person does, the planner keeps its promises. Seeded; SLOGUARD_SCHEDULES many."""
+
+import os
+
+import pytest
+
+from sloguard.api.v1alpha1 import StudyPhase
+from sloguard.engine.plan import plan
+from sloguard.engine.promotion import UNDER_WAY
+from tests.property.planner_world import live, make_world
+
+SCHEDULES = int(os.environ.get("SLOGUARD_SCHEDULES", "400"))
+CHUNKS = 10
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_schedule_ends_well(chunk):
+    for seed in range(chunk, SCHEDULES, CHUNKS):
+        try:
+            ends_well(seed)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
+def ends_well(seed):
+    world = make_world(seed)
+    live(world)
+    status = world.study.status
+    assert not world.servers, "something was left running"
+    assert not world.loads, "something was left running"
+    after = plan(world.gather(), world.now)
+    assert not after.actions
+    assert after.status == status
+    if world.deleted:
+        assert not world.finalizer, "the study cannot go"
+        return
+    assert world.settled(), f"still {status.phase}: {status.conditions}"
+    promotion = status.promotion
+    assert world.finalizer == (promotion is not None and promotion.state in UNDER_WAY)
+    assert all(c.message for c in status.conditions)
+    if status.phase in {StudyPhase.COMPLETED, StudyPhase.FAILED, StudyPhase.AWAITING_APPROVAL}:
+        assert status.finished_at is not None
+        assert all(t.finished for t in world.trials.values())
+
+
+def test_a_schedule_can_be_repeated():
+    worlds = [make_world(7), make_world(7)]
+    for world in worlds:
+        live(world)
+    assert worlds[0].study == worlds[1].study
+    assert worlds[0].trials == worlds[1].trials
