@@ -3,21 +3,40 @@
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
 
 from sloguard.api.loading import StudyFileError, load_study
-from sloguard.api.v1alpha1 import Study, StudyPhase, TargetKind
-from sloguard.domain.arguments import ArgumentsError, split_command
+from sloguard.api.v1alpha1 import ConditionStatus, Study, StudyPhase, TargetKind
+from sloguard.domain.arguments import ArgumentsError
+from sloguard.local import command_line
+from sloguard.local.errors import LocalError, RunDirectoryError
 from sloguard.local.progress import Progress
-from sloguard.local.records import RunDirectory, RunDirectoryError
-from sloguard.local.substrate import command_problem
+from sloguard.local.records import Run, read_run
 from sloguard.local.tune import tune as run_study
 from sloguard.report.tables import print_report
 
+EXIT_WRONG_INPUT = 2
 EXIT_NO_RECOMMENDATION = 3
 EXIT_STALLED = 4
+SIGNALLED = 128
+
+WIDTH_WITHOUT_TERMINAL = 140
+"""A log or a pipe has no width of its own; rich would take 80 columns."""
+
+
+class Refused(click.ClickException):
+    """Exit code 2; the message says what to change."""
+
+    exit_code = EXIT_WRONG_INPUT
+
+
+class Stopped(click.ClickException):
+    """Exit code 4: the study cannot go on before somebody does something."""
+
+    exit_code = EXIT_STALLED
 
 
 @click.command()
@@ -26,65 +45,93 @@ EXIT_STALLED = 4
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Directory of the results; the same one resumes. Default: results/NAME.",
+    help="Directory of the results; the same one goes on with them. Default: results/NAME.",
 )
 def tune(study_file: Path, output: Path | None) -> None:
-    """Run a study on this machine.
+    """Run a study on this machine, or go on with one that was interrupted.
 
-    Exit codes: 0 a configuration is recommended; 3 none is better than today's; 4 the study cannot go on;
-    2 the study file or the directory is wrong; 130 interrupted (the same command resumes).
-    """
+    Ctrl-C ends the running server and stops; a second one does not wait for it. The same command then resumes, as it
+    does after a crash, a kill or a reboot.
+
+    \b
+    Exit codes:
+      0    a configuration is recommended
+      2    the study file, the command in it or the directory is wrong; nothing was run
+      3    the study is complete and nothing better than today's settings was found
+      4    the study cannot go on; the message says what to mend
+      130  interrupted with Ctrl-C (143: SIGTERM, 129: SIGHUP)
+    """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
     study = _read(study_file)
     directory = output or Path("results") / study.name
-    console = Console()
+    console = _console()
     try:
         with Progress(console, study) as progress:
-            run = run_study(study, directory, progress.show)
+            ending = run_study(study, directory, progress.show, lambda: progress.say(_STOPPING))
     except RunDirectoryError as error:
-        raise click.UsageError(str(error)) from error
-    except KeyboardInterrupt:
-        console.print(f"Interrupted. Resume with the same command; what was measured is in {directory}.")
-        sys.exit(130)
-    print_report(console, run.study, list(run.trials.values()))
-    console.print(f"Results: {directory}")
-    sys.exit(_exit_code(run))
+        raise Refused(f"{error}.") from error
+    except LocalError as error:
+        raise Stopped(f"{error}. Then resume with the same command; what was measured is in {directory}.") from error
+    if ending.interrupted is not None:
+        console.print(f"Interrupted. The same command resumes; what was measured is in {directory}.", soft_wrap=True)
+        sys.exit(SIGNALLED + ending.interrupted)
+    _conclude(console, ending.run, directory)
+
+
+_STOPPING = "Stopping: the running trial is ended and will be made again. Ctrl-C once more does not wait for its server"
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Study and trials as JSON.")
 def report(directory: Path, as_json: bool) -> None:
-    """Show what `sloguard tune` found."""
+    """Show what `sloguard tune` found, or has found so far."""
     try:
-        run = RunDirectory.open(directory)
+        run = read_run(directory)
     except RunDirectoryError as error:
-        raise click.UsageError(str(error)) from error
+        raise Refused(f"{error}.") from error
     trials = list(run.trials.values())
     if as_json:
         click.echo(json.dumps({"study": run.study.dump(), "trials": [t.dump() for t in trials]}, indent=2))
         return
-    print_report(Console(), run.study, trials)
+    print_report(_console(), run.study, trials)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
 
 
 def _read(path: Path) -> Study:
     try:
         study = load_study(path)
         if study.spec.target.kind is not TargetKind.PROCESS:
-            raise click.UsageError(
+            raise Refused(
                 f"{path}: spec.target.kind is {study.spec.target.kind.value}; `sloguard tune` runs a Process here. "
-                "Set kind: Process and command: [vllm, serve, MODEL], or apply the study to a cluster"
+                "Set kind: Process and command: [vllm, serve, MODEL], or apply the study to a cluster."
             )
-        command = study.spec.target.command or []
-        split_command(command)
-    except (StudyFileError, ArgumentsError) as error:
-        raise click.UsageError(str(error)) from error
-    problem = command_problem(command)
+        problem = command_line.problem(study.spec)
+    except StudyFileError as error:
+        raise Refused(str(error)) from error
+    except ArgumentsError as error:
+        raise Refused(f"{path}: spec.target.command: {error}.") from error
     if problem is not None:
-        raise click.UsageError(f"{path}: {problem}")
+        raise Refused(f"{path}: {problem}.")
     return study
 
 
-def _exit_code(run: RunDirectory) -> int:
+def _conclude(console: Console, run: Run, directory: Path) -> NoReturn:
+    print_report(console, run.study, list(run.trials.values()))
+    console.print(f"\nResults: {directory}", soft_wrap=True, highlight=False)
     if run.study.status.recommendation is not None:
-        return 0
-    return EXIT_NO_RECOMMENDATION if run.study.status.phase is StudyPhase.COMPLETED else EXIT_STALLED
+        sys.exit(0)
+    if run.study.status.phase is StudyPhase.COMPLETED:
+        sys.exit(EXIT_NO_RECOMMENDATION)
+    raise Stopped(f"the study cannot go on: {_stall(run)}. Once that is mended, the same command resumes.")
+
+
+def _stall(run: Run) -> str:
+    """What the planner said; a suspended study is not stalled but just as still."""
+    status = run.study.status
+    said = [c.message for c in status.conditions if c.type == "Stalled" and c.status is ConditionStatus.TRUE]
+    said += [c.message for c in status.conditions if c.type == "Reconciling"]
+    return next(iter(said), status.phase.value)

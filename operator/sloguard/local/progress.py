@@ -1,16 +1,19 @@
-"""What a person sees while a study runs: a live line on a terminal, plain lines elsewhere."""
+"""What a person sees while a study runs: two live lines under the news on a terminal, the news alone elsewhere."""
 
+import time
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 
 from sloguard.api.v1alpha1 import Study, Trial, TrialPhase
-from sloguard.engine.actions import Plan
-from sloguard.local.records import RunDirectory
+from sloguard.engine.actions import EventType, Plan
+from sloguard.local.records import Run
+
+STAGES = {TrialPhase.PENDING: "next", TrialPhase.STARTING: "server starting", TrialPhase.LOADING: "under load"}
 
 
 class Progress:
@@ -19,11 +22,14 @@ class Progress:
     def __init__(self, console: Console, study: Study) -> None:
         self._console = console
         self._study = study
-        self._live = Live(Text("starting"), console=console, transient=True, refresh_per_second=4)
+        self._run = Run(study)
+        self._begun = time.monotonic()
+        self._live = Live(console=console, transient=True, refresh_per_second=4, get_renderable=self._lines)
         self._said: set[str] = set()
 
     def __enter__(self) -> Self:
-        self._console.print(f"Study {self._study.name}: {self._study.spec.budget.trials} trials at most")
+        budget = self._study.spec.budget
+        self.say(f"Study {self._study.name}: at most {budget.trials} trials and {budget.gpu_minutes} GPU-minutes")
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -34,24 +40,40 @@ class Progress:
         if self._console.is_terminal:
             self._live.stop()
 
-    def show(self, run: RunDirectory, plan: Plan) -> None:
+    def show(self, run: Run, plan: Plan) -> None:
+        """Tell what is new."""
+        self._run = run
         for event in plan.events:
             if event.key not in self._said:
                 self._said.add(event.key)
-                self._console.print(f"[bold]{event.reason}[/bold] {escape(event.message)}", highlight=False)
-        if self._console.is_terminal:
-            self._live.update(Text(_line(run)))
+                self.say(event.message, style="" if event.type is EventType.NORMAL else "yellow")
+
+    def say(self, message: str, style: str = "") -> None:
+        """One line of news with its time; long ones are the terminal's to wrap."""
+        elapsed = f"{time.monotonic() - self._begun:5.0f} s  "
+        self._console.print(Text.assemble((elapsed, "dim"), (message, style)), soft_wrap=True)
+
+    def _lines(self) -> Text:
+        lines = Text("\n").join([Text(self._doing()), Text(self._standing(), style="dim")])
+        lines.no_wrap, lines.overflow = True, "ellipsis"
+        return lines
+
+    def _doing(self) -> str:
+        trials = [_told(t, self._study.spec.budget.trials) for t in self._run.trials.values() if not t.finished]
+        return f"{self._run.study.status.phase.value}: {'; '.join(trials) or 'choosing the next trial'}"
+
+    def _standing(self) -> str:
+        status, budget = self._run.study.status, self._study.spec.budget
+        best = f"best {status.best.goodput_tokens_per_second} tokens/s, " if status.best else ""
+        left = budget.trials - status.trials.total + status.trials.running
+        minutes = max(budget.gpu_minutes - status.gpu_minutes, 0)
+        return f"{best}{status.trials.crashed} crashed, {left} trials and {minutes} GPU-minutes left"
 
 
-def _line(run: RunDirectory) -> str:
-    status = run.study.status
-    busy = [_doing(t) for t in run.trials.values() if not t.finished]
-    best = f", best {status.best.goodput_tokens_per_second} tokens/s" if status.best else ""
-    crashed = f", {status.trials.crashed} crashed" if status.trials.crashed else ""
-    done = status.trials.total - status.trials.running
-    return f"{status.phase.value}: {done} of {run.study.spec.budget.trials} trials{crashed}{best}. {'; '.join(busy)}"
-
-
-def _doing(trial: Trial) -> str:
-    words = {TrialPhase.PENDING: "is next", TrialPhase.STARTING: "is starting", TrialPhase.LOADING: "is under load"}
-    return f"{trial.name} {words.get(trial.status.phase, '')}"
+def _told(trial: Trial, of: int) -> str:
+    status = trial.status
+    since = status.load_started_at or status.started_at
+    elapsed = f" {(datetime.now(UTC) - since).total_seconds():.0f} s" if since else ""
+    attempt = f", attempt {trial.spec.attempt}" if trial.spec.attempt > 1 else ""
+    purpose = trial.spec.purpose.value.lower()
+    return f"trial {trial.spec.number + 1} of {of} ({purpose}{attempt}), {STAGES.get(status.phase, '')}{elapsed}"

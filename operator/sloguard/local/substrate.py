@@ -1,16 +1,16 @@
 """Gathers and executes on this machine: servers and loads are child processes."""
 
 import asyncio
-import shutil
+import socket
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import LoadResult, ObjectMeta, Trial
-from sloguard.domain.arguments import option, split_command
+from sloguard.domain.arguments import split_command
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.actions import ApplyArguments, Plan, RecordTrial, StartLoad, StartServer, StopTrial, UpdateTrial
@@ -23,90 +23,88 @@ from sloguard.engine.snapshot import (
     Snapshot,
     TargetState,
 )
-from sloguard.local.process import Child, free_port, start
-from sloguard.local.records import RunDirectory
+from sloguard.local.command_line import child_environment, gpus_of, serving_at
+from sloguard.local.directory import RunDirectory
+from sloguard.local.errors import CommandError
+from sloguard.local.process import Child, Family
+from sloguard.local.readiness import until_ready
+from sloguard.local.server_log import read_log
 from sloguard.measure.request import LoadRequest
-
-HEALTH_SECONDS = 2.0
-MOST_LOG_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Running:
     """What runs for one trial."""
 
-    port: int
+    url: str
     server: Child
-    ready: bool = False
+    readiness: "asyncio.Task[None]"
+    gpus: int
     load: Child | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.readiness.done() and self.readiness.result() is None
 
 
 @dataclass(slots=True)
 class LocalSubstrate:
-    """One machine. Keep it for one run; `stop` ends whatever still runs."""
+    """One machine. `stop` ends whatever still runs; `hurry` does not let anything take its time."""
 
-    run: RunDirectory
+    directory: RunDirectory
     session: aiohttp.ClientSession
+    family: Family
+    hurry: asyncio.Event
     running: dict[str, Running] = field(default_factory=dict[str, Running])
 
-    async def gather(self) -> Snapshot:
-        trials = tuple(self.run.trials.values())
-        seen = {t.name: await self._observe(t) for t in trials if not t.finished or t.name in self.running}
-        return Snapshot(self.run.study, trials, self._target(), seen)
+    def gather(self) -> Snapshot:
+        run = self.directory.run
+        trials = tuple(run.trials.values())
+        seen = {name: self._observe(run.trials[name], running) for name, running in self.running.items()}
+        _, arguments = split_command(run.study.spec.target.command or [])
+        return Snapshot(run.study, trials, TargetState(arguments=tuple(arguments)), seen)
 
     async def execute(self, plan: Plan) -> None:
         for action in plan.actions:
             match action:
                 case RecordTrial(name, spec):
-                    uid = f"{self.run.study.metadata.uid}/{name}"
-                    self.run.write_trial(Trial(metadata=ObjectMeta(name=name, uid=uid), spec=spec))
+                    uid = f"{self.directory.run.study.metadata.uid}/{name}"
+                    self.directory.write_trial(Trial(metadata=ObjectMeta(name=name, uid=uid), spec=spec))
                 case UpdateTrial(trial, status):
-                    self.run.write_trial(trial.model_copy(update={"status": status}))
+                    self.directory.write_trial(trial.model_copy(update={"status": status}))
                 case StartServer(trial, arguments):
-                    await self._start_server(trial, arguments)
+                    await self._start_server(trial.name, arguments)
                 case StartLoad(trial):
-                    await self._start_load(trial)
+                    await self._start_load(trial.name)
                 case StopTrial(trial):
                     await self._stop(trial.name)
                 case ApplyArguments():
                     raise AssertionError("a local study promotes nothing")
-        self.run.write_status(plan.status)
+        self.directory.write_status(plan.status)
 
     async def stop(self) -> None:
         for name in list(self.running):
             await self._stop(name)
 
-    def _target(self) -> TargetState:
-        prefix_and_arguments = split_command(self.run.study.spec.target.command or [])
-        arguments = tuple(prefix_and_arguments[1])
-        return TargetState(arguments=arguments, gpus=gpus_of(arguments))
+    def _observe(self, trial: Trial, running: Running) -> Observation:
+        return Observation(self._observe_server(trial, running), self._observe_load(trial, running), leftovers=True)
 
-    async def _observe(self, trial: Trial) -> Observation:
-        running = self.running.get(trial.name)
-        if running is None:
-            return Observation()
-        server = await self._observe_server(trial, running)
-        return Observation(server, self._observe_load(trial, running), leftovers=True)
-
-    async def _observe_server(self, trial: Trial, running: Running) -> Server:
+    def _observe_server(self, trial: Trial, running: Running) -> Server:
+        """The log is read only where it is judged: at an end, at readiness, and when the start takes too long."""
         since = running.server.started_at
-        ended = running.server.ended
-        if ended is not None:
-            return Server(ServerState.ENDED, self._evidence(trial, running, ended), since)
-        if not running.ready and not await self._healthy(running.port):
-            return Server(ServerState.STARTING, running_since=since)
-        first = not running.ready
-        running.ready = True
-        margins = margins_from_log(_read(self.run.log(trial))) if first else None
-        return Server(ServerState.READY, running_since=since, margins=margins)
-
-    def _evidence(self, trial: Trial, running: Running, ended: int) -> Evidence:
-        return Evidence(
-            log=_read(self.run.log(trial)),
-            exit_code=ended if ended >= 0 else None,
-            signal=-ended if ended < 0 else None,
-            became_ready=running.ready,
-            ended=True,
+        limit = timedelta(seconds=self.directory.run.study.spec.trial.startup_timeout_seconds)
+        ended, ready = running.server.ended is not None, running.ready
+        state = ServerState.ENDED if ended else ServerState.READY if ready else ServerState.STARTING
+        first = ready and trial.status.ready_at is None
+        late = not ready and datetime.now(UTC) - since >= limit
+        faulty = running.load is not None and running.load.ended is not None
+        log = read_log(self.directory.log(trial.name)) if ended or first or late or faulty else ""
+        return Server(
+            state,
+            evidence=_evidence(running, log) if log or ended else None,
+            running_since=since,
+            margins=margins_from_log(log) if first else None,
+            gpus=running.gpus,
         )
 
     def _observe_load(self, trial: Trial, running: Running) -> Load:
@@ -115,66 +113,65 @@ class LocalSubstrate:
         if running.load.ended is None:
             return Load(LoadState.RUNNING)
         try:
-            result = LoadResult.model_validate_json(self.run.load_result(trial).read_bytes())
-        except (OSError, ValidationError) as error:
-            return Load(LoadState.FAILED, detail=f"exit code {running.load.ended}, no result: {error}")
-        return Load(LoadState.DONE, result)
+            content = self.directory.load_file(trial.name, "result.json").read_bytes()
+            return Load(LoadState.DONE, LoadResult.model_validate_json(content))
+        except (OSError, ValidationError):
+            said = read_log(self.directory.load_file(trial.name, "log")).strip().rpartition("\n")[2]
+            detail = f"the load ended with exit code {running.load.ended} and no result: {said or 'it said nothing'}"
+            return Load(LoadState.FAILED, detail=detail)
 
-    async def _healthy(self, port: int) -> bool:
-        timeout = aiohttp.ClientTimeout(total=HEALTH_SECONDS)
-        try:
-            async with self.session.get(f"http://127.0.0.1:{port}/health", timeout=timeout) as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-
-    async def _start_server(self, trial: Trial, arguments: tuple[str, ...]) -> None:
-        if trial.name in self.running:
+    async def _start_server(self, name: str, arguments: tuple[str, ...]) -> None:
+        if name in self.running:
             return
-        prefix, _ = split_command(self.run.study.spec.target.command or [])
+        command = self.directory.run.study.spec.target.command or []
         port = free_port()
-        command = [*prefix, *arguments, "--host", "127.0.0.1", "--port", str(port)]
-        child = await start(command, self.run.log(trial))
-        self.running[trial.name] = Running(port, child)
+        url = f"http://127.0.0.1:{port}"
+        line = serving_at(command, arguments, port)
+        server = await self.family.start(line, self.directory.fresh(self.directory.log(name)), child_environment())
+        readiness = asyncio.create_task(until_ready(self.session, url))
+        self.running[name] = Running(url, server, readiness, gpus_of(arguments))
 
-    async def _start_load(self, trial: Trial) -> None:
-        running = self.running.get(trial.name)
+    async def _start_load(self, name: str) -> None:
+        running = self.running.get(name)
         if running is None or running.load is not None:
             return
-        spec = self.run.study.spec
-        request = LoadRequest(url=f"http://127.0.0.1:{running.port}", workload=spec.workload, slos=spec.slos)
-        self.run.load_request(trial).write_text(request.model_dump_json(by_alias=True, exclude_none=True))
-        command = [sys.executable, "-m", "sloguard", "load"]
-        command += ["--request", str(self.run.load_request(trial)), "--output", str(self.run.load_result(trial))]
-        running.load = await start(command, self.run.path / "loads" / f"{trial.name}.log")
+        spec = self.directory.run.study.spec
+        request, result = (self.directory.load_file(name, f"{part}.json") for part in ("request", "result"))
+        what = LoadRequest(url=running.url, workload=spec.workload, slos=spec.slos)
+        self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
+        command = [sys.executable, "-m", "sloguard", "load", "--request", str(request), "--output", str(result)]
+        output = self.directory.fresh(self.directory.load_file(name, "log"))
+        running.load = await self.family.start(command, output, child_environment())
 
     async def _stop(self, name: str) -> None:
         running = self.running.pop(name, None)
         if running is None:
             return
-        children = [child for child in (running.load, running.server) if child is not None]
-        await asyncio.gather(*(child.stop() for child in children))
+        running.readiness.cancel()
+        if running.load is not None:
+            await running.load.stop(self.hurry)
+        await running.server.stop(self.hurry)
 
 
-def gpus_of(arguments: tuple[str, ...]) -> int:
-    """How many GPUs a server with these arguments occupies."""
-    sizes = (option(arguments, name) for name in ("tensor-parallel-size", "pipeline-parallel-size"))
-    product = 1
-    for size in sizes:
-        product *= int(size) if size is not None and size.isdecimal() else 1
-    return product
+def _evidence(running: Running, log: str) -> Evidence:
+    ended = running.server.ended
+    return Evidence(
+        log=log,
+        exit_code=ended if ended is not None and ended >= 0 else None,
+        signal=-ended if ended is not None and ended < 0 else None,
+        became_ready=running.ready,
+        ended=ended is not None,
+    )
 
 
-def command_problem(command: list[str]) -> str | None:
-    """Why the target's command cannot run here, before anything is started."""
-    if shutil.which(command[0]) is None:
-        return f"spec.target.command: {command[0]} is not a program on this machine; install it or give its whole path"
-    return None
+def free_port() -> int:
+    """A port of the loopback address that nothing listens on now.
 
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MOST_LOG_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
+    Somebody may still take it before the server does: the server then says so, and the trial is made again.
+    """
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 0))
+        except OSError as error:
+            raise CommandError(f"no port of 127.0.0.1 is free for the server: {error.strerror}") from error
+        return probe.getsockname()[1]

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,56 +13,116 @@ import aiohttp
 from sloguard.api.v1alpha1 import ConditionStatus, PromotionMode, Study, StudyPhase, StudyStatus
 from sloguard.engine.actions import Plan
 from sloguard.engine.plan import plan
-from sloguard.local.records import RunDirectory
+from sloguard.local.directory import RunDirectory
+from sloguard.local.interrupted import begun, cancelled
+from sloguard.local.process import Family
+from sloguard.local.records import Run
 from sloguard.local.substrate import LocalSubstrate
 
 POLL_SECONDS = 0.2
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Watcher = Callable[[RunDirectory, Plan], None]
+Watcher = Callable[[Run, Plan], None]
 
 
-def tune(study: Study, directory: Path, watch: Watcher) -> RunDirectory:
+@dataclass(slots=True)
+class Interruption:
+    """The user's wish to stop: once for an orderly end, twice for an end at once."""
+
+    wished: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    number: signal.Signals | None = None
+    told: Callable[[], None] = lambda: None
+
+    def receive(self, number: signal.Signals) -> None:
+        if self.wished.is_set():
+            self.hurry.set()
+            return
+        self.number = number
+        self.wished.set()
+        self.told()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self.receive, number)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What there is when `tune` returns; `interrupted` is the signal that ended it early."""
+
+    run: Run
+    interrupted: signal.Signals | None = None
+
+
+def tune(study: Study, directory: Path, watch: Watcher, on_interrupt: Callable[[], None] = lambda: None) -> Ending:
     """Run the study to its end, or until it can go no further; `watch` is told of every plan that was executed.
 
+    After SIGINT, SIGTERM or SIGHUP everything is ended, and the same call resumes.
+
     Raises:
-        RunDirectoryError: the directory holds another study's results.
-        KeyboardInterrupt: stopped by the user; everything was ended, and the same call resumes.
+        LocalError: the directory or the machine does not allow it; the same call resumes once that is mended.
 
     """
-    run = RunDirectory.create(directory, _promoting_nothing(study))
-    interrupted = asyncio.run(_tune(run, watch))
-    if interrupted:
-        raise KeyboardInterrupt
-    return run
+    with RunDirectory(directory, _promoting_nothing(study)) as opened:
+        interrupted = asyncio.run(_tune(opened, watch, on_interrupt))
+        return Ending(opened.run, interrupted)
 
 
-async def _tune(run: RunDirectory, watch: Watcher) -> bool:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with aiohttp.ClientSession() as session:
-        substrate = LocalSubstrate(run, session)
-        try:
-            while not stop.is_set():
-                planned = plan(await substrate.gather(), datetime.now(UTC))
-                await substrate.execute(planned)
-                watch(run, planned)
-                if _ended(planned.status):
-                    return False
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), min(planned.wake_after_seconds, POLL_SECONDS))
-        finally:
-            await substrate.stop()
-    return True
+async def _tune(directory: RunDirectory, watch: Watcher, on_interrupt: Callable[[], None]) -> signal.Signals | None:
+    interruption = Interruption(told=on_interrupt)
+    with interruption.listening(), Family() as family:
+        _end_interrupted(directory)
+        async with aiohttp.ClientSession() as session:
+            substrate = LocalSubstrate(directory, session, family, interruption.hurry)
+            try:
+                await _until_done(substrate, watch, interruption.wished)
+            finally:
+                await substrate.stop()
+        if interruption.wished.is_set():
+            _end_running(directory)
+    return interruption.number
+
+
+async def _until_done(substrate: LocalSubstrate, watch: Watcher, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        planned = plan(substrate.gather(), datetime.now(UTC))
+        await substrate.execute(planned)
+        watch(substrate.directory.run, planned)
+        if is_over(planned.status):
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(planned.wake_after_seconds, POLL_SECONDS))
+
+
+def _end_interrupted(directory: RunDirectory) -> None:
+    """What a killed `sloguard tune` left unfinished; its server died with it, and last wrote to its log before."""
+    for trial in [t for t in directory.run.trials.values() if begun(t)]:
+        seen = trial.status.load_started_at or trial.status.started_at or datetime.now(UTC)
+        with contextlib.suppress(OSError):
+            seen = max(seen, datetime.fromtimestamp(directory.log(trial.name).stat().st_mtime, UTC))
+        directory.write_trial(cancelled(trial, seen, "sloguard was killed meanwhile"))
+
+
+def _end_running(directory: RunDirectory) -> None:
+    for trial in [t for t in directory.run.trials.values() if begun(t)]:
+        directory.write_trial(cancelled(trial, datetime.now(UTC), "interrupted"))
 
 
 def _promoting_nothing(study: Study) -> Study:
     """On one machine nobody else's production is at stake: the recommendation is the result."""
-    promotion = study.spec.promotion.model_copy(update={"mode": PromotionMode.OFF})
+    promotion = study.spec.promotion.model_copy(update={"mode": PromotionMode.OFF, "approved_trial": ""})
     return study.model_copy(update={"spec": study.spec.model_copy(update={"promotion": promotion})})
 
 
-def _ended(status: StudyStatus) -> bool:
+def is_over(status: StudyStatus) -> bool:
+    """Nothing more happens without a person."""
     stalled = any(c.type == "Stalled" and c.status is ConditionStatus.TRUE for c in status.conditions)
     return stalled or status.phase in {StudyPhase.COMPLETED, StudyPhase.FAILED, StudyPhase.SUSPENDED}

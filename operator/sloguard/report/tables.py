@@ -1,13 +1,16 @@
-"""A study's trials and its winner as tables for a terminal."""
+"""A study's trials and its winner as tables for a terminal, from 80 columns."""
 
 import shlex
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from sloguard.api.v1alpha1 import Outcome, Purpose, Study, Trial
+from sloguard.api.v1alpha1 import SLO, KnobName, Outcome, Purpose, Study, Trial
+from sloguard.domain.arguments import ArgumentsError, split_command
 from sloguard.domain.score import at_rate, goodput_tokens_per_second
 
 COLOURS = {
@@ -18,35 +21,51 @@ COLOURS = {
     Outcome.CANCELLED: "dim",
 }
 
+WIDE_COLUMNS = 120
+"""From here on there is room for the settings on one line."""
+
 
 def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> None:
     """Everything that was tried, what won against what, and the arguments to use."""
     percent = study.status.comparison_rate_percent or 100
-    console.print(f"Goodput (tokens/s of requests within every SLO) at {percent} % of the workload's rate.")
-    console.print(trial_table(trials, percent))
+    limits = ", ".join(f"{_named(slo)} within {slo.milliseconds} ms" for slo in study.spec.slos)
+    console.print()
+    console.print(trial_table(study, trials, percent, wide=console.width >= WIDE_COLUMNS))
     console.print(comparison_table(study, trials, percent))
+    console.print(f"tokens/s: of requests that met every SLO ({limits}), at {percent} % of the workload's rate")
     _print_winner(console, study)
 
 
-def trial_table(trials: Sequence[Trial], percent: int) -> Table:
-    """One line a trial, in the order in which they were made."""
-    table = Table(title="Trials", title_justify="left", show_edge=False)
-    table.add_column("trial", no_wrap=True)
+def trial_table(study: Study, trials: Sequence[Trial], percent: int, *, wide: bool) -> Table:
+    """One entry a trial, in the order in which they were made."""
+    table = _table("Trials")
+    table.add_column("trial", no_wrap=True, justify="right")
     table.add_column("purpose", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
-    table.add_column("TTFT p99", justify="right", no_wrap=True)
-    table.add_column("settings, and what happened", overflow="fold")
+    for slo in study.spec.slos if wide else ():
+        table.add_column(_named(slo), justify="right", no_wrap=True)
+    table.add_column("settings, and what happened", overflow="fold", ratio=1)
     for trial in trials:
-        table.add_row(
-            trial.name,
-            trial.spec.purpose.value,
-            _outcome(trial),
-            _figure(trial, percent),
-            _ttft(trial, percent),
-            _story(trial),
-        )
+        slos = [_measured(trial, percent, slo) for slo in study.spec.slos] if wide else []
+        figures = [_outcome(trial), _figure(trial, percent), *slos]
+        table.add_row(_numbered(trial), trial.spec.purpose.value, *figures, _story(trial, " " if wide else "\n"))
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
+
+
+def _named(slo: SLO) -> str:
+    return f"{slo.metric.value} p{slo.percentile}"
+
+
+def _numbered(trial: Trial) -> str:
+    """With the attempt where it is not the first."""
+    return f"{trial.spec.number}" if trial.spec.attempt == 1 else f"{trial.spec.number}.{trial.spec.attempt}"
 
 
 def _outcome(trial: Trial) -> str:
@@ -54,45 +73,77 @@ def _outcome(trial: Trial) -> str:
     return f"[{COLOURS[outcome]}]{outcome.value}[/]" if outcome else trial.status.phase.value
 
 
-def _story(trial: Trial) -> str:
-    settings = escape(parameters_text(trial))
-    told = trial.status.outcome is not Outcome.FEASIBLE and trial.status.message
+def _story(trial: Trial, between: str) -> str:
+    settings = escape(between.join(_settings(trial)))
+    told = trial.status.outcome not in {Outcome.FEASIBLE, Outcome.INFEASIBLE} and trial.status.message
     return f"{settings}\n[dim]{escape(trial.status.message)}[/]" if told else settings
+
+
+def _settings(trial: Trial) -> list[str]:
+    return [f"{name.value}={value}" for name, value in sorted(trial.spec.parameters.items())] or ["(defaults)"]
 
 
 def comparison_table(study: Study, trials: Sequence[Trial], percent: int) -> Table:
     """Production, defaults and winner side by side."""
-    table = Table(title="Against what runs today", title_justify="left", show_edge=False)
+    table = _table("Against what runs today")
     table.add_column("configuration")
     table.add_column("tokens/s", justify="right")
+    for slo in study.spec.slos:
+        table.add_column(_named(slo), justify="right", no_wrap=True)
     table.add_column("SLOs")
     for name, purpose in (("production today", Purpose.PRODUCTION), ("vLLM's defaults", Purpose.DEFAULT)):
         trial = next((t for t in reversed(trials) if t.spec.purpose is purpose), None)
         if trial is not None:
-            table.add_row(name, _figure(trial, percent), _slos(trial, percent))
+            _add_contender(table, study, name, trial, _figure(trial, percent), percent)
     recommendation = study.status.recommendation
-    if recommendation is not None:
-        figure = str(recommendation.goodput_tokens_per_second)
-        met = "met" if recommendation.slos_met else "broken"
-        table.add_row(f"[bold]winner, {recommendation.trial}[/]", f"[bold]{figure}[/]", met)
+    winner = next((t for t in trials if recommendation and t.name == recommendation.trial), None)
+    if recommendation is not None and winner is not None:
+        name = f"[bold]winner, trial {_numbered(winner)}[/]"
+        figure = f"[bold]{recommendation.goodput_tokens_per_second}[/]"
+        _add_contender(table, study, name, winner, figure, percent)
     return table
 
 
+def _add_contender(table: Table, study: Study, name: str, trial: Trial, figure: str, percent: int) -> None:
+    measured = [_measured(trial, percent, slo) for slo in study.spec.slos]
+    table.add_row(name, figure, *measured, _verdict(trial, percent))
+
+
+def _verdict(trial: Trial, percent: int) -> str:
+    measurement = at_rate(trial, percent)
+    if measurement is None:
+        return trial.status.outcome.value if trial.status.outcome else "-"
+    return "[green]met[/]" if measurement.slos_met else "[yellow]broken[/]"
+
+
 def _print_winner(console: Console, study: Study) -> None:
-    recommendation = study.status.recommendation
+    status = study.status
+    recommendation = status.recommendation
     if recommendation is None:
-        reason = next((c.message for c in study.status.conditions if c.type == "Ready"), "the study is not done")
-        console.print(f"No recommendation: {escape(reason)}", highlight=False)
+        reason = next((c.message for c in status.conditions if c.type == "Ready"), "the study is not done")
+        console.print(f"\nNo recommendation: {escape(reason)}", highlight=False, soft_wrap=True)
         return
     better = recommendation.improvement_percent
-    gain = f", {better:+d} % against the better of production and defaults" if better is not None else ""
-    console.print(f"Winner: {recommendation.trial}{gain}. {escape(recommendation.reason)}", highlight=False)
-    console.print("Arguments to use:")
-    console.print(f"  {shlex.join(recommendation.arguments)}", soft_wrap=True, highlight=False, markup=False)
+    gain = f" ({better:+d} %)" if better is not None else ""
+    said = f"{recommendation.trial}: {recommendation.reason}{gain}"
+    console.print(f"\n[bold]Recommended[/] {escape(said)}", highlight=False, soft_wrap=True)
+    settings = sorted(recommendation.parameters.items())
+    console.print(f"Settings: {escape(_changed(settings))}", highlight=False, soft_wrap=True)
+    console.print("Command to serve with:")
+    console.print(Text(f"  {_command(study, recommendation.arguments)}"), soft_wrap=True)
 
 
-def parameters_text(trial: Trial) -> str:
-    return " ".join(f"{k.value}={v}" for k, v in sorted(trial.spec.parameters.items())) or "(defaults)"
+def _changed(settings: Sequence[tuple[KnobName, str]]) -> str:
+    return ", ".join(f"{name.value}={value}" for name, value in settings) or "vLLM's defaults"
+
+
+def _command(study: Study, arguments: Sequence[str]) -> str:
+    """In a form that can be pasted; of a Deployment only the container's arguments are known."""
+    try:
+        prefix, _ = split_command(study.spec.target.command or [])
+    except ArgumentsError:
+        prefix = []
+    return shlex.join([*prefix, *arguments])
 
 
 def _figure(trial: Trial, percent: int) -> str:
@@ -100,15 +151,13 @@ def _figure(trial: Trial, percent: int) -> str:
     return "-" if goodput is None else f"{goodput:.0f}"
 
 
-def _ttft(trial: Trial, percent: int) -> str:
+def _measured(trial: Trial, percent: int, slo: SLO) -> str:
+    """The SLO's own figure; where so many requests failed that it has none, that is worse than any."""
     measurement = at_rate(trial, percent)
-    found = [s.p99_microseconds for s in measurement.latencies if s.metric.value == "TTFT"] if measurement else []
-    return f"{found[0] / 1000:.0f} ms" if found and found[0] is not None else "-"
-
-
-def _slos(trial: Trial, percent: int) -> str:
-    measurement = at_rate(trial, percent)
-    if measurement is None:
-        return trial.status.outcome.value if trial.status.outcome else "-"
-    broken = [f"{s.metric.value} p{s.percentile}" for s in measurement.slos if not s.met]
-    return f"broken: {', '.join(broken)}" if broken else "met"
+    found = (
+        [r for r in measurement.slos if (r.metric, r.percentile) == (slo.metric, slo.percentile)] if measurement else []
+    )
+    if not found:
+        return "-"
+    value, colour = found[0].measured_microseconds, "green" if found[0].met else "yellow"
+    return f"[{colour}]{'failed' if value is None else f'{value / 1000:.0f} ms'}[/]"
