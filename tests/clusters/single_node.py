@@ -211,7 +211,7 @@ def _down(folder: Path) -> None:
         subprocess.run(["umount", "-l", path], check=False, capture_output=True)
     subprocess.run(["ip", "netns", "del", NAMESPACE], check=False, capture_output=True)
     netns = Path("/run/netns")  # the first `ip netns add` of a machine mounts it
-    if netns.is_mount() and not any(netns.iterdir()):
+    if netns.exists() and not any(netns.iterdir()):
         subprocess.run(["umount", netns], check=False, capture_output=True)
     for root in Path("/sys/fs/cgroup").glob(f"**/{CGROUP}"):
         for directory, _, _ in os.walk(root, topdown=False):

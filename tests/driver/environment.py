@@ -22,7 +22,16 @@ def ensure() -> Path:
     with locked("venv", "installs Python packages"):
         if not (folder / "complete").exists():
             _create(folder)
+        (folder / "complete").touch()
+        _remove_unused()
     return folder / "bin"
+
+
+def _remove_unused() -> None:
+    """Environments that nobody has run tests with for a week: pyproject.toml has moved on."""
+    for used in CACHE.glob("venv-*/complete"):
+        if time.time() - used.stat().st_mtime > 7 * 86400:
+            shutil.rmtree(used.parent)
 
 
 def _create(folder: Path) -> None:
@@ -32,7 +41,6 @@ def _create(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--editable", f"{ROOT}[{EXTRAS}]"], check=True)
-    (folder / "complete").touch()
     _say(f"installed in {time.monotonic() - begun:.0f} s")
 
 
