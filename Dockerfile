@@ -42,4 +42,6 @@ ENV PATH=/app/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp
 WORKDIR /tmp
 USER 65532:65532
+# kopf asks who runs it; any user id may, and most have no name here
+ENV LOGNAME=sloguard
 ENTRYPOINT ["sloguard"]
