@@ -246,6 +246,8 @@ class World:
                 self.loads[name] = Load(LoadState.DONE, result(outcome))
 
     def _started(self, outcome) -> Server:
+        if outcome is PULL:
+            return Server(ServerState.WAITING, PULL)
         if isinstance(outcome, Evidence):
             return Server(ServerState.ENDED, outcome, running_since=self.now)
         return Server(ServerState.READY, running_since=self.now)

@@ -1,0 +1,128 @@
+"""Trials, GPU-minutes and wall-clock minutes; what is kept for confirmations."""
+
+from datetime import timedelta
+
+import pytest
+
+from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, TrialPhase
+from sloguard.engine import budget
+from sloguard.engine.known import latest_attempts
+from sloguard.engine.plan import plan
+from sloguard.engine.snapshot import ServerState
+from tests.unit.engine.builders import (
+    T0,
+    World,
+    baselines,
+    condition,
+    feasible,
+    make_study,
+    make_trial,
+    recorded,
+    seen,
+    snapshot,
+)
+
+MINUTE = timedelta(minutes=1)
+
+
+def used(*trials, now=T0, observed=None):
+    return budget.spent(snapshot(make_study(), seen=observed), trials, latest_attempts(trials), now)
+
+
+def test_attempts_cost_gpu_time_but_no_trial():
+    spent = used(*baselines(), make_trial(2, Outcome.INFRASTRUCTURE), feasible(2, 10, attempt=2))
+    assert (spent.trials, spent.gpu_seconds) == (3, 120)
+
+
+def test_what_is_under_way_counts_as_it_is_and_as_it_will_probably_be():
+    trial = make_trial(2, phase=TrialPhase.STARTING, started_at=T0)
+    spent = used(*baselines(), trial, observed={trial.name: seen(ServerState.STARTING, since=T0)}, now=T0 + MINUTE / 6)
+    assert (spent.gpu_seconds, spent.committed_gpu_seconds) == (70, 90)
+    assert spent.a_trial_gpu_seconds == 30
+
+
+def test_before_anything_was_measured_crashes_tell_what_a_trial_takes():
+    assert used(make_trial(0, Outcome.CRASHED, gpu_seconds=50)).a_trial_gpu_seconds == 50
+    assert used(make_trial(0, Outcome.INFRASTRUCTURE, gpu_seconds=50)).a_trial_gpu_seconds == 0
+
+
+def test_wall_clock_passes_while_a_trial_is_under_way_and_only_then():
+    def ran(number, start, end):
+        return feasible(number, 10, started_at=T0 + start * MINUTE, finished_at=T0 + end * MINUTE)
+
+    assert used(ran(0, 0, 10), ran(1, 5, 15), ran(2, 7, 9), ran(3, 100, 105)).wall_clock_seconds == 20 * 60
+    loading = make_trial(2, phase=TrialPhase.LOADING, started_at=T0)
+    assert used(loading, make_trial(3), now=T0 + 3 * MINUTE).wall_clock_seconds == 3 * 60
+
+
+def test_the_search_leaves_room_for_the_confirmations():
+    study = make_study(budget={"trials": 6}, promotion={"confirmations": 3})
+    planned = plan(snapshot(study, *baselines(), feasible(2, 200)), T0)
+    assert recorded(planned).spec.purpose is Purpose.CONFIRM
+
+
+def test_the_trials_of_the_budget_are_never_exceeded():
+    world = World(make_study(budget={"trials": 7}, promotion={"confirmations": 2}), lambda t: 10.0 * (t.spec.number + 1))
+    world.run()
+    assert len(world.trials) == 7
+    assert [t.spec.purpose for t in world.latest()][-2:] == [Purpose.CONFIRM] * 2
+
+
+@pytest.mark.parametrize(("minutes", "purpose"), [(3, Purpose.SEARCH), (2, Purpose.CONFIRM), (1, None)])
+def test_gpu_minutes_end_the_search_first_and_then_the_confirmations(minutes, purpose):
+    """Three trials of half a minute were made; one more fits into two minutes, another search and it into three."""
+    study = make_study(budget={"trials": 50, "gpuMinutes": minutes})
+    planned = plan(snapshot(study, *baselines(), feasible(2, 200)), T0)
+    if purpose is None:
+        assert planned.status.phase is StudyPhase.COMPLETED
+        assert "s-2-1 could not be confirmed" in condition(planned.status, "Ready").message
+        assert "GPU-minutes" in condition(planned.status, "Ready").message
+    else:
+        assert recorded(planned).spec.purpose is purpose
+
+
+def test_trials_under_way_count_before_another_is_started():
+    study = make_study(budget={"trials": 50, "gpuMinutes": 3}, trial={"parallelism": 4})
+    pending = [make_trial(n) for n in (3, 4)]
+    planned = plan(snapshot(study, *baselines(), feasible(2, 10), *pending), T0)
+    assert not [a for a in planned.actions if type(a).__name__ == "RecordTrial"]
+
+
+def test_wall_clock_minutes_end_the_search():
+    study = make_study(budget={"trials": 50, "wallClockMinutes": 10})
+    late = feasible(2, 10, finished_at=T0 + 10 * MINUTE)
+    planned = plan(snapshot(study, *baselines(), late), T0 + 100 * MINUTE)
+    assert planned.status.phase is StudyPhase.COMPLETED
+
+
+def test_a_trial_that_was_not_measured_is_given_up_when_the_minutes_are_over():
+    study = make_study(budget={"trials": 50, "gpuMinutes": 1})
+    planned = plan(snapshot(study, *baselines(), make_trial(2, Outcome.INFRASTRUCTURE)), T0 + 9 * MINUTE)
+    assert planned.status.phase is StudyPhase.COMPLETED
+
+
+def test_a_baseline_that_does_not_fit_fails_the_study():
+    study = make_study(budget={"trials": 50, "gpuMinutes": 1})
+    failed = make_trial(1, Outcome.INFRASTRUCTURE, gpu_seconds=40)
+    planned = plan(snapshot(study, feasible(0, 10), failed), T0 + 9 * MINUTE)
+    assert planned.status.phase is StudyPhase.FAILED
+    assert condition(planned.status, "Ready").reason == "BaselineMissing"
+    assert "s-1-1" in condition(planned.status, "Ready").message
+
+
+def test_raising_the_budget_of_a_study_that_has_ended_starts_nothing():
+    world = World(make_study())
+    world.run()
+    made = len(world.trials)
+    world.change(budget={"trials": 50})
+    world.run()
+    assert len(world.trials) == made
+    assert world.phase is StudyPhase.COMPLETED
+
+
+def test_raising_the_budget_of_a_study_under_way_counts():
+    world = World(make_study(budget={"trials": 4}))
+    world.step()
+    world.change(budget={"trials": 9})
+    world.run()
+    assert len(world.trials) == 8

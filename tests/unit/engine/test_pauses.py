@@ -1,0 +1,192 @@
+"""Suspension, windows, and a target that is not there: nothing keeps running, nothing is lost."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sloguard.api.v1alpha1 import Outcome, StudyPhase, TrialPhase
+from sloguard.engine.actions import StopTrial
+from sloguard.engine.plan import plan
+from sloguard.engine.snapshot import LoadState, ServerState, TargetProblem, TargetState
+from tests.unit.engine.builders import (
+    PRODUCTION,
+    T0,
+    World,
+    actions,
+    baselines,
+    condition,
+    feasible,
+    is_stalled,
+    make_study,
+    make_trial,
+    recorded,
+    result,
+    seen,
+    snapshot,
+)
+
+GONE = TargetProblem("TargetNotFound", "there is no Deployment llama; create it")
+NIGHT = {"schedule": "0 1 * * *", "durationMinutes": 60, "timeZone": "Etc/UTC"}
+
+
+def loading(number=2):
+    return make_trial(number, phase=TrialPhase.LOADING, started_at=T0, ready_at=T0, load_started_at=T0)
+
+
+def test_suspending_ends_what_runs_and_resuming_makes_it_again_at_no_cost():
+    suspended = make_study(suspend=True)
+    planned = plan(snapshot(suspended, *baselines(), loading(), seen={"s-2-1": seen(ServerState.READY)}), T0)
+    update, stop = planned.actions
+    assert update.status.outcome is Outcome.CANCELLED
+    assert isinstance(stop, StopTrial)
+    assert planned.status.phase is StudyPhase.SUSPENDED
+    assert condition(planned.status, "Reconciling").status.value == "False"
+    cancelled = loading().model_copy(update={"status": update.status})
+    again = recorded(plan(snapshot(make_study(), *baselines(), cancelled), T0))
+    assert again.name == "s-2-2"
+    assert planned.status.trials.total == 3
+
+
+def test_a_load_that_has_just_ended_is_not_thrown_away_by_suspending():
+    done = seen(ServerState.READY, load=LoadState.DONE, loaded=result(90))
+    planned = plan(snapshot(make_study(suspend=True), *baselines(), loading(), seen={"s-2-1": done}), T0)
+    assert planned.actions[0].status.outcome is Outcome.FEASIBLE
+
+
+def test_a_study_created_suspended_waits():
+    planned = plan(snapshot(make_study(suspend=True)), T0)
+    assert not planned.actions
+    assert planned.status.phase is StudyPhase.SUSPENDED
+    assert planned.status.started_at is None
+
+
+def test_suspending_a_finished_study_changes_nothing():
+    world = World(make_study())
+    world.run()
+    before = world.study.status
+    world.change(suspend=True)
+    world.run()
+    assert world.phase is StudyPhase.COMPLETED
+    assert world.study.status.trials == before.trials
+
+
+def test_outside_its_windows_a_study_starts_nothing_but_ends_what_runs():
+    study = make_study(windows=[NIGHT])
+    planned = plan(snapshot(study), T0)
+    assert not planned.actions
+    assert condition(planned.status, "Reconciling").reason == "OutsideWindow"
+    done = seen(ServerState.READY, load=LoadState.DONE, loaded=result(90))
+    planned = plan(snapshot(study, *baselines(), loading(), seen={"s-2-1": done}), T0)
+    assert [type(a).__name__ for a in planned.actions] == ["UpdateTrial", "StopTrial"]
+    assert recorded(plan(snapshot(study), T0.replace(hour=1)))
+
+
+def test_a_study_that_is_done_says_so_outside_its_windows_too():
+    study = make_study(windows=[NIGHT], budget={"trials": 4})
+    planned = plan(snapshot(study, *baselines(), feasible(2, 100)), T0)
+    assert planned.status.phase is StudyPhase.COMPLETED
+
+
+def test_a_schedule_that_cannot_be_followed_stalls_the_study():
+    study = make_study(windows=[{"schedule": "0 0 31/2 2 *", "durationMinutes": 60}])
+    planned = plan(snapshot(study), T0)
+    assert condition(planned.status, "Stalled").reason == "WindowInvalid"
+    assert "31/2" in condition(planned.status, "Stalled").message
+
+
+def test_without_its_target_a_study_stalls_and_holds_no_gpu():
+    there = {"s-2-1": seen(ServerState.READY)}
+    planned = plan(snapshot(make_study(), *baselines(), loading(), target=GONE, seen=there), T0)
+    assert actions(planned, StopTrial)
+    assert planned.actions[0].status.outcome is Outcome.CANCELLED
+    assert condition(planned.status, "Stalled").reason == "TargetNotFound"
+    assert not planned.owes_production
+
+
+@pytest.mark.parametrize("phase", [TrialPhase.PENDING, TrialPhase.STARTING, TrialPhase.LOADING])
+def test_nothing_is_started_without_a_target(phase):
+    started = T0 if phase is not TrialPhase.PENDING else None
+    trial = make_trial(2, phase=phase, started_at=started)
+    planned = plan(snapshot(make_study(), *baselines(), trial, target=GONE), T0)
+    assert {type(a).__name__ for a in planned.actions} == {"UpdateTrial", "StopTrial"}
+
+
+def test_stalled_ends_when_the_target_comes_back():
+    world = World(make_study())
+    world.step()
+    world.target, found = GONE, world.target
+    world.step()
+    assert is_stalled(world.study.status)
+    world.target = found
+    world.step()
+    assert not is_stalled(world.study.status)
+    since = condition(world.study.status, "Stalled").last_transition_time
+    assert since == T0 + timedelta(seconds=2)
+    world.run()
+    assert world.phase is StudyPhase.COMPLETED
+
+
+def test_changed_arguments_of_production_stall_the_study_until_they_are_put_back():
+    world = World(make_study())
+    for _ in range(4):
+        world.step()
+        world.work()
+    world.target = TargetState(("model", "--max-num-seqs=9"))
+    world.step()
+    told = condition(world.study.status, "Stalled")
+    assert told.reason == "ProductionChanged"
+    assert "--max-num-seqs=9" in told.message
+    assert "--max-num-seqs=2" in told.message
+    assert not world.servers
+    world.target = TargetState(PRODUCTION)
+    world.run()
+    assert world.phase is StudyPhase.COMPLETED
+
+
+def test_a_changed_template_is_told_of():
+    world = World(make_study())
+    world.target = replace(world.target, template_hash="one")
+    for _ in range(3):
+        world.step()
+        world.work()
+    assert condition(world.study.status, "TemplateChanged") is None
+    world.target = replace(world.target, template_hash="two")
+    world.step()
+    assert condition(world.study.status, "TemplateChanged").status.value == "True"
+
+
+def test_a_finished_study_does_not_mind_a_target_that_goes():
+    world = World(make_study())
+    world.run()
+    before = world.study.status
+    world.target = GONE
+    world.run()
+    assert world.study.status == before
+
+
+def test_a_search_space_that_production_makes_empty_stalls_with_the_spaces_own_words():
+    target = TargetState(("model", "--max-num-seqs=x"))
+    planned = plan(snapshot(make_study(), target=target), T0)
+    assert condition(planned.status, "Stalled").reason == "ArgumentsNotUnderstood"
+    short = TargetState(("model", "--max-model-len=10"))
+    planned = plan(snapshot(make_study(), target=short), T0)
+    assert condition(planned.status, "Stalled").reason == "SearchSpaceInvalid"
+
+
+def test_a_record_that_makes_no_sense_stalls_rather_than_raises():
+    odd = make_trial(2, parameters={"max_num_seqs": "many"})
+    planned = plan(snapshot(make_study(), *baselines(), odd), T0)
+    assert is_stalled(planned.status)
+
+
+def test_unsuspending_without_a_target_is_no_longer_called_suspended():
+    world = World(make_study())
+    world.step()
+    world.change(suspend=True)
+    world.step()
+    assert world.phase is StudyPhase.SUSPENDED
+    world.change(suspend=False)
+    world.target = GONE
+    world.step()
+    assert world.phase is StudyPhase.BASELINING

@@ -1,0 +1,201 @@
+"""One trial's way to its outcome: what teaches, what is tried again, and what is waited for."""
+
+from datetime import timedelta
+
+import pytest
+
+from sloguard.api.v1alpha1 import CrashClass, Outcome, TrialPhase
+from sloguard.domain.evidence import Evidence
+from sloguard.engine.actions import StartLoad, StartServer, StopTrial
+from sloguard.engine.progress import FAULT_GRACE, advance, cancel, load_limit_seconds
+from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState
+from tests.unit.engine.builders import T0, make_study, make_trial, rate, result, seen
+
+SPEC = make_study().spec
+READY, ENDED = ServerState.READY, ServerState.ENDED
+
+
+def at(seconds):
+    return T0 + timedelta(seconds=seconds)
+
+
+def starting(since=0):
+    return make_trial(2, phase=TrialPhase.STARTING, started_at=at(since))
+
+
+def loading():
+    return make_trial(2, phase=TrialPhase.LOADING, started_at=T0, ready_at=at(20), load_started_at=at(20))
+
+
+def step(trial, observation, seconds):
+    return advance(trial, observation, SPEC, ("a",), at(seconds))
+
+
+def kinds(a_step):
+    return [type(action) for action in a_step.actions]
+
+
+def test_a_recorded_trial_is_started_with_the_arguments_that_it_keeps():
+    moved = advance(make_trial(2), Observation(), SPEC, ("model", "--x"), at(5))
+    assert moved.status.phase is TrialPhase.STARTING
+    assert moved.status.arguments == ["model", "--x"]
+    assert moved.actions == (StartServer(make_trial(2), ("model", "--x")),)
+
+
+def test_a_server_that_was_never_made_is_asked_for_again_with_new_patience():
+    moved = step(starting(), Observation(), 5000)
+    assert kinds(moved) == [StartServer]
+    assert moved.status.started_at == at(5000)
+    assert moved.actions[0].arguments == ("model", "--max-num-seqs=12", "--port=8000")
+
+
+def test_a_ready_server_is_loaded():
+    moved = step(starting(), seen(READY), 20)
+    assert kinds(moved) == [StartLoad]
+    assert (moved.status.ready_at, moved.status.load_started_at) == (at(20), at(20))
+
+
+def test_a_start_within_its_time_is_waited_for():
+    assert step(starting(), seen(ServerState.STARTING), 100 - 1) == advance(
+        starting(), seen(ServerState.STARTING), SPEC, (), at(50)
+    )
+
+
+def test_a_start_over_its_time_is_the_configurations_fault():
+    moved = step(starting(), seen(ServerState.STARTING), 100)
+    assert moved.status.outcome is Outcome.CRASHED
+    assert moved.status.crash.class_ is CrashClass.STARTUP_TIMEOUT
+    assert "100 s" in moved.status.message
+    assert kinds(moved) == [StopTrial]
+    assert moved.status.gpu_seconds == 100
+
+
+def test_the_time_to_start_runs_from_the_container_not_from_the_wait_for_a_node():
+    moved = step(starting(), seen(ServerState.STARTING, since=at(55)), 150)
+    assert moved.status.outcome is None
+
+
+def test_a_crash_at_the_start_teaches():
+    moved = step(starting(), seen(ENDED, log="ValueError: No available memory for the cache blocks", ended=True), 9)
+    assert moved.status.outcome is Outcome.CRASHED
+    assert moved.status.crash.class_ is CrashClass.NO_KV_CACHE_ROOM
+
+
+def test_an_image_that_cannot_be_pulled_is_waited_for_and_then_infrastructures_fault():
+    pull = seen(ServerState.WAITING, since=None, waiting_reason="ImagePullBackOff")
+    assert step(starting(), pull, 60).status.outcome is None
+    moved = step(starting(), pull, 61)
+    assert moved.status.outcome is Outcome.INFRASTRUCTURE
+    assert moved.status.crash.class_ is CrashClass.IMAGE_PULL
+    assert moved.status.gpu_seconds == 0
+
+
+def test_a_pod_that_never_runs_without_a_reason_is_infrastructures_fault():
+    moved = step(starting(), seen(ServerState.WAITING, since=None), 61)
+    assert (moved.status.outcome, moved.status.crash.class_) == (Outcome.INFRASTRUCTURE, CrashClass.UNSCHEDULABLE)
+
+
+def test_a_container_that_was_rejected_outright_is_not_waited_for():
+    evicted = seen(ENDED, since=None, pod_phase="Failed", pod_reason="Evicted", pod_message="disk pressure")
+    assert step(starting(), evicted, 5).status.outcome is Outcome.INFRASTRUCTURE
+
+
+def test_a_load_that_was_never_made_is_made_with_time_of_its_own():
+    moved = step(loading(), seen(READY), 5000)
+    assert kinds(moved) == [StartLoad]
+    assert moved.status.load_started_at == at(5000)
+
+
+def test_a_load_to_its_end_is_a_measurement():
+    moved = step(loading(), seen(READY, load=LoadState.DONE, loaded=result(123.4)), 40)
+    assert moved.status.outcome is Outcome.FEASIBLE
+    assert moved.status.goodput_tokens_per_second == 123
+    assert (moved.status.gpu_seconds, kinds(moved)) == (40, [StopTrial])
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [([rate(9, met=False)], "TTFT p99"), ([rate(9, percent=50)], "not reached"), ([], "not reached")],
+)
+def test_a_broken_slo_or_an_early_end_of_the_sweep_is_infeasible(rates, said):
+    moved = step(loading(), seen(READY, load=LoadState.DONE, loaded=result(*rates)), 40)
+    assert moved.status.outcome is Outcome.INFEASIBLE
+    assert said in moved.status.message
+
+
+def test_death_under_load_is_a_crash_even_with_exit_0():
+    died = seen(ENDED, load=LoadState.RUNNING, ended=True, exit_code=0, container_reason="Completed")
+    moved = step(loading(), died, 30)
+    assert (moved.status.outcome, moved.status.crash.class_) == (Outcome.CRASHED, CrashClass.DIED_UNDER_LOAD)
+
+
+def test_a_fault_that_the_load_saw_waits_a_little_for_the_nodes_account():
+    fault = result(rate(50, percent=50), fault_at=at(30))
+    alone = seen(READY, load=LoadState.DONE, loaded=fault)
+    assert step(loading(), alone, 30 + FAULT_GRACE.seconds - 1).status.outcome is None
+    moved = step(loading(), alone, 30 + FAULT_GRACE.seconds)
+    assert moved.status.outcome is Outcome.CRASHED
+    assert "connection refused" in moved.status.message
+    assert len(moved.status.measurements) == 1
+    told = seen(ENDED, load=LoadState.DONE, loaded=fault, ended=True, exit_code=137, container_reason="OOMKilled")
+    assert step(loading(), told, 31).status.crash.class_ is CrashClass.HOST_OUT_OF_MEMORY
+
+
+def test_an_eviction_under_load_is_not_the_configurations_fault():
+    evicted = seen(ENDED, load=LoadState.RUNNING, ended=True, exit_code=137, pod_reason="Evicted", pod_phase="Failed")
+    assert step(loading(), evicted, 30).status.outcome is Outcome.INFRASTRUCTURE
+
+
+def test_a_pod_on_its_way_out_is_waited_for_until_it_tells_why():
+    leaving = Observation(Server(ENDED, Evidence(), T0), Load(LoadState.RUNNING))
+    assert step(loading(), leaving, 30).status.outcome is None
+    assert step(loading(), leaving, 30).actions == ()
+
+
+@pytest.mark.parametrize(
+    "server", [Server(), Server(ServerState.WAITING), Server(ServerState.STARTING, running_since=at(60))]
+)
+@pytest.mark.parametrize("load", [Load(LoadState.RUNNING), Load(LoadState.DONE, result(fault_at=at(25)))])
+def test_a_server_taken_away_under_load_was_not_measured(server, load):
+    moved = step(loading(), Observation(server, load), 90)
+    assert moved.status.outcome is Outcome.CANCELLED
+    assert kinds(moved) == [StopTrial]
+
+
+def test_a_result_that_is_there_counts_even_if_the_server_is_gone_since():
+    moved = step(loading(), Observation(Server(), Load(LoadState.DONE, result(100))), 90)
+    assert moved.status.outcome is Outcome.FEASIBLE
+    assert moved.status.gpu_seconds == 20, "only the start is known for certain"
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        Load(LoadState.FAILED, detail="exit code 137"),
+        Load(LoadState.DONE),
+        Load(LoadState.DONE, result(100, invalid="late")),
+    ],
+)
+def test_a_load_generator_that_fails_says_nothing_about_the_configuration(load):
+    moved = step(loading(), Observation(Server(READY, running_since=T0), load), 40)
+    assert moved.status.outcome is Outcome.INFRASTRUCTURE
+    assert moved.status.crash.class_ is CrashClass.LOAD_GENERATOR
+
+
+def test_a_load_that_never_ends_is_the_generators_fault():
+    running = seen(READY, load=LoadState.RUNNING)
+    limit = 20 + load_limit_seconds(SPEC)
+    assert step(loading(), running, limit).status.outcome is None
+    assert step(loading(), running, limit + 1).status.crash.class_ is CrashClass.LOAD_GENERATOR
+
+
+def test_a_finished_trial_only_loses_its_leftovers():
+    done = make_trial(2, Outcome.FEASIBLE, [100])
+    assert step(done, Observation(), 99).actions == ()
+    swept = step(done, seen(READY), 99)
+    assert (swept.status, kinds(swept)) == (done.status, [StopTrial])
+
+
+def test_a_cancelled_trial_pays_for_what_it_held():
+    moved = cancel(loading(), seen(READY), "suspended", at(50))
+    assert (moved.status.outcome, moved.status.gpu_seconds) == (Outcome.CANCELLED, 50)
