@@ -1,4 +1,4 @@
-"""Which trial comes next, and when: baselines, further attempts, the search, confirmations. Pure."""
+"""Which trial comes next, and when: further attempts, baselines, the search, confirmations. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ def next_trial(known: Known, ground: Ground) -> TrialSpec | Verdict | None:
     if known.search_ended:
         return None
     blocked = _blocked(known)
-    for wanted in (_baseline, _another_attempt, _search, _confirmation):
+    for wanted in (_another_attempt, _baseline, _search, _confirmation):
         found = wanted(known, ground, blocked)
         if found is not None:
             return found
@@ -67,10 +67,10 @@ def _baselines(known: Known) -> list[Trial]:
 
 
 def _baseline(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
-    """Also where somebody deleted the record of one."""
+    """Also where somebody deleted the record of one; but the second is of no use where the first was given up."""
     numbers = {t.spec.number for t in known.latest}
     missing = next((n for n in BASELINE_NUMBERS if n not in numbers), None)
-    if missing is None:
+    if missing is None or any(t.finished and not taught(t) for t in _baselines(known)):
         return None
     return blocked or candidates.baseline(known.study, missing, ground)
 

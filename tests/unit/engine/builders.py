@@ -266,7 +266,10 @@ class World:
     def change(self, **spec) -> None:
         """A person edits the specification: `promotion={...}` one level deep."""
         old = self.study.spec
-        changed = {k: getattr(old, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in spec.items()}
+        changed = {
+            k: type(getattr(old, k))(**{**dict(getattr(old, k)), **v}) if isinstance(v, dict) else v
+            for k, v in spec.items()
+        }
         metadata = self.study.metadata.model_copy(update={"generation": self.study.metadata.generation + 1})
         self.study = self.study.model_copy(update={"spec": old.model_copy(update=changed), "metadata": metadata})
 

@@ -62,7 +62,9 @@ def test_the_search_leaves_room_for_the_confirmations():
 
 
 def test_the_trials_of_the_budget_are_never_exceeded():
-    world = World(make_study(budget={"trials": 7}, promotion={"confirmations": 2}), lambda t: 10.0 * (t.spec.number + 1))
+    world = World(
+        make_study(budget={"trials": 7}, promotion={"confirmations": 2}), lambda t: 10.0 * (t.spec.number + 1)
+    )
     world.run()
     assert len(world.trials) == 7
     assert [t.spec.purpose for t in world.latest()][-2:] == [Purpose.CONFIRM] * 2

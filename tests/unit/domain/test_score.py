@@ -1,0 +1,87 @@
+"""Figures of a trial at a rate, the rate of comparison, and what the search hears of a trial."""
+
+import pytest
+
+from sloguard.api.v1alpha1 import SLO, Crash, CrashClass, Fault, Metric, Outcome, SLOResult
+from sloguard.domain.result import VIOLATION_CAP
+from sloguard.domain.score import (
+    at_rate,
+    comparison_rate_percent,
+    goodput_tokens_per_second,
+    result_of,
+    slos_met,
+    violation_ratio,
+)
+from tests.unit.engine.builders import feasible, make_trial, rate
+
+TTFT = SLO(metric=Metric.TTFT, percentile=99, milliseconds=500)
+E2E = SLO(metric=Metric.E2E, percentile=99, milliseconds=9000)
+
+
+def swept(*rates, number=0, outcome=Outcome.FEASIBLE):
+    return make_trial(number, outcome, rates)
+
+
+def test_a_rate_that_was_measured_is_taken_as_it_is_and_in_any_order():
+    trial = swept(rate(90, percent=150), rate(50, percent=50), rate(80, percent=100))
+    assert goodput_tokens_per_second(trial, 100) == 80
+    assert slos_met(trial, 100)
+
+
+def test_a_sweep_that_ended_early_counts_with_its_last_rate_but_met_nothing_beyond():
+    trial = swept(rate(50, percent=50))
+    assert at_rate(trial, 150).rate_percent == 50
+    assert goodput_tokens_per_second(trial, 150) == 50
+    assert not slos_met(trial, 150)
+
+
+def test_a_sweep_broken_off_above_the_rate_serves_nothing_at_it():
+    assert goodput_tokens_per_second(swept(rate(50, percent=150)), 100) == 0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CRASHED, Outcome.INFRASTRUCTURE, Outcome.CANCELLED, None])
+def test_what_was_not_measured_has_no_figure(outcome):
+    assert goodput_tokens_per_second(make_trial(2, outcome, [100]), 100) is None
+
+
+@pytest.mark.parametrize(
+    ("rates", "percent"),
+    [
+        ([rate(90, met=False)], 100),
+        ([rate(90, met=False), rate(90, met=False, percent=150)], 100),
+        ([rate(90), rate(90, met=False, percent=150), rate(90, met=False, percent=200)], 150),
+        ([rate(90), rate(90, percent=150), rate(90, percent=200)], 200),
+        ([rate(90), rate(50, percent=50)], 100),
+    ],
+)
+def test_candidates_are_compared_where_production_first_breaks_an_slo(rates, percent):
+    assert comparison_rate_percent([swept(*rates)]) == percent
+
+
+def test_without_productions_figures_it_is_what_is_offered():
+    assert comparison_rate_percent([]) == 100
+    assert comparison_rate_percent([feasible(1, 9)]) == 100
+    crashed = swept(rate(90), rate(90, met=False, percent=150), outcome=Outcome.CRASHED)
+    assert comparison_rate_percent([crashed]) == 100
+
+
+def test_the_search_hears_of_the_rate_of_comparison():
+    trial = swept(rate(90), rate(70, met=False, percent=150), number=2)
+    heard = result_of(trial, [TTFT], 150)
+    assert (heard.outcome, heard.objective, heard.violation_ratios) == (Outcome.INFEASIBLE, 70, (1.8,))
+    assert result_of(trial, [TTFT], 100).outcome is Outcome.FEASIBLE
+    assert result_of(trial, [E2E], 100).violation_ratios == (VIOLATION_CAP,), "an SLO without a figure"
+
+
+def test_the_search_hears_of_a_crash_without_figures():
+    crash = Crash(class_=CrashClass.DIED_UNDER_LOAD, fault=Fault.CONFIGURATION)
+    heard = result_of(make_trial(2, Outcome.CRASHED, [100], crash=crash), [TTFT], 100)
+    assert (heard.objective, heard.violation_ratios, heard.crash) == (None, (), crash)
+
+
+@pytest.mark.parametrize(("microseconds", "ratio"), [(250_000, 0.5), (None, VIOLATION_CAP), (10**9, VIOLATION_CAP)])
+def test_ratios_are_capped(microseconds, ratio):
+    slo = SLOResult(
+        metric=Metric.TTFT, percentile=99, limit_milliseconds=500, measured_microseconds=microseconds, met=False
+    )
+    assert violation_ratio(slo) == ratio

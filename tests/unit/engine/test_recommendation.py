@@ -1,0 +1,183 @@
+"""What a study says in the end, and whose wish it follows."""
+
+from dataclasses import replace
+
+import pytest
+
+from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose, StudyPhase
+from sloguard.engine.plan import plan
+from tests.unit.engine.builders import (
+    OOM,
+    PRODUCTION,
+    T0,
+    World,
+    baselines,
+    condition,
+    feasible,
+    is_stalled,
+    make_study,
+    make_trial,
+    rate,
+    recorded,
+    snapshot,
+)
+
+WINNER = ["model", "--max-num-seqs=112", "--port=8000"]
+
+
+def grows(trial):
+    """Goodput is the number of sequences; the defaults have 32."""
+    return float(trial.spec.parameters.get("max_num_seqs", 32))
+
+
+def ended(mode, serve=grows, **spec):
+    world = World(make_study(promotion={"mode": mode}, **spec), serve)
+    world.run()
+    return world
+
+
+def test_the_recommendation_holds_the_exact_arguments_that_were_measured():
+    world = ended("Off")
+    found = world.study.status.recommendation
+    assert (world.phase, found.trial, found.arguments) == (StudyPhase.COMPLETED, "s-3-1", WINNER)
+    assert (found.improvement_percent, found.confirmations) == (250, 1)
+    assert found.reason == "112 tokens/s over 1 confirmation, against 32 tokens/s of s-1-1"
+    assert condition(world.study.status, "Ready").status.value == "True"
+    assert not world.applied
+
+
+def test_once_given_it_stays():
+    world = ended("Off")
+    before = world.study.status.recommendation
+    world.change(promotion={"minimum_improvement_percent": 900})
+    world.run()
+    assert world.study.status.recommendation == before
+
+
+def test_without_an_improvement_production_is_kept():
+    world = ended("Automatic", lambda _: 100.0)
+    assert world.phase is StudyPhase.COMPLETED
+    assert condition(world.study.status, "Ready").reason == "NoImprovement"
+    assert "better by 5 %" in condition(world.study.status, "Ready").message
+    assert not world.applied
+
+
+def test_why_better_looking_candidates_were_refused_is_told():
+    world = ended("Off", lambda t: OOM if t.spec.purpose is Purpose.CONFIRM else grows(t))
+    message = condition(world.study.status, "Ready").message
+    assert "s-3-1 crashed when it was repeated" in message
+    assert "all 6 trials of the budget were made" in message
+
+
+def test_an_exhausted_space_ends_the_search():
+    two = {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 2, "max": 4}}]}
+    world = ended("Off", searchSpace=two, budget={"trials": 50})
+    assert world.phase is StudyPhase.COMPLETED
+    searched = [t.spec.parameters["max_num_seqs"] for t in world.latest() if t.spec.purpose is Purpose.SEARCH]
+    assert sorted(searched) == ["3", "4"], "production's own value is known already"
+
+
+def test_where_production_serves_everything_higher_rates_are_compared_and_it_is_said():
+    served = [rate(100), rate(120, met=False, percent=150), rate(110, met=False, percent=200)]
+    trials = [make_trial(n, Outcome.FEASIBLE, served) for n in (0, 1)]
+    status = plan(snapshot(make_study(workload={"sweepPercent": [100, 150, 200]}), *trials), T0).status
+    assert status.comparison_rate_percent == 150
+    met = condition(status, "TargetAlreadyMet")
+    assert (met.status.value, met.reason) == ("True", "WithinSLOs")
+    assert "150 %" in met.message
+    assert status.baseline.goodput_tokens_per_second == 120
+
+
+def test_where_production_breaks_an_slo_that_is_said_too():
+    trials = [make_trial(n, Outcome.INFEASIBLE, [rate(50, met=False)]) for n in (0, 1)]
+    status = plan(snapshot(make_study(), *trials), T0).status
+    assert condition(status, "TargetAlreadyMet").status.value == "False"
+    assert status.comparison_rate_percent == 100
+
+
+def test_manual_waits_for_a_person_and_says_what_to_write():
+    world = ended("Manual")
+    assert world.phase is StudyPhase.AWAITING_APPROVAL
+    assert "set spec.promotion.approvedTrial to s-3-1" in condition(world.study.status, "Ready").message
+    assert condition(world.study.status, "Reconciling").status.value == "False"
+    made = len(world.trials)
+    world.change(budget={"trials": 99})
+    world.run()
+    assert len(world.trials) == made, "who waits for approval searches no more"
+
+
+def test_the_approved_trial_is_promoted():
+    world = ended("Manual")
+    world.change(promotion={"approved_trial": "s-3-1"})
+    world.run()
+    assert (world.phase, world.promotion) == (StudyPhase.COMPLETED, PromotionState.PROMOTED)
+    assert world.applied == [tuple(WINNER)]
+
+
+def test_a_person_may_approve_another_trial_than_the_recommended_one():
+    world = ended("Manual")
+    world.change(promotion={"approved_trial": "s-2-1"})
+    world.run()
+    assert world.target.arguments == ("model", "--max-num-seqs=28", "--port=8000")
+
+
+@pytest.mark.parametrize(("name", "why"), [("s-77-1", "is not a trial of this study"), ("s-4-1", "is Crashed")])
+def test_a_wrong_name_stalls_until_it_is_corrected(name, why):
+    world = ended("Manual", lambda t: OOM if t.spec.number == 4 else grows(t))
+    world.change(promotion={"approved_trial": name})
+    world.run()
+    told = condition(world.study.status, "Stalled")
+    assert (world.phase, told.reason) == (StudyPhase.AWAITING_APPROVAL, "ApprovedTrialUnknown")
+    assert why in told.message
+    assert not world.applied
+    world.change(promotion={"approved_trial": "s-3-1"})
+    world.run()
+    assert world.promotion is PromotionState.PROMOTED
+    assert not is_stalled(world.study.status)
+
+
+def test_an_earlier_attempt_is_called_by_its_name():
+    study = make_study(promotion={"mode": "Manual", "approvedTrial": "s-2-1"}, budget={"trials": 4})
+    failed = make_trial(2, Outcome.INFRASTRUCTURE)
+    planned = plan(snapshot(study, *baselines(), failed, feasible(2, 50, attempt=2)), T0)
+    assert "s-2-1 is Infrastructure" in condition(planned.status, "Stalled").message
+
+
+def test_an_approval_given_early_waits_for_the_end_of_the_search():
+    study = make_study(promotion={"mode": "Manual", "approvedTrial": "s-0-1"})
+    assert recorded(plan(snapshot(study, *baselines()), T0)).spec.purpose is Purpose.SEARCH
+
+
+def test_approving_what_production_runs_changes_nothing():
+    world = ended("Manual")
+    world.change(promotion={"approved_trial": "s-0-1"})
+    world.run()
+    assert condition(world.study.status, "Ready").reason == "AlreadyInProduction"
+    assert not world.applied
+    assert world.target.arguments == PRODUCTION
+
+
+def test_switching_to_automatic_later_promotes():
+    world = ended("Off")
+    world.change(promotion={"mode": "Automatic"})
+    world.run()
+    assert world.promotion is PromotionState.PROMOTED
+
+
+def test_no_promotion_begins_while_the_study_is_suspended():
+    world = ended("Manual")
+    world.change(suspend=True, promotion={"approved_trial": "s-3-1"})
+    world.run()
+    assert (world.phase, world.promotion) == (StudyPhase.SUSPENDED, None)
+    world.change(suspend=False)
+    world.run()
+    assert world.promotion is PromotionState.PROMOTED
+
+
+def test_no_promotion_begins_over_arguments_that_were_never_measured():
+    world = ended("Manual")
+    world.target = replace(world.target, arguments=("model", "--max-num-seqs=3"))
+    world.change(promotion={"approved_trial": "s-3-1"})
+    world.run()
+    assert condition(world.study.status, "Stalled").reason == "ProductionChanged"
+    assert not world.applied
