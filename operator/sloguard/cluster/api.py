@@ -2,18 +2,19 @@
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Self, cast
+from urllib.parse import quote
 
 from kubernetes.aio import client, config
 
 from sloguard.api.v1alpha1 import GROUP, VERSION
-from sloguard.cluster.objects import Object, listing
+from sloguard.cluster.objects import Object, listing, section
 
 FIELD_MANAGER: Final = "sloguard"
 REQUEST_SECONDS: Final = 30
-CONFLICT: Final = 409
-NOT_FOUND: Final = 404
-GONE: Final = 410
+MOST_LOG_LINES: Final = 20_000
+_TRAVERSALS: Final = {".", ".."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,11 @@ class Resource:
     plural: str
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        place = ["namespaces", namespace] if namespace else []
-        parts = [self.prefix, *place, self.plural, name, subresource]
+        """Names come from people: one that is no single segment of a path must not lead to another object."""
+        if {namespace, name} & _TRAVERSALS:
+            raise ValueError(f"{namespace}/{name} cannot be the name of an object")
+        place = ["namespaces", quote(namespace, safe="")] if namespace else []
+        parts = [self.prefix, *place, self.plural, quote(name, safe=""), subresource]
         return "/" + "/".join(part for part in parts if part)
 
 
@@ -39,20 +43,26 @@ EVENTS: Final = Resource("api/v1", "events")
 
 
 class RefusedError(Exception):
-    """The API server said no. `status` is HTTP's; `message` is the server's own sentence."""
+    """The API server said no. `status` is HTTP's; `reason` and `message` are the server's own words."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
+        self.reason = reason
+
+    @property
+    def exists(self) -> bool:
+        """An object of that name is there. Other conflicts have the same status (a quota that was just changed)."""
+        return self.status == HTTPStatus.CONFLICT and self.reason == "AlreadyExists"
 
     @property
     def conflict(self) -> bool:
-        return self.status == CONFLICT
+        return self.status == HTTPStatus.CONFLICT
 
     @property
     def missing(self) -> bool:
-        return self.status in {NOT_FOUND, GONE}
+        return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 
 
 class Api:
@@ -63,7 +73,7 @@ class Api:
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
-        await cast("Any", config).load_config()
+        await _load_config()
         self._client = client.ApiClient()
         return self
 
@@ -73,6 +83,7 @@ class Api:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """None where there is no such object."""
+        assert name, "without a name this would be the list"
         try:
             return await self._json("GET", resource.path(namespace, name))
         except RefusedError as error:
@@ -86,11 +97,11 @@ class Api:
         return listing(answer, "items")
 
     async def create(self, resource: Resource, namespace: str, body: Object) -> bool:
-        """False where it is there already: 409 means done."""
+        """False where there is one of that name already."""
         try:
             await self._json("POST", resource.path(namespace), body=body, query=[("fieldManager", FIELD_MANAGER)])
         except RefusedError as error:
-            if error.conflict:
+            if error.exists:
                 return False
             raise
         return True
@@ -119,8 +130,13 @@ class Api:
                 raise
 
     async def log(self, namespace: str, pod: str, container: str, *, previous: bool, most_bytes: int) -> str:
-        """The container's output from its beginning; empty where it is gone already."""
-        query = [("container", container), ("previous", str(previous).lower()), ("limitBytes", str(most_bytes))]
+        """The container's last lines, which are all of a start that failed; empty where the output is gone already."""
+        query = [
+            ("container", container),
+            ("previous", str(previous).lower()),
+            ("tailLines", str(MOST_LOG_LINES)),
+            ("limitBytes", str(most_bytes)),
+        ]
         try:
             return (await self._call("GET", PODS.path(namespace, pod, "log"), query=query)).decode(errors="replace")
         except RefusedError:
@@ -160,13 +176,25 @@ class Api:
         _, url, headers, encoded, _ = serialized
         answer = await self._client.call_api(method, url, headers, encoded, _request_timeout=REQUEST_SECONDS)
         content: bytes = await answer.read()
-        if answer.status >= 400:
-            raise RefusedError(answer.status, _message(content) or str(answer.reason))
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            reason, message = _said(content)
+            raise RefusedError(answer.status, message or str(answer.reason), reason)
         return content
 
 
-def _message(body: bytes) -> str:
+async def _load_config() -> None:
+    """In a pod by its service account, as kopf does it; elsewhere by the kubeconfig."""
+    loader = cast("Any", config)
     try:
-        return str(json.loads(body).get("message", ""))
+        loader.load_incluster_config()
+    except config.ConfigException:
+        await loader.load_kube_config()
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    """Reason and message of a refusal; proxies before an API server refuse in words of their own."""
+    try:
+        status = section(json.loads(body))
     except ValueError:
-        return ""
+        return "", ""
+    return str(status.get("reason") or ""), str(status.get("message") or "")

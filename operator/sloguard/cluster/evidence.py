@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sloguard.api.v1alpha1 import Trial
-from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
+from sloguard.api.v1alpha1 import LoadResult, Trial
+from sloguard.cluster.labels import LOAD_CONTAINER
+from sloguard.cluster.objects import Object, being_deleted, condition, listing, owned_by, section
+from sloguard.cluster.text import readable
 from sloguard.domain.evidence import EventEvidence, Evidence
 from sloguard.engine.snapshot import Load, LoadState, ServerState
 from sloguard.measure.encode import UnreadableResultError, decode
+
+MOST_SAID = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def running_since(pod: Object | None, container: Container | None) -> datetime |
 def evidence_of(
     trial: Trial, pod: Object | None, container: Container | None, events: list[Object], log: str
 ) -> Evidence:
-    """Everything that was seen of one start."""
+    """Everything that was seen of one start; `log` is of that start and harmless already."""
     told = tuple(_event(e) for e in events)
     if pod is None or container is None:
         return Evidence(events=told)
@@ -88,43 +92,50 @@ def evidence_of(
         signal=ended.get("signal"),
         restart_count=container.restarts,
         container_reason=ended.get("reason", ""),
-        container_message=ended.get("message", ""),
+        container_message=readable(ended.get("message", "")),
         waiting_reason=container.waiting.get("reason", ""),
-        waiting_message=container.waiting.get("message", ""),
+        waiting_message=readable(container.waiting.get("message", "")),
         pod_phase=status.get("phase", ""),
         pod_reason=status.get("reason") or disruption.get("reason", ""),
-        pod_message=status.get("message") or disruption.get("message", ""),
-        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        pod_message=readable(status.get("message") or disruption.get("message", "")),
+        unschedulable=readable(scheduled.get("message", "")) if scheduled.get("status") == "False" else "",
         events=told,
     )
 
 
 def load_of(job: Object | None, pods: list[Object]) -> Load:
-    """The load's state, and its result out of the termination message."""
+    """The load's state, and its result out of the termination message of one of the Job's pods."""
     if job is None:
         return Load()
-    ended = next((e for pod in pods if (e := _terminated(pod)) is not None), None)
-    if ended is not None and ended.get("message"):
-        try:
-            return Load(LoadState.DONE, decode(ended["message"]))
-        except UnreadableResultError:
-            return Load(LoadState.FAILED, detail=f"exit code {ended.get('exitCode')}: {ended['message'][:500]}")
+    own = [pod for pod in pods if owned_by(pod, job["metadata"].get("uid", ""))]
+    ended = next((e for pod in own if (e := container_of(pod, LOAD_CONTAINER).terminated) is not None), None)
     if ended is not None:
-        return Load(LoadState.FAILED, detail=f"it ended with exit code {ended.get('exitCode')} and left no result")
+        return _ended_load(ended)
     failed = condition(job, "Failed")
-    if failed.get("status") == "True":
-        return Load(LoadState.FAILED, detail=f"{failed.get('reason', '')}: {failed.get('message', '')}")
-    return Load(LoadState.RUNNING)
+    if failed.get("status") != "True":
+        return Load(LoadState.RUNNING)
+    taken = next((section(p, "status") for p in own if section(p, "status").get("reason")), failed)
+    return Load(LoadState.FAILED, detail=readable(f"{taken.get('reason', '')}: {taken.get('message', '')}"))
 
 
-def _terminated(pod: Object) -> Object | None:
-    return container_of(pod, "load").terminated
+def _ended_load(ended: Object) -> Load:
+    message = ended.get("message") or ""
+    try:
+        return Load(LoadState.DONE, _readable_result(decode(message)))
+    except UnreadableResultError:
+        said = readable(message, MOST_SAID) or f"{ended.get('reason', '')}, it left no result"
+        return Load(LoadState.FAILED, detail=f"exit code {ended.get('exitCode')}: {said}")
+
+
+def _readable_result(result: LoadResult) -> LoadResult:
+    fault = result.fault and result.fault.model_copy(update={"detail": readable(result.fault.detail)})
+    return result.model_copy(update={"fault": fault, "invalid": result.invalid and readable(result.invalid)})
 
 
 def _event(event: Object) -> EventEvidence:
     return EventEvidence(
         reason=event.get("reason") or "",
-        message=event.get("message") or "",
+        message=readable(event.get("message") or ""),
         type=event.get("type") or "Normal",
         count=event.get("count") or 1,
     )

@@ -9,6 +9,7 @@ from sloguard.cluster import render
 from sloguard.cluster.api import (
     DEPLOYMENTS,
     EVENTS,
+    FIELD_MANAGER,
     JOBS,
     SERVICES,
     STUDIES,
@@ -19,8 +20,10 @@ from sloguard.cluster.api import (
 )
 from sloguard.cluster.gather import Gathered
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
-from sloguard.cluster.objects import Object, being_deleted, owned_by
+from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
+from sloguard.cluster.records import check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
+from sloguard.cluster.text import readable
 from sloguard.engine.actions import (
     ApplyArguments,
     Event,
@@ -31,6 +34,7 @@ from sloguard.engine.actions import (
     StopTrial,
     UpdateTrial,
 )
+from sloguard.engine.snapshot import TargetState
 
 COMPONENT = "sloguard"
 
@@ -53,6 +57,7 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     Raises:
         RefusedError: the API server said no; a conflict means that something changed meanwhile: gather and plan again.
         NameTakenError: a child's name belongs to somebody else.
+        ForeignArgumentsError: more than tuned settings would differ from production.
 
     """
     study = gathered.study
@@ -74,21 +79,24 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: object) 
     container = study.spec.target.container or ""
     match action:
         case RecordTrial():
-            await _create(api, TRIALS, namespace, _trial_object(gathered, action))
+            await _record(api, gathered, action)
         case UpdateTrial(trial, status):
             await _write_trial_status(api, gathered.trials[trial.name], status)
         case StartServer(trial, arguments):
             production = _production(gathered)
+            _check(gathered, arguments)
             await _create(api, SERVICES, namespace, render.service(trial, production, container, arguments))
             await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
         case StartLoad(trial):
             job = render.load_job(trial, study, _production(gathered), settings.image, settings.pull_policy)
             await _create(api, JOBS, namespace, job)
         case StopTrial(trial):
+            # The Deployment goes last, because what is left is looked for by Job and Deployment.
             await api.delete(JOBS, namespace, load_name(trial.name))
-            await api.delete(DEPLOYMENTS, namespace, trial.name)
             await api.delete(SERVICES, namespace, trial.name)
+            await api.delete(DEPLOYMENTS, namespace, trial.name)
         case ApplyArguments(arguments):
+            _check(gathered, arguments)
             await _apply_arguments(api, gathered, container, arguments)
         case _:
             raise AssertionError(f"no such action: {action}")
@@ -99,31 +107,46 @@ def _production(gathered: Gathered) -> Object:
     return gathered.production
 
 
-async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> None:
+def _check(gathered: Gathered, arguments: tuple[str, ...]) -> None:
+    """The last look before a server is started or production is changed."""
+    target = gathered.snapshot.target
+    assert isinstance(target, TargetState), "the planner starts nothing without a target"
+    check_arguments(target.arguments, arguments)
+
+
+async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> bool:
+    """False where it was there already, and is ours."""
     if await api.create(resource, namespace, body):
-        return
+        return True
     name = body["metadata"]["name"]
     there = await api.get(resource, namespace, name)
     if there is not None and not owned_by(there, body["metadata"]["ownerReferences"][0]["uid"]):
         raise NameTakenError(
             f"{body['kind']} {name} exists and is not this study's; rename or remove it, or give the study another name"
         )
+    return False
+
+
+async def _record(api: Api, gathered: Gathered, action: RecordTrial) -> None:
+    body = _trial_object(gathered, action)
+    namespace = body["metadata"]["namespace"]
+    if await _create(api, TRIALS, namespace, body):
+        return
+    why = gathered.passed_over.get(action.name)
+    there = await api.get(TRIALS, namespace, action.name)
+    if why is None and section(there, "metadata", "labels").get(STUDY) != action.spec.study:
+        why = f"its label {STUDY} is not {action.spec.study}"
+    if there is not None and why is not None:
+        raise NameTakenError(f"SLOGuardTrial {action.name} exists, but cannot be used: {why}; remove it to go on")
 
 
 def _trial_object(gathered: Gathered, action: RecordTrial) -> Object:
     study = gathered.snapshot.study
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": study.kind,
-        "name": study.name,
-        "uid": study.metadata.uid,
-        "controller": True,
-    }
     metadata = {
         "name": action.name,
         "namespace": study.metadata.namespace,
         "labels": {STUDY: study.name, MANAGED_BY: COMPONENT},
-        "ownerReferences": [owner],
+        "ownerReferences": [owner_of(study)],
     }
     return {"apiVersion": API_VERSION, "kind": "SLOGuardTrial", "metadata": metadata, "spec": action.spec.dump()}
 
@@ -138,9 +161,11 @@ async def _apply_arguments(api: Api, gathered: Gathered, name: str, arguments: t
     container = find_container(production, name)
     assert container is not None, "the planner applies nothing without a container"
     changed = with_arguments(container, arguments)
-    owned: Object = {"name": name, "args": changed["args"]}
-    if changed.get("command") != container.get("command"):
-        owned["command"] = changed["command"]
+    owned: Object = {"name": name}
+    for field in ("command", "args"):
+        # Applying without a field that was applied before would remove it.
+        if changed.get(field) != container.get(field) or field in _applied_fields(production, name):
+            owned[field] = changed.get(field, [])
     metadata = production["metadata"]
     body = {
         "apiVersion": "apps/v1",
@@ -151,6 +176,17 @@ async def _apply_arguments(api: Api, gathered: Gathered, name: str, arguments: t
     await api.apply(DEPLOYMENTS, metadata["namespace"], metadata["name"], body)
 
 
+def _applied_fields(production: Object, container: str) -> set[str]:
+    """What of the container this operator has put there."""
+    path = ("f:spec", "f:template", "f:spec", "f:containers", f'k:{{"name":"{container}"}}')
+    return {
+        key.removeprefix("f:")
+        for entry in listing(production, "metadata", "managedFields")
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+        for key in section(entry, "fieldsV1", *path)
+    }
+
+
 async def _with_finalizer(api: Api, study: Object, *, wanted: bool) -> Object:
     """The study with the finalizer, which is there only while production is between two states, or without."""
     metadata = study["metadata"]
@@ -158,7 +194,9 @@ async def _with_finalizer(api: Api, study: Object, *, wanted: bool) -> Object:
     if (PROMOTION_FINALIZER in present) == wanted or (wanted and being_deleted(study)):
         return study
     finalizers = [f for f in present if f != PROMOTION_FINALIZER] + ([PROMOTION_FINALIZER] if wanted else [])
-    return await api.merge(STUDIES, metadata["namespace"], metadata["name"], {"metadata": {"finalizers": finalizers}})
+    # With the version that was read: somebody else's finalizer, added meanwhile, must not go with ours.
+    patch = {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}
+    return await api.merge(STUDIES, metadata["namespace"], metadata["name"], {"metadata": patch})
 
 
 async def _tell(api: Api, study: Object, event: Event) -> None:
@@ -180,7 +218,7 @@ async def _tell(api: Api, study: Object, event: Event) -> None:
         "involvedObject": involved,
         "type": event.type.value,
         "reason": event.reason,
-        "message": event.message[:1024],
+        "message": readable(event.message),
         "source": {"component": COMPONENT},
         "firstTimestamp": now,
         "lastTimestamp": now,

@@ -1,11 +1,13 @@
 """Reads everything that the planner may know about one study. Writes nothing."""
 
+import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from sloguard.api.v1alpha1 import Study, StudyStatus, Trial
+from sloguard.api.v1alpha1 import Study, TargetKind, Trial
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
 from sloguard.cluster.evidence import (
     Container,
@@ -17,11 +19,15 @@ from sloguard.cluster.evidence import (
     server_state,
 )
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
-from sloguard.cluster.objects import Object, being_deleted, owned_by, section
+from sloguard.cluster.objects import Object, being_deleted, listing, section
+from sloguard.cluster.records import records_of
 from sloguard.cluster.target import find_container, gpus, target_state
+from sloguard.cluster.text import harmless, readable
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.snapshot import Observation, Server, ServerState, Snapshot
+
+logger = logging.getLogger("sloguard.gather")
 
 MOST_LOG_BYTES = 8 * 1024 * 1024
 
@@ -38,6 +44,7 @@ class Gathered:
     study: Object
     trials: dict[str, Object]
     production: Object | None
+    passed_over: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -66,30 +73,44 @@ async def gather(api: Api, namespace: str, name: str) -> Gathered | None:
     if stored is None:
         return None
     study = read_study(stored)
+    target_name, container = study.spec.target.name or "", study.spec.target.container or ""
+    production = await api.get(DEPLOYMENTS, namespace, target_name)
+    promotion = study.status.promotion
+    promoting = promotion is not None and promotion.state in UNDER_WAY
+    pods = await _production_pods(api, namespace, production) if promoting else []
+    target = target_state(production, target_name, container, pods, promotion.started_at if promotion else None)
     mine = f"{STUDY}={name}"
-    raw_trials = [t for t in await api.items(TRIALS, namespace, labels=mine) if owned_by(t, study.metadata.uid)]
-    trials = sorted((Trial.model_validate(_known_fields(t)) for t in raw_trials), key=_order)
-    children = await _children(api, namespace, mine, {t.metadata.uid for t in trials})
-    container = study.spec.target.container or ""
+    raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
+    records = records_of(study, raw_trials.values(), target)
+    _warn(namespace, name, records.passed_over)
+    children = await _children(api, namespace, mine, {t.metadata.uid: t.name for t in records.trials})
     seen = {
         t.name: await _observe(api, namespace, t, children[t.name], container)
-        for t in trials
+        for t in records.trials
         if not t.finished or t.name in children
     }
-    production = await api.get(DEPLOYMENTS, namespace, study.spec.target.name or "")
-    pods = await _production_pods(api, namespace, production) if _promoting(study) else []
-    target = target_state(production, study.spec.target.name or "", container, pods)
-    snapshot = Snapshot(study, tuple(trials), target, seen)
-    return Gathered(snapshot, stored, {t["metadata"]["name"]: t for t in raw_trials}, production)
+    snapshot = Snapshot(study, records.trials, target, seen)
+    return Gathered(snapshot, stored, raw_trials, production, records.passed_over)
+
+
+def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:
+    """One line, however many there are."""
+    if passed_over:
+        name, why = next(iter(sorted(passed_over.items())))
+        more = f" (and {len(passed_over) - 1} more)" if len(passed_over) > 1 else ""
+        logger.warning("%s/%s: trial %s is not of the operator's making: %s%s", namespace, study, name, why, more)
 
 
 def read_study(stored: Object) -> Study:
     """The study as a model; admission has checked it, unless it was stored before a rule was added."""
     try:
-        return Study.model_validate(_known_fields(stored))
+        study = Study.model_validate(_known_fields(stored))
     except ValidationError as error:
         broken = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise StudyUnreadableError(broken) from error
+        raise StudyUnreadableError(readable(broken)) from error
+    if study.spec.target.kind is not TargetKind.DEPLOYMENT:
+        raise StudyUnreadableError("spec.target.kind: only a Deployment can be tuned on a cluster")
+    return study
 
 
 def _known_fields(stored: Object) -> Object:
@@ -98,32 +119,43 @@ def _known_fields(stored: Object) -> Object:
     }
 
 
-def _order(trial: Trial) -> tuple[int, int]:
-    return trial.spec.number, trial.spec.attempt
+async def _children(api: Api, namespace: str, mine: str, trials: Mapping[str, str]) -> dict[str, Children]:
+    """All children of all trials in three calls, by the trial's name; `trials` has the names by UID.
 
-
-def _promoting(study: Study) -> bool:
-    status: StudyStatus = study.status
-    return status.promotion is not None and status.promotion.state in UNDER_WAY
-
-
-async def _children(api: Api, namespace: str, mine: str, trial_uids: set[str]) -> dict[str, Children]:
-    """All children of all trials in three calls, by the trial's name."""
+    Labels narrow the search; ownership decides. A server's pod belongs to a ReplicaSet, which is not read: its name
+    and the pod's labels have to do.
+    """
     found: dict[str, Children] = defaultdict(Children)
     for deployment in await api.items(DEPLOYMENTS, namespace, labels=mine):
-        if any(owned_by(deployment, uid) for uid in trial_uids):
-            found[deployment["metadata"]["labels"][TRIAL]].deployment = deployment
+        if (trial := _owner_among(deployment, trials)) is not None:
+            found[trial].deployment = deployment
     for job in await api.items(JOBS, namespace, labels=mine):
-        if any(owned_by(job, uid) for uid in trial_uids):
-            found[job["metadata"]["labels"][TRIAL]].job = job
+        if (trial := _owner_among(job, trials)) is not None:
+            found[trial].job = job
     for pod in await api.items(PODS, namespace, labels=mine):
         own = section(pod, "metadata", "labels")
         trial = own.get(TRIAL, "")
-        if trial in found and own.get(ROLE) == SERVER:
+        if trial in found and own.get(ROLE) == SERVER and _made_for(trial, pod):
             found[trial].server_pods.append(pod)
         elif trial in found and own.get(ROLE) == LOAD:
             found[trial].load_pods.append(pod)
     return found
+
+
+def _owner_among(stored: Object, trials: Mapping[str, str]) -> str | None:
+    owners = (trials.get(owner["uid"]) for owner in listing(stored, "metadata", "ownerReferences"))
+    return next((name for name in owners if name is not None), None)
+
+
+def _made_for(trial: str, pod: Object) -> bool:
+    """Whether the pod is of a ReplicaSet of this trial's Deployment."""
+    owners = listing(pod, "metadata", "ownerReferences")
+    return any(o["kind"] == "ReplicaSet" and _is_set_of(trial, o["name"]) for o in owners)
+
+
+def _is_set_of(trial: str, replica_set: str) -> bool:
+    """ReplicaSets are named after their Deployment and a hash without dashes."""
+    return replica_set.rpartition("-")[0] == trial
 
 
 async def _observe(api: Api, namespace: str, trial: Trial, children: Children, container: str) -> Observation:
@@ -160,7 +192,8 @@ async def _log(
     if pod is None or serving is None or not (state is ServerState.ENDED or just_ready):
         return ""
     restarted = "terminated" not in serving.state and serving.last_terminated is not None
-    return await api.log(namespace, pod["metadata"]["name"], container, previous=restarted, most_bytes=MOST_LOG_BYTES)
+    name = pod["metadata"]["name"]
+    return harmless(await api.log(namespace, name, container, previous=restarted, most_bytes=MOST_LOG_BYTES))
 
 
 async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) -> list[Object]:
@@ -168,7 +201,7 @@ async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) ->
     if pod is not None:
         return await api.items(EVENTS, namespace, fields=f"involvedObject.uid={pod['metadata']['uid']}")
     sets = await api.items(EVENTS, namespace, fields="involvedObject.kind=ReplicaSet")
-    return [e for e in sets if e["involvedObject"]["name"].startswith(f"{trial.name}-")]
+    return [e for e in sets if _is_set_of(trial.name, e["involvedObject"].get("name", ""))]
 
 
 async def _production_pods(api: Api, namespace: str, production: Object | None) -> list[Object]:

@@ -12,6 +12,7 @@ PROMOTION_FINALIZER: Final = f"{GROUP}/promotion"
 
 SERVER: Final = "server"
 LOAD: Final = "load"
+LOAD_CONTAINER: Final = "load"
 
 
 def labels(study: str, trial: str, role: str) -> dict[str, str]:

@@ -6,13 +6,18 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 import aiohttp
+from pydantic import ValidationError
 
+from sloguard.api.v1alpha1 import StudyStatus
 from sloguard.cluster.api import STUDIES, Api, RefusedError
 from sloguard.cluster.execute import NameTakenError, Settings, execute
-from sloguard.cluster.gather import StudyUnreadableError, gather, read_study
+from sloguard.cluster.gather import StudyUnreadableError, gather
 from sloguard.cluster.objects import Object, section
+from sloguard.cluster.records import ForeignArgumentsError
+from sloguard.cluster.text import readable
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.plan import plan
 
@@ -66,7 +71,7 @@ class Reconciler:
                     pause, back_off = back_off, min(back_off * 2, MOST_BACK_OFF_SECONDS)
                 else:
                     back_off = FIRST_BACK_OFF_SECONDS
-                if pause < 0:
+                if pause < 0 and not wake.is_set():
                     return
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), max(pause, LEAST_PAUSE_SECONDS))
@@ -109,8 +114,13 @@ class Reconciler:
             await execute(self.api, self.settings, gathered, planned)
         except NameTakenError as error:
             return await self._stall(key, "NameTaken", str(error))
+        except ForeignArgumentsError as error:
+            return await self._stall(key, "ArgumentsRefused", str(error))
         except RefusedError as error:
-            if error.conflict or error.status >= 500:
+            if error.missing:
+                # Something went between the look and the deed; look again, with everything else as it is now.
+                return LEAST_PAUSE_SECONDS
+            if error.conflict or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             return await self._stall(key, "Refused", error.message)
         return planned.wake_after_seconds
@@ -126,11 +136,12 @@ class Reconciler:
 
 def _stalled(stored: Object, reason: str, message: str) -> Object:
     try:
-        conditions = read_study(stored).status.conditions
-    except StudyUnreadableError:
+        # Of the status alone: the specification may be what cannot be read.
+        conditions = StudyStatus.model_validate(section(stored, "status")).conditions
+    except ValidationError:
         conditions = []
     generation = stored["metadata"].get("generation")
     now = datetime.now(UTC)
     for kind, holds in (("Ready", False), ("Reconciling", False), ("Stalled", True)):
-        conditions = with_condition(conditions, kind, holds, reason, message, generation, now)
+        conditions = with_condition(conditions, kind, holds, reason, readable(message), generation, now)
     return stored | {"status": section(stored, "status") | {"conditions": [c.dump() for c in conditions]}}

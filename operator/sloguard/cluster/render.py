@@ -7,7 +7,7 @@ creating a study gives nobody more than the Deployment they may already change.
 import copy
 
 from sloguard.api.v1alpha1 import API_VERSION, Study, Trial
-from sloguard.cluster.labels import LOAD, ROLE, SERVER, TRIAL, labels, load_name
+from sloguard.cluster.labels import LOAD, LOAD_CONTAINER, ROLE, SERVER, TRIAL, labels, load_name
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.target import containers_of, find_container, with_arguments
 from sloguard.domain.arguments import option
@@ -78,7 +78,7 @@ def load_job(trial: Trial, study: Study, production: Object, image: str, pull_po
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [
             {
-                "name": "load",
+                "name": LOAD_CONTAINER,
                 "image": image,
                 "imagePullPolicy": pull_policy,
                 "command": ["sloguard", "load", "--output", "/dev/termination-log"],

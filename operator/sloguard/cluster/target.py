@@ -3,13 +3,20 @@
 import copy
 import hashlib
 import json
+import re
 from dataclasses import dataclass
+from datetime import datetime
 
+from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
+from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, split_command
 from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
 
 GPU_RESOURCE = "nvidia.com/gpu"
+
+_INTERPRETERS = re.compile(r"(ba|da|a|z)?sh|python[0-9.]*|env|tini|dumb-init")
+"""As the first word of `args` these are programs that the image's entrypoint starts, not the name of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +37,20 @@ def command_line(container: Object) -> CommandLine:
         ArgumentsError: it cannot be told (a shell wrapper, say).
 
     """
-    command: list[str] = container.get("command") or []
-    args: list[str] = container.get("args") or []
-    if not command and (not args or args[0].startswith("-") or "/" in args[0]):
-        return CommandLine(None, tuple(args))
-    if not command:
-        return _entrypoint_arguments(args)
-    prefix, arguments = split_command([*command, *args])
-    return CommandLine(tuple(prefix), tuple(arguments))
+    command, args = words_of(container, "command"), words_of(container, "args")
+    if command or (args and _INTERPRETERS.fullmatch(args[0].rsplit("/", 1)[-1])):
+        prefix, arguments = split_command([*command, *args])
+        return CommandLine(tuple(prefix), tuple(arguments))
+    return _entrypoint_arguments(args)
+
+
+def words_of(container: Object, field: str) -> list[str]:
+    """`command` or `args`; empty where it is absent."""
+    return container.get(field) or []
 
 
 def _entrypoint_arguments(args: list[str]) -> CommandLine:
-    """The image's entrypoint may want a word of its own first, such as `serve`; else all of it is vLLM's."""
+    """The image's entrypoint may leave `vllm serve` to the arguments; else all of them are vLLM's."""
     try:
         prefix, arguments = split_command(args)
     except ArgumentsError:
@@ -50,18 +59,23 @@ def _entrypoint_arguments(args: list[str]) -> CommandLine:
 
 
 def with_arguments(container: Object, arguments: tuple[str, ...]) -> Object:
-    """The container with other vLLM arguments. `command` changes only if it holds some of the old ones."""
+    """The container with other vLLM arguments, in the shape that its owner gave it.
+
+    `command` changes only if it holds arguments that change.
+    """
     line = command_line(container)
+    command, args = words_of(container, "command"), words_of(container, "args")
+    words = [*(line.command or ()), *arguments]
     changed = copy.deepcopy(container)
-    if line.command is None or not container.get("command"):
-        head = [] if line.command is None else list(line.command)
-        changed["args"] = [*head, *arguments]
+    if arguments == line.arguments:
         return changed
-    own = list(line.command)
-    if len(container["command"]) <= len(own):
-        changed["args"] = [*own[len(container["command"]) :], *arguments]
+    if words[: len(command)] == command and (args or len(words) > len(command)):
+        changed["args"] = words[len(command) :]
+    elif not args:
+        changed["command"] = words
     else:
-        changed["command"], changed["args"] = own, list(arguments)
+        head = len(line.command or ())
+        changed["command"], changed["args"] = words[:head], words[head:]
     return changed
 
 
@@ -75,13 +89,16 @@ def find_container(deployment: Object, name: str) -> Object | None:
 
 
 def target_state(
-    deployment: Object | None, name: str, container: str, pods: list[Object]
+    deployment: Object | None, name: str, container: str, pods: list[Object], since: datetime | None = None
 ) -> TargetState | TargetProblem:
-    """The planner's view of production; `pods` are its pods, needed while it rolls out."""
+    """The planner's view of production; `pods` are its pods, needed while it rolls out, which began at `since`."""
     if deployment is None:
         return TargetProblem(
             "TargetNotFound", f"there is no Deployment {name} in this namespace; create it or name another"
         )
+    if STUDY in section(deployment, "metadata", "labels"):
+        message = f"Deployment {name} is the candidate of a study itself; name the one that serves production"
+        return TargetProblem("TargetIsCandidate", message)
     found = find_container(deployment, container)
     if found is None:
         names = ", ".join(c["name"] for c in containers_of(deployment["spec"]["template"]))
@@ -95,7 +112,7 @@ def target_state(
         arguments=line.arguments,
         template_hash=template_hash(deployment),
         replicas=deployment["spec"].get("replicas", 1),
-        rollout=rollout(deployment, container, line.arguments, pods),
+        rollout=rollout(deployment, container, line.arguments, pods, since),
     )
 
 
@@ -107,43 +124,63 @@ def template_hash(deployment: Object) -> str:
 def gpus(container: Object | None) -> int:
     """GPUs a replica asks for; one where it names none, since something serves it all the same."""
     wanted = section(container, "resources", "requests") | section(container, "resources", "limits")
-    wanted = wanted.get(GPU_RESOURCE)
-    return max(int(wanted), 1) if wanted is not None else 1
+    said = str(wanted.get(GPU_RESOURCE, ""))
+    return max(int(said), 1) if said.isdecimal() else 1
 
 
-def rollout(deployment: Object, container: str, arguments: tuple[str, ...], pods: list[Object]) -> Rollout:
+def rollout(
+    deployment: Object, container: str, arguments: tuple[str, ...], pods: list[Object], since: datetime | None = None
+) -> Rollout:
     """Whether every replica runs today's template, and what keeps it from doing so."""
-    failure = _progress_failure(deployment) or _pod_failure(container, arguments, pods)
-    return Rollout(complete=_complete(deployment) and not failure, failure=failure)
+    failure = _paused(deployment) or _progress_failure(deployment) or _pod_failure(container, arguments, pods, since)
+    return Rollout(complete=_complete(deployment), failure=failure)
+
+
+def _seen_by_controller(deployment: Object) -> bool:
+    """Until then its status speaks of an earlier template."""
+    seen = section(deployment, "status").get("observedGeneration", 0)
+    return seen >= deployment["metadata"].get("generation", 0)
 
 
 def _complete(deployment: Object) -> bool:
     wanted = deployment["spec"].get("replicas", 1)
     status = section(deployment, "status")
-    return status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0) and all(
-        status.get(field, 0) == wanted for field in ("replicas", "updatedReplicas", "availableReplicas")
-    )
+    counts = (status.get(field, 0) for field in ("replicas", "updatedReplicas", "availableReplicas"))
+    return _seen_by_controller(deployment) and all(count == wanted for count in counts)
+
+
+def _paused(deployment: Object) -> str:
+    name = deployment["metadata"]["name"]
+    paused = deployment["spec"].get("paused", False)
+    return f"Deployment {name} is paused; kubectl rollout resume deployment/{name}" if paused else ""
 
 
 def _progress_failure(deployment: Object) -> str:
     progressing = condition(deployment, "Progressing")
-    if progressing.get("reason") != "ProgressDeadlineExceeded":
+    if progressing.get("reason") != "ProgressDeadlineExceeded" or not _seen_by_controller(deployment):
         return ""
-    return str(progressing.get("message", "the rollout's deadline has passed"))
+    return readable(progressing.get("message") or "the rollout's deadline has passed")
 
 
-def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object]) -> str:
-    """A pod of today's arguments whose server ended: the rollout need not be waited for."""
+def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object], since: datetime | None) -> str:
+    """A pod of today's arguments whose server ended: the rollout need not be waited for.
+
+    What ended before the rollout began is another story: production's pods may have restarted long ago.
+    """
     for pod in pods:
         own = next((c for c in containers_of(pod) if c["name"] == container), None)
         if own is None or _arguments_or_none(own) != arguments or being_deleted(pod):
             continue
         for status in listing(pod, "status", "containerStatuses"):
             ended = section(status, "state", "terminated") or section(status, "lastState", "terminated")
-            if status["name"] == container and ended:
+            if status["name"] == container and ended and not _before(ended.get("finishedAt"), since):
                 reason = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
-                return f"pod {pod['metadata']['name']} did not stay up: {reason}"
+                return readable(f"pod {pod['metadata']['name']} did not stay up: {reason}")
     return ""
+
+
+def _before(moment: str | None, since: datetime | None) -> bool:
+    return moment is not None and since is not None and datetime.fromisoformat(moment) < since
 
 
 def _arguments_or_none(container: Object) -> tuple[str, ...] | None:

@@ -1,0 +1,160 @@
+"""Which objects are this study's trials. Pure.
+
+Anyone who may create trials can write one that names a study as its owner. So a record counts only if the operator
+could have written it itself; else somebody could have candidates started, and GPUs used, without the right to do so.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
+from sloguard.cluster.objects import Object, listing
+from sloguard.cluster.text import readable
+from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
+from sloguard.domain.knobs import KNOBS, KnobError, parse_values
+from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER, trial_name
+from sloguard.engine.gate import taught
+from sloguard.engine.known import make_target_space
+from sloguard.engine.snapshot import TargetProblem, TargetState
+from sloguard.optimizer import Space, SpaceError
+
+
+class ForeignTrialError(Exception):
+    """A record that the operator did not write; the message says how that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The study's trials in their order, and why other records are passed over, by their names."""
+
+    trials: tuple[Trial, ...] = ()
+    passed_over: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def records_of(study: Study, stored: Iterable[Object], target: TargetState | TargetProblem) -> Records:
+    """Tell the study's own records from others that are labelled as such."""
+    passed_over: dict[str, str] = {}
+    named: list[Trial] = []
+    for obj in stored:
+        try:
+            named.append(_identified(study, obj))
+        except (ValidationError, KnobError, ForeignTrialError) as error:
+            passed_over[obj["metadata"]["name"]] = readable(str(error))
+    named.sort(key=lambda t: (t.spec.number, t.spec.attempt))
+    accepted: list[Trial] = []
+    begun = [t for t in named if t.status.started_at]
+    space = None if len(begun) == len(named) else _space(study, target)
+    for trial in named:
+        objection = "" if trial.status.started_at else _objection(study, trial, accepted, begun, space)
+        if objection:
+            passed_over[trial.name] = objection
+        else:
+            accepted.append(trial)
+    return Records(tuple(accepted), passed_over)
+
+
+def owner_of(study: Study) -> Object:
+    """The reference that makes an object the study's own."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": study.kind,
+        "name": study.name,
+        "uid": study.metadata.uid,
+        "controller": True,
+    }
+
+
+def _identified(study: Study, stored: Object) -> Trial:
+    """The record, with what stays true of one for ever."""
+    trial = Trial.model_validate({key: stored[key] for key in _FIELDS if stored.get(key)})
+    parse_values(trial.spec.parameters)
+    if owner_of(study) not in [_essential(owner) for owner in listing(stored, "metadata", "ownerReferences")]:
+        raise ForeignTrialError("the study is not its controller")
+    spec = trial.spec
+    if spec.study != study.name or trial.name != trial_name(study.name, spec.number, spec.attempt):
+        raise ForeignTrialError("study, number and attempt do not make its name")
+    fixed = {PRODUCTION_NUMBER: Purpose.PRODUCTION, DEFAULT_NUMBER: Purpose.DEFAULT}
+    if fixed.get(spec.number) is not spec.purpose and (spec.number in fixed or spec.purpose in fixed.values()):
+        raise ForeignTrialError(f"trial {spec.number} cannot be for {spec.purpose.value}")
+    return trial
+
+
+_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+def _essential(owner: Object) -> Object:
+    return {key: owner.get(key) for key in ("apiVersion", "kind", "name", "uid", "controller")}
+
+
+def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Trial], space: Space | None) -> str:
+    """Why the operator would not have recorded this trial after those before it, or nothing.
+
+    Only the operator can write down that a trial has begun, so this is asked of the others.
+    """
+    spec = trial.spec
+    unfinished = {t.name for t in (*before, *begun) if not t.finished}
+    if not trial.finished and len(unfinished) >= study.spec.trial.parallelism:
+        return "as many trials as may run at once are under way"
+    if spec.attempt > 1:
+        last = next((t for t in before if (t.spec.number, t.spec.attempt) == (spec.number, spec.attempt - 1)), None)
+        owed = last is not None and last.finished and not taught(last) and last.spec.parameters == spec.parameters
+        return "" if owed else "it repeats no attempt that has to be repeated"
+    numbers = {t.spec.number for t in before}
+    if len(numbers) >= study.spec.budget.trials:
+        return "the budget has no room for it"
+    if spec.number > 0 and spec.number - 1 not in numbers:
+        return "the number before it is missing"
+    return _parameters_objection(trial, before, space)
+
+
+def _parameters_objection(trial: Trial, before: list[Trial], space: Space | None) -> str:
+    parameters = trial.spec.parameters
+    match trial.spec.purpose:
+        case Purpose.PRODUCTION:
+            return ""
+        case Purpose.DEFAULT:
+            return "the defaults set nothing" if parameters else ""
+        case Purpose.CONFIRM:
+            repeated = any(t.spec.parameters == parameters and t.spec.purpose is not Purpose.CONFIRM for t in before)
+            return "" if repeated else "it confirms no trial that came before it"
+        case Purpose.SEARCH:
+            inside = space is None or space.contains(parse_values(parameters))
+            return "" if inside else "its parameters are not of the study's search space"
+        case Purpose.CANARY:
+            return "no canaries are recorded by this version"
+
+
+def _space(study: Study, target: TargetState | TargetProblem) -> Space | None:
+    """None where it cannot be told now, and then no trial begins either."""
+    if isinstance(target, TargetProblem):
+        return None
+    try:
+        return make_target_space(study, target)
+    except (SpaceError, ArgumentsError, KnobError):
+        return None
+
+
+class ForeignArgumentsError(Exception):
+    """Arguments that differ from production's in more than settings that may be tuned."""
+
+
+def check_arguments(production: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+    """Nothing but known settings with plausible values may differ from production, whatever a record says.
+
+    Raises:
+        ForeignArgumentsError: something else does.
+
+    """
+    try:
+        foreign = _untouchable(arguments) != _untouchable(production)
+        parse_values(tuned(arguments))
+    except (ArgumentsError, KnobError) as error:
+        raise ForeignArgumentsError(readable(str(error))) from error
+    if foreign:
+        raise ForeignArgumentsError("other words than the tuned settings differ from production's arguments")
+
+
+def _untouchable(arguments: tuple[str, ...]) -> list[str]:
+    return with_parameters(arguments, KNOBS, {})
