@@ -46,7 +46,7 @@ def serving_at(command: Sequence[str], arguments: Sequence[str], port: int) -> l
 
 
 def child_environment() -> dict[str, str]:
-    """This process's, with our own programs on the PATH: without an activated environment they would not be."""
+    """Inherited, with our own programs on the PATH: without an activated environment they would not be."""
     path = os.environ.get("PATH", os.defpath)
     return {**os.environ, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}"}
 

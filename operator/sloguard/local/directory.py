@@ -5,9 +5,9 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import yaml
 
@@ -43,7 +43,7 @@ class RunDirectory:
             self._stream.truncate(len(whole_lines((path / RECORDS_FILE).read_bytes())))
             self._open = opening.pop_all()
 
-    def __enter__(self) -> "RunDirectory":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,7 +143,7 @@ def _write(path: Path, study: Study) -> None:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path) -> Generator[None]:
     """A full or read-only disk is told in a sentence."""
     try:
         yield

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, Self
 
 from sloguard.local import guard
 from sloguard.local.errors import CommandError
@@ -25,7 +25,8 @@ GROUP_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
 """From Linux' prctl(2)."""
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_LIBC = ctypes.CDLL(None)
+"""Loaded here: between fork and exec as little as possible may happen."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Child:
         group = self.process.pid
         if self.ended is None:
             _signal(group, signal.SIGTERM)
-            await _first_of(self.process.wait(), hurry.wait())
+            await _first_of(asyncio.create_task(self.process.wait()), asyncio.create_task(hurry.wait()))
         # Also what an ended leader left behind: an engine whose API server died still holds the GPU.
         _signal(group, signal.SIGKILL)
         await self.process.wait()
@@ -53,8 +54,7 @@ class Child:
         self.gone(group)
 
 
-async def _first_of(*waits: "asyncio._CoroutineLike[object]") -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
+async def _first_of(*tasks: "asyncio.Task[int] | asyncio.Task[Literal[True]]") -> None:
     await asyncio.wait(tasks, timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
@@ -63,7 +63,7 @@ async def _first_of(*waits: "asyncio._CoroutineLike[object]") -> None:
 async def _until_gone(group: int) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GROUP_SECONDS):
-            while any(members(group)):
+            while any(members(group)):  # noqa: ASYNC110 - nobody tells when a process is gone that is not our child
                 await asyncio.sleep(0.02)
 
 
@@ -89,7 +89,7 @@ class Family:
 
     _guard: "subprocess.Popen[bytes]" = field(init=False)
 
-    def __enter__(self) -> "Family":
+    def __enter__(self) -> Self:
         self._guard = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, start_new_session=True
         )
@@ -135,7 +135,7 @@ class Family:
 
 def _die_with(parent: int) -> None:
     """A SIGKILL of this program must not leave a server behind that holds the GPU."""
-    if _LIBC is not None:
+    if sys.platform == "linux":
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the kernel knew
             os._exit(1)

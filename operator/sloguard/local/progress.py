@@ -7,13 +7,16 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-from sloguard.api.v1alpha1 import Study, Trial, TrialPhase
+from sloguard.api.v1alpha1 import Study, StudyPhase, Trial, TrialPhase
 from sloguard.engine.actions import EventType, Plan
 from sloguard.local.records import Run
 
 STAGES = {TrialPhase.PENDING: "next", TrialPhase.STARTING: "server starting", TrialPhase.LOADING: "under load"}
+
+PHASES = {phase.value for phase in StudyPhase}
 
 
 class Progress:
@@ -44,14 +47,20 @@ class Progress:
         """Tell what is new."""
         self._run = run
         for event in plan.events:
-            if event.key not in self._said:
+            # A phase is named after what its trials tell by themselves.
+            if event.key not in self._said and event.reason not in PHASES:
                 self._said.add(event.key)
                 self.say(event.message, style="" if event.type is EventType.NORMAL else "yellow")
 
     def say(self, message: str, style: str = "") -> None:
-        """One line of news with its time; long ones are the terminal's to wrap."""
-        elapsed = f"{time.monotonic() - self._begun:5.0f} s  "
-        self._console.print(Text.assemble((elapsed, "dim"), (message, style)), soft_wrap=True)
+        """News with its time; on a terminal wrapped beside it, elsewhere one line whatever its length."""
+        elapsed = f"{time.monotonic() - self._begun:5.0f} s"
+        if not self._console.is_terminal:
+            self._console.print(Text(f"{elapsed}  {message}"), soft_wrap=True)
+            return
+        line = Table.grid(padding=(0, 2))
+        line.add_row(Text(elapsed, style="dim", no_wrap=True), Text(message, style=style))
+        self._console.print(line)
 
     def _lines(self) -> Text:
         lines = Text("\n").join([Text(self._doing()), Text(self._standing(), style="dim")])
@@ -59,7 +68,7 @@ class Progress:
         return lines
 
     def _doing(self) -> str:
-        trials = [_told(t, self._study.spec.budget.trials) for t in self._run.trials.values() if not t.finished]
+        trials = [_told(t) for t in self._run.trials.values() if not t.finished]
         return f"{self._run.study.status.phase.value}: {'; '.join(trials) or 'choosing the next trial'}"
 
     def _standing(self) -> str:
@@ -70,10 +79,10 @@ class Progress:
         return f"{best}{status.trials.crashed} crashed, {left} trials and {minutes} GPU-minutes left"
 
 
-def _told(trial: Trial, of: int) -> str:
+def _told(trial: Trial) -> str:
     status = trial.status
     since = status.load_started_at or status.started_at
     elapsed = f" {(datetime.now(UTC) - since).total_seconds():.0f} s" if since else ""
     attempt = f", attempt {trial.spec.attempt}" if trial.spec.attempt > 1 else ""
     purpose = trial.spec.purpose.value.lower()
-    return f"trial {trial.spec.number + 1} of {of} ({purpose}{attempt}), {STAGES.get(status.phase, '')}{elapsed}"
+    return f"trial {trial.spec.number} ({purpose}{attempt}), {STAGES.get(status.phase, '')}{elapsed}"

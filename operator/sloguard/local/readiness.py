@@ -18,7 +18,7 @@ FIRST_TOKEN_ID = 100
 
 async def until_ready(session: aiohttp.ClientSession, url: str) -> None:
     """Returns when the server is ready; cancel it when the server ends or takes too long."""
-    while not await _is_ready(session, url):
+    while not await _is_ready(session, url):  # noqa: ASYNC110 - another process becomes ready
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -31,6 +31,7 @@ def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> Non
     limits = ", ".join(f"{_named(slo)} within {slo.milliseconds} ms" for slo in study.spec.slos)
     console.print()
     console.print(trial_table(study, trials, percent, wide=console.width >= WIDE_COLUMNS))
+    console.print()
     console.print(comparison_table(study, trials, percent))
     console.print(f"tokens/s: of requests that met every SLO ({limits}), at {percent} % of the workload's rate")
     _print_winner(console, study)
