@@ -165,7 +165,9 @@ class Hazards(World):
                 promotion = self.study.status.promotion
                 assert promotion is not None, "production was changed before a promotion was recorded"
                 assert promotion.state in TOUCHING or self.deleted
-                assert list(arguments) in (promotion.arguments, promotion.previous_arguments)
+                ours = promotion.arguments, promotion.previous_arguments
+                assert list(arguments) in ours
+                assert list(self.target.arguments) in ours, "somebody else's arguments were overwritten"
                 assert self.finalizer, "production was changed while nothing held the study"
                 self._roll_out()
 
@@ -236,11 +238,11 @@ _UNTAUGHT = {None, Outcome.INFRASTRUCTURE, Outcome.CANCELLED}
 def make_world(seed: int) -> Hazards:
     random = Random(seed)
     study = make_study(
-        budget={"trials": random.randint(4, 12), "gpuMinutes": random.choice([3, 10, 1000])},
+        budget={"trials": random.randint(6, 14), "gpuMinutes": random.choice([3, 10, 1000])},
         trial={"parallelism": random.choice([1, 1, 2, 4])},
         promotion={
             "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),
-            "confirmations": random.randint(0, 1),
+            "confirmations": random.randint(0, 3),
             "minimumImprovementPercent": random.choice([0, 5]),
         },
     )
