@@ -105,7 +105,7 @@ def definition(of: Definition) -> dict[str, Any]:
                 "listKind": f"{names.kind}List",
                 "plural": names.plural,
                 "singular": names.singular,
-                "shortNames": [names.short],
+                "shortNames": list(names.short),
                 "categories": ["sloguard"],
             },
             "versions": [version],

@@ -6,13 +6,17 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """The names of one kind; `short` is for people at a keyboard."""
+    """The names of one kind; `short` is for people at a keyboard, who write one or many."""
 
     kind: str
     plural: str
     singular: str
-    short: str
+    short: tuple[str, str]
 
 
-STUDIES: Final = Resource(kind="SLOGuardStudy", plural="sloguardstudies", singular="sloguardstudy", short="slostudy")
-TRIALS: Final = Resource(kind="SLOGuardTrial", plural="sloguardtrials", singular="sloguardtrial", short="slotrial")
+STUDIES: Final = Resource(
+    kind="SLOGuardStudy", plural="sloguardstudies", singular="sloguardstudy", short=("slostudy", "slostudies")
+)
+TRIALS: Final = Resource(
+    kind="SLOGuardTrial", plural="sloguardtrials", singular="sloguardtrial", short=("slotrial", "slotrials")
+)
