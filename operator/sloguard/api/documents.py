@@ -104,9 +104,7 @@ _TOO_DEEP: Final = "is nested too deeply; a study has about eight levels"
 
 def _only_node(text: str) -> yaml.Node:
     try:
-        # The stubs leave open what is composed.
-        composed = cast("Iterator[yaml.Node]", yaml.compose_all(text, yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
-        nodes = [node for node in composed if not _is_null(node)]
+        nodes = [node for node in yaml.compose_all(text, yaml.SafeLoader) if not _is_null(node)]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"column {mark.column + 1}: " if mark else ""
