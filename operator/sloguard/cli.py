@@ -9,7 +9,7 @@ from sloguard import __version__
 
 COMMANDS = {
     "tune": "sloguard.local.command:tune",
-    "report": "sloguard.local.command:report",
+    "report": "sloguard.local.report_command:report",
     "classify": "sloguard.report.classify:classify",
     "load": "sloguard.measure.command:load",
     "simulate": "sloguard.simulator.serve:main",

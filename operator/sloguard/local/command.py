@@ -1,6 +1,5 @@
-"""`sloguard tune` and `sloguard report`: one study on this machine, and what it found."""
+"""`sloguard tune`: one study on this machine."""
 
-import json
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -14,23 +13,14 @@ from sloguard.domain.arguments import ArgumentsError
 from sloguard.local import command_line
 from sloguard.local.errors import LocalError, RunDirectoryError
 from sloguard.local.progress import Progress
-from sloguard.local.records import Run, read_run
+from sloguard.local.records import Run
+from sloguard.local.report_command import Refused, open_console
 from sloguard.local.tune import tune as run_study
 from sloguard.report.tables import print_report
 
-EXIT_WRONG_INPUT = 2
 EXIT_NO_RECOMMENDATION = 3
 EXIT_STALLED = 4
 SIGNALLED = 128
-
-WIDTH_WITHOUT_TERMINAL = 140
-"""A log or a pipe has no width of its own; rich would take 80 columns."""
-
-
-class Refused(click.ClickException):
-    """Exit code 2; the message says what to change."""
-
-    exit_code = EXIT_WRONG_INPUT
 
 
 class Stopped(click.ClickException):
@@ -63,7 +53,7 @@ def tune(study_file: Path, output: Path | None) -> None:
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
     study = _read(study_file)
     directory = output or Path("results") / study.name
-    console = _console()
+    console = open_console()
     try:
         with Progress(console, study) as progress:
             ending = run_study(study, directory, progress.show, lambda: progress.say(_STOPPING))
@@ -78,27 +68,6 @@ def tune(study_file: Path, output: Path | None) -> None:
 
 
 _STOPPING = "Stopping: the running trial is ended and will be made again. Ctrl-C once more does not wait for its server"
-
-
-@click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Study and trials as JSON.")
-def report(directory: Path, as_json: bool) -> None:
-    """Show what `sloguard tune` found, or has found so far."""
-    try:
-        run = read_run(directory)
-    except RunDirectoryError as error:
-        raise Refused(f"{error}.") from error
-    trials = list(run.trials.values())
-    if as_json:
-        click.echo(json.dumps({"study": run.study.dump(), "trials": [t.dump() for t in trials]}, indent=2))
-        return
-    print_report(_console(), run.study, trials)
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
 
 
 def _read(path: Path) -> Study:

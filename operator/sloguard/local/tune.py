@@ -105,10 +105,12 @@ async def _until_done(substrate: LocalSubstrate, watch: Watcher, stop: asyncio.E
 def _end_interrupted(directory: RunDirectory) -> None:
     """What a killed `sloguard tune` left unfinished; its server died with it, and last wrote to its log before."""
     for trial in [t for t in directory.run.trials.values() if begun(t)]:
-        seen = trial.status.load_started_at or trial.status.started_at or datetime.now(UTC)
+        now = datetime.now(UTC)
+        seen = trial.status.load_started_at or trial.status.started_at or now
         with contextlib.suppress(OSError):
             seen = max(seen, datetime.fromtimestamp(directory.log(trial.name).stat().st_mtime, UTC))
-        directory.write_trial(cancelled(trial, seen, "sloguard was killed meanwhile"))
+        # A clock that was set back must not put the end into the future.
+        directory.write_trial(cancelled(trial, min(seen, now), "sloguard was killed meanwhile"))
 
 
 def _end_running(directory: RunDirectory) -> None:

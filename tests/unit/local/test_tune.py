@@ -1,0 +1,217 @@
+"""`sloguard tune` with real processes: whole studies, kills at any moment, servers that fail in every way."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from sloguard.api.v1alpha1 import Crash, Outcome, Purpose, Trial, TrialPhase
+from sloguard.local.command import tune as tune_command
+from sloguard.local.directory import RunDirectory
+from sloguard.local.report_command import report
+from tests.unit.local.conftest import SIMULATOR, Tune, as_study, short_study
+
+UNMEASURED = {Outcome.CANCELLED, Outcome.INFRASTRUCTURE}
+PRODUCTION, DEFAULT, SEARCH = Purpose.PRODUCTION, Purpose.DEFAULT, Purpose.SEARCH
+
+
+def reported(tune: Tune, *options: str) -> str:
+    return CliRunner().invoke(report, [str(tune.directory), *options]).output
+
+
+def assert_dense(trials: list[Trial]) -> None:
+    """Each number once for each attempt, attempts from 1, none left out; only the last attempt may be measured."""
+    numbers = sorted({trial.spec.number for trial in trials})
+    assert numbers == list(range(len(numbers)))
+    for number in numbers:
+        attempts = [trial for trial in trials if trial.spec.number == number]
+        assert [trial.spec.attempt for trial in attempts] == list(range(1, len(attempts) + 1))
+        assert all(trial.status.outcome in UNMEASURED for trial in attempts[:-1])
+
+
+def test_whole_study(tune: Any):
+    run = tune(short_study(promotion={"mode": "Off", "confirmations": 1}))
+    code, said = run.run()
+    assert code == 0, said
+    assert_whole_study(run.trials())
+    assert "Command to serve with:" in said
+    assert " -m sloguard.simulator --profile=tiny --startup-scale=0.001" in said
+    assert "--max-num-seqs=1" not in said.rpartition("Command to serve with:")[2]
+    run.assert_nothing_left()
+    assert reported(run).strip() in said, "the report says the same"
+    told = json.loads(reported(run, "--json"))
+    assert told["study"]["status"]["recommendation"]["trial"] == "short-1-1"
+    assert len(told["trials"]) == 4
+    again = CliRunner().invoke(tune_command, [str(run.study), "--output", str(run.directory)])
+    assert again.exit_code == 0, "a study that is complete is told again"
+    assert len(run.trials()) == 4
+
+
+def assert_whole_study(trials: list[Trial]) -> None:
+    """Production is too slow, vLLM's defaults are not, and the one candidate leaves the KV cache no room."""
+    assert [t.spec.purpose for t in trials] == [PRODUCTION, DEFAULT, SEARCH, Purpose.CONFIRM]
+    assert [t.status.outcome for t in trials] == [
+        Outcome.INFEASIBLE,
+        Outcome.FEASIBLE,
+        Outcome.CRASHED,
+        Outcome.FEASIBLE,
+    ]
+    crash, margins = trials[2].status.crash, trials[1].status.margins
+    assert crash is not None
+    assert crash.class_ == "NoKVCacheRoom"
+    assert margins is not None
+    assert margins.available_kv_cache_bytes
+
+
+def test_ctrl_c_once(tune: Any):
+    run = tune(short_study())
+    process = run.start()
+    run.wait_for_phase("Loading")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Stopping: the running trial is ended and will be made again" in said
+    assert "Interrupted. The same command resumes" in said
+    run.assert_nothing_left()
+    (ended,) = run.trials()
+    assert (ended.status.outcome, ended.status.message) == (Outcome.CANCELLED, "interrupted")
+    assert ended.status.gpu_seconds is not None
+
+
+def test_ctrl_c_twice_does_not_wait_for_the_server(tune: Any):
+    """A server that holds on to its streams for a minute after SIGTERM."""
+    slow = {**short_study()["spec"]["workload"], "durationSeconds": 60}
+    run = tune(short_study("--drain-seconds=60", workload=slow))
+    process = run.start()
+    run.wait_for_phase("Loading")
+    time.sleep(1.5)  # until the load has imported what it needs and sends
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert time.monotonic() - begun < 8
+    assert process.returncode == 128 + signal.SIGTERM
+    run.assert_nothing_left()
+
+
+def test_sigkill_at_any_moment(tune: Any):
+    """Killed again and again, wherever it is; the study ends as if nothing had been, and nothing is left running."""
+    rng = random.Random(7)
+    run = tune(short_study(budget={"trials": 3, "gpuMinutes": 5, "wallClockMinutes": 5}))
+    for _ in range(4):
+        process = run.start()
+        try:
+            process.communicate(timeout=0.8 + rng.random() * 2.4)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        run.assert_nothing_left()
+    code, said = run.run()
+    assert code in {0, 3}, said
+    trials = run.trials()
+    assert_dense(trials)
+    assert trials[-1].spec.number == 2
+    assert all(trial.status.phase is TrialPhase.FINISHED for trial in trials)
+    run.assert_nothing_left()
+
+
+def first_crash(run: Tune) -> Crash:
+    """Runs until the first trial has ended."""
+    process = run.start()
+    run.wait_for_phase("Finished")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    run.assert_nothing_left()
+    status = run.trials()[0].status
+    assert status.outcome is Outcome.CRASHED
+    assert status.crash is not None
+    return status.crash
+
+
+def test_server_that_never_gets_ready(tune: Any):
+    crash = first_crash(tune(short_study("--fault=stuck-start", trial={"startupTimeoutSeconds": 2})))
+    assert (crash.class_, crash.limit) == ("StartupTimeout", "start-up over 2 s")
+
+
+def test_server_that_dies_under_load(tune: Any):
+    """vLLM's API server leaves with exit code 0 when its engine dies."""
+    crash = first_crash(tune(short_study("--fault=engine-dies@0.3")))
+    assert (crash.class_, crash.phase) == ("DiedUnderLoad", "Serving")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({"budget": {"trials": 0}}, 2, "spec.budget.trials"),
+        ({"target": {"kind": "Deployment", "name": "a", "container": "b"}}, 2, "runs a Process here"),
+        ({"target": {"kind": "Process", "command": ["sleep", "60"]}}, 2, "no vLLM server in the command 'sleep 60'"),
+        ({"target": {"kind": "Process", "command": ["/no/vllm", "serve"]}}, 2, "/no/vllm is not a program"),
+        ({"suspend": True}, 4, "spec.suspend is true"),
+        (
+            {"target": {"kind": "Process", "command": [*SIMULATOR, "--max-num-seqs"]}},
+            4,
+            "--max-num-seqs has no value",
+        ),
+        (
+            {
+                "searchSpace": {
+                    "preset": "None",
+                    "parameters": [{"name": "max_model_len", "int": {"min": 1, "max": 2}}],
+                }
+            },
+            4,
+            "max_model_len",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_sentence(tmp_path: Path, changes: dict[str, Any], code: int, said: str):
+    ended = tuned(tmp_path, yaml.safe_dump(short_study(**changes)))
+    assert ended.exit_code == code, ended.output
+    assert said in ended.output
+
+
+def test_no_study_at_all(tmp_path: Path):
+    ended = tuned(tmp_path, "just text")
+    assert ended.exit_code == 2
+    assert "is not a valid study" in ended.output
+
+
+def test_directory_in_use(tmp_path: Path):
+    with RunDirectory(tmp_path / "results", as_study(short_study())):
+        ended = tuned(tmp_path, yaml.safe_dump(short_study()))
+    assert ended.exit_code == 2
+    assert f"another sloguard (process {os.getpid()}) runs a study in" in ended.output
+
+
+def test_program_that_cannot_be_started_is_told_and_stays_to_be_tried(tmp_path: Path):
+    program = tmp_path / "vllm"
+    program.write_text("#!/not/there\n")
+    program.chmod(0o755)
+    ended = tuned(tmp_path, yaml.safe_dump(short_study(target={"kind": "Process", "command": [str(program), "serve"]})))
+    assert ended.exit_code == 4
+    assert "the interpreter that its first line names, does not exist" in ended.output
+    assert "Then resume with the same command" in ended.output
+
+
+def test_report_of_nothing(tmp_path: Path):
+    ended = CliRunner().invoke(report, [str(tmp_path)])
+    assert ended.exit_code == 2
+    assert "holds no results of a study" in ended.output
+
+
+def tuned(tmp_path: Path, study: str) -> Result:
+    """In this process: a traceback would be an exception here."""
+    (tmp_path / "study.yaml").write_text(study)
+    ended = CliRunner().invoke(tune_command, [str(tmp_path / "study.yaml"), "-o", str(tmp_path / "results")])
+    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exc_info
+    return ended
