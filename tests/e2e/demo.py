@@ -24,15 +24,17 @@ import asyncio, json, time, aiohttp
 async def main():
     told = {"sent": 0, "failed": 0, "slowest_seconds": 0.0, "errors": []}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        async with session.get("http://llama-8b:8000/v1/models") as answer:
+            model = (await answer.json())["data"][0]["id"]
         tasks = set()
         while True:
-            task = asyncio.create_task(one(session, told))
+            task = asyncio.create_task(one(session, model, told))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             await asyncio.sleep(1)
             print(json.dumps(told), flush=True)
-async def one(session, told):
-    body = {"model": "m", "prompt": [5] * 16, "max_tokens": 4, "ignore_eos": True}
+async def one(session, model, told):
+    body = {"model": model, "prompt": [5] * 16, "max_tokens": 4, "ignore_eos": True}
     told["sent"] += 1
     begun = time.monotonic()
     try:
@@ -86,7 +88,8 @@ def pod(namespace: str, name: str, command: list[str], **container: object) -> O
 
 def start_traffic(cluster: Cluster, namespace: str) -> None:
     cluster.create(pod(namespace, "traffic", ["python3", "-c", TRAFFIC]))
-    cluster.wait_for("traffic", lambda: traffic(cluster, namespace)["sent"] > 0, 60)
+    cluster.wait_for("traffic", lambda: traffic(cluster, namespace)["sent"] > 2, 60)
+    assert traffic(cluster, namespace)["failed"] == 0, traffic(cluster, namespace)
 
 
 def traffic(cluster: Cluster, namespace: str) -> Object:
