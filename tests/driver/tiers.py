@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.clusters import binaries, engine, kind
+from tests.clusters import binaries, engine, kind, vllm_cpu
 from tests.driver import environment, prerequisites
 from tests.driver.environment import ROOT
 
@@ -64,6 +64,15 @@ def _prepare_e2e(options: list[str]) -> None:
     kind.prepare()
 
 
+def _prepare_vllm(options: list[str]) -> None:
+    if any(option.startswith("--kubeconfig") for option in options):
+        raise prerequisites.MissingError("--kubeconfig: this tier makes its own nodes, since they need vLLM's folder")
+    prerequisites.require(prerequisites.VLLM)
+    prerequisites.require_memory(10, "for two servers, of which one is to take too much")
+    _prepare_e2e(options)
+    vllm_cpu.ensure()
+
+
 def _require_programs(names: Iterable[str]) -> None:
     """Compiled already, or else Go to compile them with."""
     if not all((binaries.folder() / name).exists() for name in names):
@@ -80,11 +89,12 @@ TIERS = {
             ("lint-imports",),
         ),
     ),
+    "quickstart": Tier(folders=("tests/quickstart",)),
     "apiserver": Tier(
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart"), prepare=_prepare_apiserver
     ),
     "e2e": Tier(folders=("tests/e2e",), prepare=_prepare_e2e, options=("--ignore=tests/e2e/vllm",)),
-    "vllm": Tier(folders=("tests/e2e/vllm",), prepare=_prepare_e2e),
+    "vllm": Tier(folders=("tests/e2e/vllm",), prepare=_prepare_vllm, options=("--durations=6",)),
 }
 
 
