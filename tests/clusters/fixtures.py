@@ -44,7 +44,7 @@ def _namespace(cluster: Cluster) -> Iterator[str]:
     cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     cluster.wait_for(f"service account of {name}", lambda: cluster.exists("serviceaccount", "default", name))
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def sees_termination() -> None:
