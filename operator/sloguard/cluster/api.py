@@ -1,6 +1,7 @@
 """The Kubernetes API as plain JSON objects: what it says is kept whole, and written back as it came."""
 
 import json
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
@@ -10,6 +11,8 @@ from kubernetes.aio import client, config
 
 from sloguard.api.v1alpha1 import GROUP, VERSION
 from sloguard.cluster.objects import Object, listing, section
+
+logger = logging.getLogger("sloguard.api")
 
 FIELD_MANAGER: Final = "sloguard"
 REQUEST_SECONDS: Final = 30
@@ -71,6 +74,7 @@ class Api:
     def __init__(self) -> None:
         # The generated client is barely typed; what goes in and out of it is typed here.
         self._client: Any = None
+        self.requests = 0
 
     async def __aenter__(self) -> Self:
         await _load_config()
@@ -169,6 +173,8 @@ class Api:
         content_type: str = "application/json",
     ) -> bytes:
         assert self._client is not None, "used outside of its context"
+        self.requests += 1
+        logger.debug("%s %s", method, path)
         headers = {"Accept": "application/json, */*", "Content-Type": content_type}
         serialized = await self._client.param_serialize(
             method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]

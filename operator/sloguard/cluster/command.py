@@ -2,6 +2,7 @@
 
 import click
 
+from sloguard.cluster import logs
 from sloguard.cluster.app import serve
 from sloguard.cluster.execute import Settings
 
@@ -28,6 +29,29 @@ from sloguard.cluster.execute import Settings
     envvar="SLOGUARD_LOAD_IMAGE_PULL_POLICY",
 )
 @click.option("--probe-address", default="0.0.0.0:8080", show_default=True, help="Where /healthz is answered.")
-def operator(namespaces: tuple[str, ...], load_image: str, load_image_pull_policy: str, probe_address: str) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice([logs.TEXT, logs.JSON]),
+    default=logs.TEXT,
+    show_default=True,
+    envvar="SLOGUARD_LOG_FORMAT",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+    envvar="SLOGUARD_LOG_LEVEL",
+    help="debug tells of every reconcile and every request to the API server.",
+)
+def operator(
+    namespaces: tuple[str, ...],
+    load_image: str,
+    load_image_pull_policy: str,
+    probe_address: str,
+    log_format: str,
+    log_level: str,
+) -> None:
     """Run the Kubernetes operator until it is told to stop."""
+    logs.configure(log_format, log_level)
     serve(namespaces, Settings(load_image, load_image_pull_policy), probe_address)

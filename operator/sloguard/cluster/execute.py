@@ -1,6 +1,7 @@
 """Does what a plan says. Every step is idempotent, so that a plan that was cut short is simply done again."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,8 +26,10 @@ from sloguard.cluster.records import check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
 from sloguard.cluster.text import readable
 from sloguard.engine.actions import (
+    Action,
     ApplyArguments,
     Event,
+    EventType,
     Plan,
     RecordTrial,
     StartLoad,
@@ -35,6 +38,8 @@ from sloguard.engine.actions import (
     UpdateTrial,
 )
 from sloguard.engine.snapshot import TargetState
+
+logger = logging.getLogger("sloguard.execute")
 
 COMPONENT = "sloguard"
 
@@ -65,6 +70,7 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
         study = await _with_finalizer(api, study, wanted=True)
     for action in plan.actions:
         await _do(api, settings, gathered, action)
+        logger.info(_what_was_done(action), extra=_about(gathered, action))
     if plan.status != gathered.snapshot.study.status:
         study = await api.replace_status(STUDIES, study | {"status": plan.status.dump()})
     for event in plan.events:
@@ -73,7 +79,7 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
         await _with_finalizer(api, study, wanted=False)
 
 
-async def _do(api: Api, settings: Settings, gathered: Gathered, action: object) -> None:
+async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) -> None:
     study = gathered.snapshot.study
     namespace = study.metadata.namespace or ""
     container = study.spec.target.container or ""
@@ -98,8 +104,38 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: object) 
         case ApplyArguments(arguments):
             _check(gathered, arguments)
             await _apply_arguments(api, gathered, container, arguments)
-        case _:
-            raise AssertionError(f"no such action: {action}")
+
+
+def _what_was_done(action: Action) -> str:
+    """Of arguments, only the tuned ones are told: others may hold a key."""
+    match action:
+        case RecordTrial(_, spec):
+            told = " ".join(f"{name.value}={value}" for name, value in spec.parameters.items())
+            return f"{spec.purpose.value} trial recorded: {told or 'defaults'}"
+        case UpdateTrial(_, status) if status.outcome is not None:
+            return f"{status.outcome.value}: {status.message}"
+        case UpdateTrial(_, status):
+            return f"trial is {status.phase.value}"
+        case StartServer():
+            return "server asked for"
+        case StartLoad():
+            return "load asked for"
+        case StopTrial():
+            return "server and load taken away"
+        case ApplyArguments():
+            return "arguments applied to production"
+
+
+def _about(gathered: Gathered, action: Action) -> dict[str, str]:
+    study = gathered.snapshot.study
+    about = {"study": f"{study.metadata.namespace}/{study.name}", "action": type(action).__name__}
+    match action:
+        case RecordTrial(name, _):
+            return about | {"trial": name}
+        case ApplyArguments():
+            return about
+        case UpdateTrial(trial) | StartServer(trial) | StartLoad(trial) | StopTrial(trial):
+            return about | {"trial": trial.name}
 
 
 def _production(gathered: Gathered) -> Object:
@@ -225,7 +261,10 @@ async def _tell(api: Api, study: Object, event: Event) -> None:
         "count": 1,
     }
     try:
-        await api.create(EVENTS, metadata["namespace"], body)
+        if await api.create(EVENTS, metadata["namespace"], body):
+            about = {"study": f"{metadata['namespace']}/{metadata['name']}", "reason": event.reason}
+            level = logging.WARNING if event.type is EventType.WARNING else logging.INFO
+            logger.log(level, event.message, extra=about)
     except RefusedError as error:
         # An event is for people; a namespace on its way out takes none, and nothing depends on it.
         if error.status != 403:

@@ -78,7 +78,7 @@ async def gather(api: Api, namespace: str, name: str) -> Gathered | None:
     promotion = study.status.promotion
     promoting = promotion is not None and promotion.state in UNDER_WAY
     pods = await _production_pods(api, namespace, production) if promoting else []
-    target = target_state(production, target_name, container, pods, promotion.started_at if promotion else None)
+    target = target_state(production, target_name, container, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     records = records_of(study, raw_trials.values(), target)
@@ -98,7 +98,8 @@ def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:
     if passed_over:
         name, why = next(iter(sorted(passed_over.items())))
         more = f" (and {len(passed_over) - 1} more)" if len(passed_over) > 1 else ""
-        logger.warning("%s/%s: trial %s is not of the operator's making: %s%s", namespace, study, name, why, more)
+        about = {"study": f"{namespace}/{study}", "trial": name}
+        logger.warning("not of the operator's making: %s%s", why, more, extra=about)
 
 
 def read_study(stored: Object) -> Study:

@@ -83,21 +83,24 @@ class Reconciler:
 
     async def _attempt(self, key: Key) -> float | None:
         """Seconds until the next one, negative when the study is gone, None after a failure."""
+        begun, before = time.monotonic(), self.api.requests
         try:
             pause = await self.reconcile(key)
         except RefusedError as error:
             if error.conflict:
                 return LEAST_PAUSE_SECONDS
-            logger.warning("%s/%s: the API server refused: %s", *key, error)
+            logger.warning("the API server refused: %s", error, extra=_about(key))
             return None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            logger.warning("%s/%s: the API server could not be reached: %s", *key, error)
+            logger.warning("the API server could not be reached: %s", error, extra=_about(key))
             return None
         except Exception:
             # A defect in one study's reconcile must not take the other studies down; it is loud and retried.
-            logger.exception("%s/%s: reconcile failed", *key)
+            logger.exception("reconcile failed", extra=_about(key))
             return None
         self.last_success = time.monotonic()
+        cost = {"requests": self.api.requests - before, "seconds": round(self.last_success - begun, 3)}
+        logger.debug("reconciled", extra=_about(key) | cost)
         return -1.0 if pause is None else pause
 
     async def reconcile(self, key: Key) -> float | None:
@@ -130,8 +133,12 @@ class Reconciler:
         stored = await self.api.get(STUDIES, *key)
         if stored is not None:
             await self.api.replace_status(STUDIES, _stalled(stored, reason, message))
-        logger.warning("%s/%s: stalled: %s: %s", *key, reason, message)
+        logger.warning("stalled: %s", message, extra=_about(key) | {"reason": reason})
         return MOST_BACK_OFF_SECONDS
+
+
+def _about(key: Key) -> dict[str, object]:
+    return {"study": f"{key[0]}/{key[1]}"}
 
 
 def _stalled(stored: Object, reason: str, message: str) -> Object:

@@ -94,19 +94,21 @@ def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Tria
     Only the operator can write down that a trial has begun, so this is asked of the others.
     """
     spec = trial.spec
-    unfinished = {t.name for t in (*before, *begun) if not t.finished}
-    if not trial.finished and len(unfinished) >= study.spec.trial.parallelism:
-        return "as many trials as may run at once are under way"
+    numbers = {t.spec.number for t in before}
     if spec.attempt > 1:
         last = next((t for t in before if (t.spec.number, t.spec.attempt) == (spec.number, spec.attempt - 1)), None)
         owed = last is not None and last.finished and not taught(last) and last.spec.parameters == spec.parameters
-        return "" if owed else "it repeats no attempt that has to be repeated"
-    numbers = {t.spec.number for t in before}
-    if len(numbers) >= study.spec.budget.trials:
-        return "the budget has no room for it"
-    if spec.number > 0 and spec.number - 1 not in numbers:
-        return "the number before it is missing"
-    return _parameters_objection(trial, before, space)
+        objection = "" if owed else "it repeats no attempt that has to be repeated"
+    elif len(numbers) >= study.spec.budget.trials:
+        objection = "the budget has no room for it"
+    elif spec.number > 0 and spec.number - 1 not in numbers:
+        objection = "the number before it is missing"
+    else:
+        objection = _parameters_objection(trial, before, space)
+    unfinished = {t.name for t in (*before, *begun) if not t.finished}
+    if not objection and not trial.finished and len(unfinished) >= study.spec.trial.parallelism:
+        return "as many trials as may run at once are under way"
+    return objection
 
 
 def _parameters_objection(trial: Trial, before: list[Trial], space: Space | None) -> str:

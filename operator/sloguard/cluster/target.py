@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
 
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
@@ -89,9 +88,9 @@ def find_container(deployment: Object, name: str) -> Object | None:
 
 
 def target_state(
-    deployment: Object | None, name: str, container: str, pods: list[Object], since: datetime | None = None
+    deployment: Object | None, name: str, container: str, pods: list[Object]
 ) -> TargetState | TargetProblem:
-    """The planner's view of production; `pods` are its pods, needed while it rolls out, which began at `since`."""
+    """The planner's view of production; `pods` are its pods, needed while it rolls out."""
     if deployment is None:
         return TargetProblem(
             "TargetNotFound", f"there is no Deployment {name} in this namespace; create it or name another"
@@ -112,7 +111,7 @@ def target_state(
         arguments=line.arguments,
         template_hash=template_hash(deployment),
         replicas=deployment["spec"].get("replicas", 1),
-        rollout=rollout(deployment, container, line.arguments, pods, since),
+        rollout=rollout(deployment, container, line.arguments, pods),
     )
 
 
@@ -128,11 +127,12 @@ def gpus(container: Object | None) -> int:
     return max(int(said), 1) if said.isdecimal() else 1
 
 
-def rollout(
-    deployment: Object, container: str, arguments: tuple[str, ...], pods: list[Object], since: datetime | None = None
-) -> Rollout:
-    """Whether every replica runs today's template, and what keeps it from doing so."""
-    failure = _paused(deployment) or _progress_failure(deployment) or _pod_failure(container, arguments, pods, since)
+def rollout(deployment: Object, container: str, arguments: tuple[str, ...], pods: list[Object]) -> Rollout:
+    """Whether every replica runs today's template, and what keeps it from doing so.
+
+    The two are told apart, because the way back ends when all is ready, whatever restarted on it or long ago.
+    """
+    failure = _paused(deployment) or _progress_failure(deployment) or _pod_failure(container, arguments, pods)
     return Rollout(complete=_complete(deployment), failure=failure)
 
 
@@ -162,25 +162,18 @@ def _progress_failure(deployment: Object) -> str:
     return readable(progressing.get("message") or "the rollout's deadline has passed")
 
 
-def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object], since: datetime | None) -> str:
-    """A pod of today's arguments whose server ended: the rollout need not be waited for.
-
-    What ended before the rollout began is another story: production's pods may have restarted long ago.
-    """
+def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object]) -> str:
+    """A pod of today's arguments whose server ended: the rollout need not be waited for."""
     for pod in pods:
         own = next((c for c in containers_of(pod) if c["name"] == container), None)
         if own is None or _arguments_or_none(own) != arguments or being_deleted(pod):
             continue
         for status in listing(pod, "status", "containerStatuses"):
             ended = section(status, "state", "terminated") or section(status, "lastState", "terminated")
-            if status["name"] == container and ended and not _before(ended.get("finishedAt"), since):
+            if status["name"] == container and ended:
                 reason = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
                 return readable(f"pod {pod['metadata']['name']} did not stay up: {reason}")
     return ""
-
-
-def _before(moment: str | None, since: datetime | None) -> bool:
-    return moment is not None and since is not None and datetime.fromisoformat(moment) < since
 
 
 def _arguments_or_none(container: Object) -> tuple[str, ...] | None:
