@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ from tests.clusters.handle import Cluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UP = Path(__file__).resolve().parents[2] / "examples/kind/up"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/kind"
+UP = EXAMPLE / "up"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class KindCluster(Cluster):
 
     name: str = ""
     node_image: str = ""
+    config: Path = EXAMPLE / "cluster.yaml"
     programs: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -41,7 +44,8 @@ class KindCluster(Cluster):
     def up(self, only: str = "") -> None:
         """examples/kind/up, whole or as far as --only says; what is there already stays."""
         arguments = ["--cluster", self.name, "--image", image.NAME, "--node-image", self.node_image]
-        command = [str(UP), *arguments, *(["--only", only] if only else [])]
+        arguments += ["--config", str(self.config), *(["--only", only] if only else [])]
+        command = [str(UP), *arguments]
         result = subprocess.run(
             command, env=self.environment() | self.programs, check=False, text=True, capture_output=True, timeout=600
         )
@@ -70,8 +74,11 @@ def prepare() -> None:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[KindCluster]:
-    """Nodes Ready with GPUs and the image of SLO-Guard; nothing else installed yet."""
+def running(*mounts: Path) -> Iterator[KindCluster]:
+    """Nodes Ready with GPUs and the image of SLO-Guard; nothing else installed yet.
+
+    ``mounts`` are folders of this machine that every node has at the same path, read-only, for hostPath volumes.
+    """
     with engine.running(), workspace("kind", _delete) as folder:
         programs = _programs()
         image.ensure()
@@ -80,11 +87,21 @@ def running() -> Iterator[KindCluster]:
             Path(programs["KUBECTL"]),
             name=f"sloguard-{secrets.token_hex(3)}",
             node_image=node_image.ensure(),
+            config=_with_mounts(folder / "cluster.yaml", mounts),
             programs=programs,
         )
         (folder / "name").write_text(cluster.name)
         cluster.up(only="cluster")
         yield cluster
+
+
+def _with_mounts(path: Path, mounts: tuple[Path, ...]) -> Path:
+    """The example's configuration with the same mounts added to each node."""
+    lines = "".join(f"\n  - {{hostPath: {one}, containerPath: {one}, readOnly: true}}" for one in mounts)
+    added = f"\n  extraMounts:{lines}" if mounts else ""
+    example = (EXAMPLE / "cluster.yaml").read_text()
+    path.write_text(re.sub(r"^- role: .+", rf"\g<0>{added}", example, flags=re.MULTILINE))
+    return path
 
 
 def _delete(folder: Path) -> None:

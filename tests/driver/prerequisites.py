@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
-# program -> Debian package; a program that is there is not asked where it comes from
+# program or library -> Debian package; one that is there is not asked where it comes from
 API_SERVER = {"openssl": "openssl"}
 ENGINE = {
     "dockerd": "docker.io",
@@ -28,6 +30,7 @@ SINGLE_NODE = {
     "socat": "socat",
     "busybox": "busybox-static",
 }
+VLLM = {"libnuma.so.1": "libnuma1", "libgomp.so.1": "libgomp1"}
 
 
 class MissingError(Exception):
@@ -54,9 +57,26 @@ def require_root(purpose: str) -> None:
         raise MissingError(f"root is needed {purpose}")
 
 
+def require_memory(gigabytes: int, purpose: str) -> None:
+    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(meminfo["MemAvailable"].split()[0]) / 1e6
+    if available < gigabytes:
+        raise MissingError(f"{gigabytes} GB of memory are needed {purpose}, {available:.0f} GB are available")
+
+
 def _found(program: str) -> bool:
+    if ".so." in program:
+        return _library_found(program)
     path = os.environ.get("PATH", os.defpath)
     return shutil.which(program, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin") is not None
+
+
+def _library_found(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def _install(packages: list[str]) -> None:
