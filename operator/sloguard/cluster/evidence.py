@@ -65,12 +65,10 @@ def running_since(pod: Object | None, container: Container | None) -> datetime |
     """When the container first ran: from then on it held its GPUs."""
     if pod is None or container is None:
         return None
-    started = [
-        state["startedAt"]
-        for state in (container.last_terminated, container.state.get("terminated"), container.state.get("running"))
-        if state and state.get("startedAt")
-    ]
-    return min((datetime.fromisoformat(text) for text in started), default=None)
+    states = (container.last_terminated, container.state.get("terminated"), container.state.get("running"))
+    started = (datetime.fromisoformat(state["startedAt"]) for state in states if state and state.get("startedAt"))
+    # Of a container that could not be started the kubelet says that it was, in 1970.
+    return min((moment for moment in started if moment.timestamp() > 0), default=None)
 
 
 def evidence_of(
