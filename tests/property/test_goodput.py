@@ -4,7 +4,7 @@ from array import array
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sloguard.api.v1alpha1 import SLO, Metric
@@ -56,7 +56,6 @@ def no_better(before, after, limits):
     assert is_overwhelmed(after, limits) >= is_overwhelmed(before, limits)
 
 
-@settings(deadline=None)
 @given(records, slos)
 def test_sent_is_good_plus_violations(sent, limits):
     counted = tally(sent, limits)
@@ -66,14 +65,12 @@ def test_sent_is_good_plus_violations(sent, limits):
     assert counted.good_tokens <= counted.output_tokens
 
 
-@settings(deadline=None)
 @given(records, slos, st.data())
 def test_a_slower_request_makes_nothing_better(sent, limits, data):
     worse = [slower(record, data.draw(microseconds), data.draw(microseconds)) for record in sent]
     no_better(sent, worse, limits)
 
 
-@settings(deadline=None)
 @given(records.filter(bool), slos, st.data())
 def test_a_failed_request_makes_nothing_better(sent, limits, data):
     place = data.draw(st.integers(0, len(sent) - 1))
@@ -81,7 +78,6 @@ def test_a_failed_request_makes_nothing_better(sent, limits, data):
     no_better(sent, [*sent[:place], fails(sent[place], how), *sent[place + 1 :]], limits)
 
 
-@settings(deadline=None)
 @given(records, slos)
 def test_an_slo_is_met_exactly_when_that_share_is_within_it(sent, limits):
     for slo, held in zip(limits, hold_slos(sent, limits), strict=True):
@@ -90,7 +86,6 @@ def test_an_slo_is_met_exactly_when_that_share_is_within_it(sent, limits):
             assert held.met == (len(sent) > 0 and 100 * within >= slo.percentile * len(sent))
 
 
-@settings(deadline=None)
 @given(st.lists(microseconds, min_size=1), st.integers(0, 20), st.integers(1, 100))
 def test_percentiles(values, infinite, percentile):
     distribution = Distribution.of(values, infinite)
@@ -103,7 +98,6 @@ def test_percentiles(values, infinite, percentile):
         assert 100 * sum(value < found for value in values) < needed
 
 
-@settings(deadline=None)
 @given(st.lists(microseconds, min_size=1), st.integers(1, 100))
 def test_interpolated_percentiles_are_numpys(values, percentile):
     assert abs(Distribution.of(values).interpolated(percentile) - np.percentile(values, percentile)) <= 0.5 + 1e-6
