@@ -46,9 +46,13 @@ def serving_at(command: Sequence[str], arguments: Sequence[str], port: int) -> l
 
 
 def child_environment() -> dict[str, str]:
-    """Inherited, with our own programs on the PATH: without an activated environment they would not be."""
+    """Inherited, with our own programs on the PATH: without an activated environment they would not be.
+
+    No key is asked for on the loopback address: neither readiness nor the load would have it.
+    """
     path = os.environ.get("PATH", os.defpath)
-    return {**os.environ, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}"}
+    inherited = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
+    return inherited | {"PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}"}
 
 
 def gpus_of(arguments: Sequence[str]) -> int:

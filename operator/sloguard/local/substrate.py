@@ -139,7 +139,8 @@ class LocalSubstrate:
         request, result = (self.directory.load_file(name, f"{part}.json") for part in ("request", "result"))
         what = LoadRequest(url=running.url, workload=spec.workload, slos=spec.slos)
         self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
-        command = [sys.executable, "-m", "sloguard", "load", "--request", str(request), "--output", str(result)]
+        command = [sys.executable, "-P", "-m", "sloguard", "load"]
+        command += ["--request", str(request), "--output", str(result)]
         output = self.directory.fresh(self.directory.load_file(name, "log"))
         running.load = await self.family.start(command, output, child_environment())
 

@@ -44,13 +44,15 @@ class Interruption:
 
     @contextlib.contextmanager
     def listening(self) -> Generator[None]:
+        """What is ignored stays ignored: nohup, and a shell's background jobs."""
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in heeded:
             loop.add_signal_handler(number, self.receive, number)
         try:
             yield
         finally:
-            for number in SIGNALS:
+            for number in heeded:
                 loop.remove_signal_handler(number)
 
 

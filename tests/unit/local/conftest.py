@@ -130,6 +130,14 @@ def _running(pid: int) -> bool:
         return False
 
 
+@pytest.fixture(autouse=True)
+def _heed_ctrl_c() -> Iterator[None]:
+    """As in a terminal: a shell's background job inherits that it is ignored, and its children would too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def tune(tmp_path: Path) -> Iterator[Any]:
     """Call it with a study's fields or text; what is left of it in the end is killed."""

@@ -1,0 +1,135 @@
+"""The report of a study, as wide and as narrow as terminals are."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sloguard.api.v1alpha1 import Study, Trial
+from sloguard.report.tables import print_report
+
+SPEC = {
+    "target": {"kind": "Process", "command": ["vllm", "serve", "m", "--max-num-seqs=2"]},
+    "slos": [
+        {"metric": "TTFT", "percentile": 90, "milliseconds": 1000},
+        {"metric": "ITL", "percentile": 99, "milliseconds": 100},
+    ],
+    "workload": {
+        "arrival": {"pattern": "Poisson", "requestsPerMinute": 60},
+        "promptTokens": {"mean": 64, "stddev": 0, "min": 64, "max": 64},
+        "outputTokens": {"mean": 64, "stddev": 0, "min": 64, "max": 64},
+    },
+    "searchSpace": {"preset": "Core"},
+}
+RECOMMENDATION = {
+    "trial": "s-2-1",
+    "goodputTokensPerSecond": 720,
+    "slosMet": True,
+    "arguments": ["m", "--max-num-seqs=64", "--override-generation-config", '{"a": 1}'],
+    "parameters": {"max_num_seqs": "64"},
+    "improvementPercent": 106,
+    "reason": "720 tokens/s over 2 confirmations",
+}
+
+
+def study(**status: Any) -> Study:
+    return Study.model_validate(
+        {
+            "apiVersion": "sloguard.dev/v1alpha1",
+            "kind": "SLOGuardStudy",
+            "metadata": {"name": "s"},
+            "spec": SPEC,
+            "status": status,
+        }
+    )
+
+
+def trial(
+    number: int, purpose: str, attempt: int = 1, parameters: dict[str, str] | None = None, **status: Any
+) -> Trial:
+    return Trial.model_validate(
+        {
+            "metadata": {"name": f"s-{number}-{attempt}"},
+            "spec": {
+                "study": "s",
+                "number": number,
+                "attempt": attempt,
+                "purpose": purpose,
+                "parameters": parameters or {},
+            },
+            "status": {"phase": "Finished", **status},
+        }
+    )
+
+
+def measured(tokens: int, ttft_microseconds: int | None) -> dict[str, Any]:
+    met = ttft_microseconds is not None and ttft_microseconds <= 1_000_000
+    ttft = {"metric": "TTFT", "percentile": 90, "limitMilliseconds": 1000, "met": met}
+    ttft |= {} if ttft_microseconds is None else {"measuredMicroseconds": ttft_microseconds}
+    itl = {"metric": "ITL", "percentile": 99, "limitMilliseconds": 100, "met": True, "measuredMicroseconds": 20_400}
+    rate = {
+        "ratePercent": 100,
+        "requestsPerMinute": 60,
+        "durationMilliseconds": 1000,
+        "sent": 10,
+        "completed": 10,
+        "good": 10,
+        "promptTokens": 10,
+        "outputTokens": tokens,
+        "goodTokens": tokens,
+        "violations": {},
+        "latencies": [],
+        "slos": [ttft, itl],
+    }
+    return {"measurements": [rate], "outcome": "Feasible" if met else "Infeasible"}
+
+
+TRIALS = [
+    trial(0, "Production", parameters={"max_num_seqs": "2"}, **measured(106, None)),
+    trial(1, "Default", **measured(350, 2_000_000)),
+    trial(2, "Search", parameters={"max_num_seqs": "64", "gpu_memory_utilization": "0.9"}, **measured(721, 250_000)),
+    trial(3, "Search", outcome="Infrastructure", message="PortInUse: [Errno 98] address already in use"),
+    trial(3, "Search", 2, outcome="Crashed", message="NoKVCacheRoom: KV short by 1.35 GiB"),
+]
+
+
+def printed(width: int, **status: Any) -> str:
+    text = io.StringIO()
+    print_report(Console(file=text, width=width, color_system=None), study(**status), TRIALS)
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 250])
+def test_nothing_but_sentences_is_wider_than_the_terminal(width: int):
+    text = printed(width, recommendation=RECOMMENDATION)
+    tables = text.partition("tokens/s: of requests")[0]
+    assert max(len(line.rstrip()) for line in tables.splitlines()) <= width
+    for word in ("Production", "Infrastructure", "NoKVCacheRoom:", "[Errno 98]", "3.2", "721"):
+        assert word in text, word
+
+
+def test_winner_against_production_and_defaults():
+    lines = printed(140, recommendation=RECOMMENDATION).splitlines()
+    rows = {" ".join(line.split()) for line in lines}
+    assert "production today 106 failed 20 ms broken" in rows
+    assert "vLLM's defaults 350 2000 ms 20 ms broken" in rows
+    assert "winner, trial 2 720 250 ms 20 ms met" in rows
+
+
+def test_command_can_be_pasted():
+    text = printed(80, recommendation=RECOMMENDATION)
+    assert """  vllm serve m --max-num-seqs=64 --override-generation-config '{"a": 1}'\n""" in text
+
+
+def test_no_recommendation_says_why():
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "reason": "NoImprovement",
+        "message": "production is kept: [nothing] was better",
+    }
+    text = printed(80, phase="Completed", conditions=[condition])
+    assert "No recommendation: production is kept: [nothing] was better" in text
+    assert "Command to serve with" not in text
