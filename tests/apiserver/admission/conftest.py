@@ -14,7 +14,8 @@ CRDS = Path(__file__).parents[3] / "crds"
 def installed(cluster):
     """The cluster, with the definitions in force."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    # Waiting for the condition Established fails while there is none, and it comes a moment before the storage.
+    cluster.wait_for("storage of the definitions", lambda: cluster.kubectl("get", "slostudies,slotrials") == "")
     return cluster
 
 

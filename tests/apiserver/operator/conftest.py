@@ -17,8 +17,7 @@ def installed(cluster):
     """Definitions, namespace and rights as they are shipped; no operator runs in it."""
     manifests = ROOT / "charts/manifests"
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
-    # Established is said a moment before the storage is there.
+    # They are called Established a moment before their storage is there.
     cluster.wait_for("storage of the definitions", lambda: cluster.kubectl("get", "slostudies,slotrials", "-A") == "")
     cluster.kubectl("apply", "-f", str(manifests / "namespace.yaml"))
     cluster.kubectl("apply", "-f", str(manifests / "rbac.yaml"))
