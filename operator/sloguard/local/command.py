@@ -1,5 +1,6 @@
 """`sloguard tune`: one study on this machine."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -59,6 +60,8 @@ def tune(study_file: Path, output: Path | None) -> None:
             ending = run_study(study, directory, progress.show, lambda: progress.say(_STOPPING))
     except RunDirectoryError as error:
         raise Refused(f"{error}.") from error
+    except KeyboardInterrupt:  # before anything was begun
+        sys.exit(SIGNALLED + signal.SIGINT)
     except LocalError as error:
         raise Stopped(f"{error}. Then resume with the same command; what was measured is in {directory}.") from error
     if ending.interrupted is not None:

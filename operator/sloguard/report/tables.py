@@ -33,7 +33,7 @@ def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> Non
     console.print(trial_table(study, trials, percent, wide=console.width >= WIDE_COLUMNS))
     console.print()
     console.print(comparison_table(study, trials, percent))
-    console.print(f"tokens/s: of requests that met every SLO ({limits}), at {percent} % of the workload's rate")
+    _say(console, f"tokens/s: of requests that met every SLO ({limits}), at {percent} % of the workload's rate")
     _print_winner(console, study)
 
 
@@ -122,16 +122,21 @@ def _print_winner(console: Console, study: Study) -> None:
     recommendation = status.recommendation
     if recommendation is None:
         reason = next((c.message for c in status.conditions if c.type == "Ready"), "the study is not done")
-        console.print(f"\nNo recommendation: {escape(reason)}", highlight=False, soft_wrap=True)
+        _say(console, f"\nNo recommendation: {escape(reason)}")
         return
     better = recommendation.improvement_percent
     gain = f" ({better:+d} %)" if better is not None else ""
     said = f"{recommendation.trial}: {recommendation.reason}{gain}"
-    console.print(f"\n[bold]Recommended[/] {escape(said)}", highlight=False, soft_wrap=True)
+    _say(console, f"\n[bold]Recommended[/] {escape(said)}")
     settings = sorted(recommendation.parameters.items())
-    console.print(f"Settings: {escape(_changed(settings))}", highlight=False, soft_wrap=True)
-    console.print("Command to serve with:")
+    _say(console, f"Settings: {escape(_changed(settings))}")
+    _say(console, "Command to serve with:")
     console.print(Text(f"  {_command(study, recommendation.arguments)}"), soft_wrap=True)
+
+
+def _say(console: Console, sentence: str) -> None:
+    """Wrapped between words on a terminal, one line in a log."""
+    console.print(sentence, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _changed(settings: Sequence[tuple[KnobName, str]]) -> str:
