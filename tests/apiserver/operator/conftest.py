@@ -29,14 +29,22 @@ def access(installed, tmp_path_factory):
     return installed.as_service_account("sloguard-system", "sloguard", tmp_path_factory.mktemp("access"))
 
 
-@pytest.fixture
-def operator(access, tmp_path):
-    """Not started yet. It must end when it is asked to, and must have had no defect."""
-    one = Operator(access, tmp_path)
+@pytest.fixture(scope="session")
+def process(access, tmp_path_factory):
+    """One for all tests, since a start takes two seconds; a test that kills it leaves the next start to others."""
+    one = Operator(access, tmp_path_factory.mktemp("operator") / "log")
     yield one
-    ended = one.stop()
-    assert ended in (0, -15), one.tail()
-    assert "reconcile failed" not in one.tail()
+    assert one.stop() in (0, -15), one.tail()
+
+
+@pytest.fixture
+def operator(process):
+    """It runs, and must have had no defect when the test is over."""
+    process.forget()
+    process.start()
+    yield process
+    assert "reconcile failed" not in process.tail()
+    assert "Traceback" not in process.tail()
 
 
 @pytest.fixture

@@ -33,12 +33,11 @@ def trial(number: int, attempt: int = 1, *, owners=(), **spec) -> dict:
 
 
 @pytest.fixture
-def held(world, operator):
+def held(world):
     """A study whose first trial is under way and stays so."""
     world._load = lambda *_: None
     world.create("deployments", production())
     world.create("sloguardstudies", study())
-    operator.start()
     world.play(lambda: world.items("jobs"))
     yield world
     for name in world.trials():
@@ -52,8 +51,8 @@ def test_forged_trials_start_nothing(held, operator):
     held.create("sloguardtrials", trial(4))
     held.create("sloguardtrials", trial(1, owners=[ours]))
     held.create("sloguardtrials", trial(0, 2, owners=[ours]))
-    seen = len(passes(operator))
-    held.play(lambda: len(passes(operator)) > seen + 2, poke=True)
+    seen = len(operator.reconciles(held.namespace))
+    held.play(lambda: len(operator.reconciles(held.namespace)) > seen + 2, poke=True)
     assert [d["metadata"]["name"] for d in held.servers()] == ["s-0-1"]
     assert all(not t.get("status") for name, t in held.trials().items() if name != "s-0-1")
     told = [line for line in operator.lines() if "not of the operator's making" in line["message"]]
@@ -61,13 +60,13 @@ def test_forged_trials_start_nothing(held, operator):
     assert "(and 4 more)" in told[-1]["message"]
 
 
-def test_a_trial_in_the_way_is_named_until_it_is_removed(world, operator):
+def test_a_trial_in_the_way_is_named_until_it_is_removed(world):
     world.create("deployments", production())
-    world.create("sloguardstudies", study())
+    world.create("sloguardstudies", study(suspend=True))
     evil = trial(1, owners=[owner(world)], parameters={"max_num_seqs": "4096"})
     del evil["metadata"]["finalizers"]
     world.create("sloguardtrials", evil)
-    operator.start()
+    world.patch("sloguardstudies", "s", {"spec": {"suspend": False}})
     world.play(lambda: world.stalled("NameTaken"))
     assert (
         "SLOGuardTrial s-1-1 exists, but cannot be used: the defaults set nothing"
@@ -81,6 +80,7 @@ def test_a_trial_in_the_way_is_named_until_it_is_removed(world, operator):
 
 def test_arguments_put_into_a_record_reach_no_server(world, operator):
     """Who may write a trial's status can say what was measured, but not what is started."""
+    operator.stop()
     world.create("deployments", production())
     world.create("sloguardstudies", study(suspend=True))
     record = trial(0, owners=[owner(world)])
@@ -96,12 +96,7 @@ def test_arguments_put_into_a_record_reach_no_server(world, operator):
     assert world.condition("Stalled")["reason"] in {"ArgumentsRefused", "ProductionChanged"}
 
 
-def test_an_operators_own_deployment_is_no_target(world, operator):
+def test_an_operators_own_deployment_is_no_target(world):
     world.create("deployments", production(container="operator", command=["sloguard", "operator"], args=[]))
     world.create("sloguardstudies", study(target={"container": "operator"}))
-    operator.start()
     world.play(lambda: world.stalled("ArgumentsNotUnderstood"))
-
-
-def passes(operator) -> list[dict]:
-    return [line for line in operator.lines() if line["message"] == "reconciled"]

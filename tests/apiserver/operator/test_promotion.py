@@ -6,7 +6,6 @@ from tests.apiserver.operator.objects import ARGUMENTS, production, study
 from tests.apiserver.operator.world import OOM, max_num_seqs
 
 SHAPES = {
-    "args": ({"args": ARGUMENTS}, {"args": ARGUMENTS}),
     "command": (
         {"command": ["vllm", "serve", *ARGUMENTS], "args": []},
         {"command": ["vllm", "serve", *ARGUMENTS]},
@@ -20,7 +19,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_production_comes_back(shape, world, operator):
+def test_production_comes_back(shape, world):
     before, after = SHAPES[shape]
     world.production = lambda arguments: OOM if max_num_seqs(arguments) != 2 else None
     world.create("deployments", production(**before))
@@ -28,7 +27,6 @@ def test_production_comes_back(shape, world, operator):
     promotion = {"mode": "Automatic", "confirmations": 0}
     space = {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 10, "max": 10}}]}
     world.create("sloguardstudies", study(promotion=promotion, searchSpace=space, budget={"trials": 3}))
-    operator.start()
     world.play(lambda: world.phase() == "Failed", poke=True)
     promotion = world.status()["promotion"]
     assert promotion["state"] == "RolledBack"

@@ -17,13 +17,12 @@ def gone(world: World) -> bool:
 
 
 @pytest.fixture
-def loading(world, operator):
+def loading(world):
     """A study in the middle of its first load, which never ends."""
     world.serve = lambda _: 100.0
     world._load = lambda *_: None
     world.create("deployments", production())
     world.create("sloguardstudies", study())
-    operator.start()
     world.play(lambda: under_load(world))
     return world
 

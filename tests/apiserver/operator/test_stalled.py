@@ -9,9 +9,8 @@ def containers(*those):
     return {"spec": {"template": {"spec": {"containers": list(those)}}}}
 
 
-def test_each_fault_of_the_target_is_named_and_goes_when_mended(world, operator):
+def test_each_fault_of_the_target_is_named_and_goes_when_mended(world):
     world.create("sloguardstudies", study(searchSpace=SPACE))
-    operator.start()
     world.play(lambda: world.stalled("TargetNotFound"))
     assert world.condition("Stalled")["message"].startswith("there is no Deployment llama in this namespace")
     assert world.condition("Reconciling")["status"] == "False"
@@ -49,11 +48,10 @@ def test_each_fault_of_the_target_is_named_and_goes_when_mended(world, operator)
     ]
 
 
-def test_a_refusal_of_the_api_server_is_passed_on(world, operator):
+def test_a_refusal_of_the_api_server_is_passed_on(world):
     """A Service cannot have such a port; the sentence is the API server's."""
     world.create("deployments", production(args=["org/model", "--max-num-seqs=2", "--port=80000"]))
     world.create("sloguardstudies", study())
-    operator.start()
     world.play(lambda: world.stalled("Refused"))
     assert "must be between 1 and 65535" in world.condition("Stalled")["message"]
     assert world.servers() == []

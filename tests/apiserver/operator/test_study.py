@@ -12,7 +12,6 @@ from tests.apiserver.operator.world import World
 def test_a_study_ends_in_production(world, operator):
     world.create("deployments", production())
     world.create("sloguardstudies", study())
-    operator.start()
     world.play(lambda: world.phase() == "AwaitingApproval")
     trials = world.trials()
     assert sorted(trials) == [f"s-{number}-1" for number in range(6)]
@@ -39,10 +38,9 @@ def test_a_study_ends_in_production(world, operator):
     assert world.container()["args"] == BEST
     assert applied_fields(world) == {"f:args"}
     world.play(lambda: "finalizers" not in world.study()["metadata"])
-    costs = [line["requests"] for line in operator.lines() if line["message"] == "reconciled"]
-    requests = sum(1 for line in operator.lines() if line["logger"] == "sloguard.api")
-    print(f"\n{len(costs)} reconciles of {min(costs)} to {max(costs)} requests, {requests / 6:.0f} requests a trial")
-    assert unused_rights(operator) <= NEEDED_ON_CONFLICT
+    reconciles, requests = operator.reconciles(world.namespace), operator.requests(world.namespace)
+    print(f"\n{len(requests)} requests in {len(reconciles)} reconciles, {len(requests) / 6:.0f} a trial")
+    assert unused_rights(requests) <= NEEDED_ON_CONFLICT
 
 
 def applied_fields(world: World) -> set[str]:
@@ -75,15 +73,12 @@ def used(lines: list[dict]) -> set[Right]:
     """By the operator's own requests; its watches are kopf's."""
     rights = set()
     for line in lines:
-        if line["logger"] == "sloguard.api":
-            method, path = line["message"].split()
-            parts = path.split("/")[1:]
-            group = "" if parts[0] == "api" else parts[1]
-            place = parts[2:] if parts[0] == "api" else parts[3:]
-            rest = place[2:] if place[0] == "namespaces" else place
-            resource = "/".join([rest[0], *rest[2:]])
-            verb = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(method)
-            rights.add((group, resource, verb or ("get" if len(rest) > 1 else "list")))
+        method, path = line["message"].split()
+        parts = path.split("/")[1:]
+        group, place = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
+        _, _, resource, *name = place
+        verb = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(method)
+        rights.add((group, "/".join([resource, *name[1:]]), verb or ("get" if name else "list")))
     return rights
 
 
@@ -104,6 +99,6 @@ WATCHED = [
 ]
 
 
-def unused_rights(operator) -> set[Right]:
+def unused_rights(requests: list[dict]) -> set[Right]:
     watches = {(group, resource, verb) for group, resource in WATCHED for verb in ("list", "watch")}
-    return granted() - used(operator.lines()) - watches
+    return granted() - used(requests) - watches
