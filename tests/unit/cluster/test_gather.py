@@ -1,0 +1,183 @@
+"""What is read of a study's children, and what of others is not taken for them."""
+
+from collections import defaultdict
+
+import pytest
+
+from sloguard.cluster.gather import StudyUnreadableError, gather, read_study
+from sloguard.engine.snapshot import LoadState, ServerState
+from tests.unit.cluster.objects import (
+    LATER,
+    STUDY,
+    T0,
+    VLLM,
+    begun,
+    deployment,
+    finished,
+    pod,
+    running,
+    terminated,
+    trial_object,
+    waiting,
+)
+
+
+def child(name="s-0-1", *, owner=None, **labels):
+    own = {"sloguard.dev/study": "s", "sloguard.dev/trial": name} | labels
+    reference = {"kind": "SLOGuardTrial", "name": name, "uid": owner or f"uid-{name}"}
+    return {"name": name, "uid": f"child-{name}", "labels": own, "ownerReferences": [reference]}
+
+
+def server(name="s-0-1", **metadata):
+    return deployment(metadata=child(name) | metadata)
+
+
+def server_pod(state, name="s-0-1", owner=None, **more):
+    stored = pod(state, name=f"{name}-pod", **more)
+    stored["metadata"]["labels"] = {"sloguard.dev/trial": name, "sloguard.dev/role": "server"}
+    kind, maker = owner or ("ReplicaSet", f"{name}-7d9f8c6b5")
+    stored["metadata"]["ownerReferences"] = [{"kind": kind, "name": maker, "uid": "set"}]
+    return stored
+
+
+class FakeApi:
+    """A namespace as it is at one moment. Selectors are not evaluated: everything there is comes back."""
+
+    def __init__(self, *, log="", **items):
+        self.lists = defaultdict(list, items)
+        self.logs = []
+        self._log = log
+        self.production = deployment()
+        self.study = STUDY
+
+    async def get(self, resource, _namespace, name):
+        return self.study if resource.plural == "sloguardstudies" else self.production if name == "llama" else None
+
+    async def items(self, resource, _namespace, **_selectors):
+        return self.lists[resource.plural]
+
+    async def log(self, _namespace, pod_name, _container, *, previous, most_bytes):
+        assert most_bytes <= 8 * 2**20
+        self.logs.append((pod_name, previous))
+        return self._log
+
+
+TRIAL = trial_object(0, status=begun())
+
+
+async def seen(api, name="s-0-1"):
+    gathered = await gather(api, "prod", "s")
+    return gathered.snapshot.observations.get(name)
+
+
+async def test_a_study_that_is_gone():
+    api = FakeApi()
+    api.study = None
+    assert await gather(api, "prod", "s") is None
+
+
+async def test_a_trial_without_children_is_seen_as_absent():
+    found = await seen(FakeApi(sloguardtrials=[TRIAL]))
+    assert found.server.state is ServerState.ABSENT
+    assert not found.leftovers
+
+
+async def test_a_server_and_its_pod():
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[server_pod(running(), ready=True)])
+    found = await seen(api)
+    assert found.server.state is ServerState.READY
+    assert found.leftovers
+    assert found.server.gpus == 1
+    assert api.logs == [("s-0-1-pod", False)]
+
+
+async def test_a_log_is_read_once_when_ready_and_of_the_start_that_ended():
+    ready = trial_object(0, status=begun(readyAt=LATER))
+    api = FakeApi(sloguardtrials=[ready], deployments=[server()], pods=[server_pod(running(), ready=True)])
+    await seen(api)
+    assert api.logs == []
+    back_off = server_pod(waiting("CrashLoopBackOff"), last=terminated(1, "Error"), restarts=2)
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[back_off], log="\x1b[31mValueError: x\x07\n")
+    found = await seen(api)
+    assert api.logs == [("s-0-1-pod", True)]
+    assert found.server.evidence.log == "ValueError: x\n"
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[server_pod(terminated(1, "Error"))])
+    await seen(api)
+    assert api.logs == [("s-0-1-pod", False)]
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        {"deployments": [server(ownerReferences=[])]},
+        {"deployments": [deployment(metadata=child(owner="other"))]},
+        {"jobs": [{"metadata": child(owner="other"), "status": {}}]},
+    ],
+    ids=["owned by nobody", "owned by another trial", "another's job"],
+)
+async def test_labels_alone_make_nothing_a_child(stray):
+    found = await seen(FakeApi(sloguardtrials=[TRIAL], **stray))
+    assert found.server.state is ServerState.ABSENT
+    assert found.load.state is LoadState.ABSENT
+
+
+async def test_a_child_whose_labels_were_taken_off_is_still_one():
+    bare = server(labels={"sloguard.dev/study": "s"})
+    assert (await seen(FakeApi(sloguardtrials=[TRIAL], deployments=[bare]))).leftovers
+
+
+@pytest.mark.parametrize(
+    "owner", [("ReplicaSet", "s-0-10-7d9f8c6b5"), ("ReplicaSet", "s-0-1-1-7d9f8c6b5"), ("Job", "s-0-1"), ("Node", "n")]
+)
+async def test_a_pod_of_another_maker_is_not_the_server(owner):
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[server_pod(running(), owner=owner)])
+    assert (await seen(api)).server.state is ServerState.WAITING
+
+
+async def test_events_are_of_the_trials_own_replica_set():
+    """Study s-0 has a trial s-0-1-1, whose events are not those of trial s-0-1 of study s."""
+    events = [
+        {"reason": "FailedCreate", "message": of, "type": "Warning", "involvedObject": {"name": of}}
+        for of in ("s-0-1-7d9f8c6b5", "s-0-1-1-7d9f8c6b5", "s-0-10-7d9f8c6b5", "llama-5c4d")
+    ]
+    found = await seen(FakeApi(sloguardtrials=[TRIAL], deployments=[server()], events=events))
+    assert [e.message for e in found.server.evidence.events] == ["s-0-1-7d9f8c6b5"]
+
+
+async def test_a_finished_trial_is_looked_at_only_while_something_of_it_is_left():
+    done = trial_object(0, status=finished())
+    assert await seen(FakeApi(sloguardtrials=[done])) is None
+    api = FakeApi(sloguardtrials=[done], deployments=[server()], pods=[server_pod(terminated(1, "Error"))])
+    assert (await seen(api)).leftovers
+    assert api.logs == []
+    leaving = FakeApi(sloguardtrials=[done], deployments=[server(deletionTimestamp=T0)])
+    assert not (await seen(leaving)).leftovers
+
+
+async def test_a_trial_that_cannot_be_read_does_not_stop_the_study():
+    strange = trial_object(1, image="x")
+    gathered = await gather(FakeApi(sloguardtrials=[TRIAL, strange]), "prod", "s")
+    assert [t.name for t in gathered.snapshot.trials] == ["s-0-1"]
+    assert "image" in gathered.passed_over["s-1-1"]
+
+
+async def test_productions_pods_are_read_only_while_it_is_changed():
+    crashed = pod(terminated(1, "Error"), args=VLLM["args"])
+    api = FakeApi(pods=[crashed])
+    assert (await gather(api, "prod", "s")).snapshot.target.rollout.failure == ""
+    moment = {"startedAt": T0, "changedAt": T0}
+    api.study = STUDY | {"status": {"promotion": {"state": "Promoting", "trial": "s-2-1"} | moment}}
+    assert "did not stay up" in (await gather(api, "prod", "s")).snapshot.target.rollout.failure
+
+
+def test_a_study_that_makes_no_sense_says_where():
+    spec = STUDY["spec"] | {"windows": [{"schedule": "x", "durationMinutes": 5}], "novelty": 1}
+    with pytest.raises(StudyUnreadableError, match=r"novelty") as caught:
+        read_study(STUDY | {"spec": spec})
+    assert str(caught.value).isprintable()
+
+
+def test_a_local_target_is_none_of_a_clusters():
+    spec = STUDY["spec"] | {"target": {"kind": "Process", "command": ["vllm", "serve", "m"]}}
+    with pytest.raises(StudyUnreadableError, match="only a Deployment"):
+        read_study(STUDY | {"spec": spec})

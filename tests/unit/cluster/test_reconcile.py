@@ -1,0 +1,119 @@
+"""When a study is looked at again, and what it says when it cannot go on."""
+
+import asyncio
+import copy
+
+import pytest
+
+from sloguard.cluster import reconcile as module
+from sloguard.cluster.api import RefusedError
+from sloguard.cluster.execute import Settings
+from sloguard.cluster.reconcile import LEAST_PAUSE_SECONDS, MOST_BACK_OFF_SECONDS, Reconciler, _stalled
+from tests.unit.cluster.objects import STUDY
+
+KEY = ("prod", "s")
+
+
+class FakeApi:
+    """Keeps one study and every status that is written to it."""
+
+    requests = 0
+
+    def __init__(self, stored=STUDY):
+        self.stored = stored
+        self.written = []
+
+    async def get(self, _resource, _namespace, _name):
+        return copy.deepcopy(self.stored)
+
+    async def replace_status(self, _resource, body):
+        self.written.append(body)
+        self.stored = body
+        return body
+
+
+@pytest.fixture
+def unreadable():
+    return FakeApi(STUDY | {"spec": STUDY["spec"] | {"novelty": 1}})
+
+
+async def test_an_unreadable_study_says_so_and_is_not_written_again_and_again(unreadable):
+    """Each change of the status wakes the study: what is said twice must be the same."""
+    reconciler = Reconciler(unreadable, Settings("image"))
+    assert await reconciler.reconcile(KEY) == MOST_BACK_OFF_SECONDS
+    assert await reconciler.reconcile(KEY) == MOST_BACK_OFF_SECONDS
+    first, second = unreadable.written
+    assert first == second
+    said = {c["type"]: (c["status"], c["reason"]) for c in second["status"]["conditions"]}
+    assert said["Stalled"] == ("True", "SpecInvalid")
+    assert said["Ready"] == said["Reconciling"] == ("False", "SpecInvalid")
+
+
+def test_what_is_said_of_a_study_is_one_readable_line():
+    stalled = _stalled(STUDY, "Refused", "\x1b[31mno\n" + "x" * 9999)
+    (message,) = {c["message"] for c in stalled["status"]["conditions"]}
+    assert message.isprintable()
+    assert len(message) <= 1024
+
+
+def test_a_status_that_cannot_be_read_is_replaced():
+    odd = STUDY | {"status": {"phase": "Odd", "conditions": [{"type": 7}]}}
+    assert _stalled(odd, "SpecInvalid", "x")["status"]["phase"] == "Odd"
+
+
+REFUSALS = {
+    "a lost race": (RefusedError(409, "changed", "Conflict"), LEAST_PAUSE_SECONDS, None),
+    "gone meanwhile": (RefusedError(404, "gone", "NotFound"), LEAST_PAUSE_SECONDS, None),
+    "the server's own trouble": (RefusedError(503, "busy"), None, None),
+    "not allowed": (RefusedError(403, "may not"), MOST_BACK_OFF_SECONDS, "Refused"),
+    "not valid": (RefusedError(422, "port"), MOST_BACK_OFF_SECONDS, "Refused"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+async def test_a_refusal_is_repeated_or_told(why, monkeypatch):
+    error, pause, reason = REFUSALS[why]
+    api = FakeApi()
+
+    async def gathered(*_):
+        return type("Gathered", (), {"snapshot": None})
+
+    async def refused(*_):
+        raise error
+
+    monkeypatch.setattr(module, "gather", gathered)
+    monkeypatch.setattr(module, "plan", lambda *_: None)
+    monkeypatch.setattr(module, "execute", refused)
+    assert await Reconciler(api, Settings("image"))._attempt(KEY) == pause
+    told = {c["reason"] for body in api.written for c in body["status"]["conditions"]}
+    assert told == ({reason} if reason else set())
+
+
+async def test_a_defect_in_one_study_is_told_and_retried(monkeypatch, caplog):
+    async def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, "gather", broken)
+    assert await Reconciler(FakeApi(), Settings("image"))._attempt(KEY) is None
+    assert caplog.records[0].study == "prod/s"
+
+
+async def test_a_study_that_comes_back_while_it_is_found_gone_is_served(monkeypatch):
+    """The wake-up for the new one falls into the look that still saw nothing."""
+    looks = []
+    reconciler = Reconciler(FakeApi(), Settings("image"))
+
+    async def gathered(*_):
+        looks.append(1)
+        if len(looks) == 1:
+            reconciler.wake(KEY)
+
+    monkeypatch.setattr(module, "gather", gathered)
+    reconciler.wake(KEY)
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if not reconciler._tasks:
+            break
+    assert len(looks) == 2
+    assert not reconciler._tasks
+    assert not reconciler._wakes
