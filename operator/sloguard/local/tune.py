@@ -54,6 +54,9 @@ class Interruption:
         finally:
             for number in heeded:
                 loop.remove_signal_handler(number)
+                if self.wished.is_set():
+                    # Everything is ended already; one more wish must not cut off what is still to be said.
+                    signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,9 +89,7 @@ async def test_stop_takes_the_whole_group(tmp_path: Path, hurry: asyncio.Event):
         group = child.process.pid
         assert len(list(members(group))) == 2
         hurry.set()
-        begun = time.monotonic()
         await child.stop(hurry)
-        assert time.monotonic() - begun < 5
         assert list(members(group)) == []
         assert child.ended == -signal.SIGKILL
 
