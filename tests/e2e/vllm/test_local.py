@@ -37,7 +37,8 @@ def report(results):
 
 
 def test_it_measures_what_serves_and_learns_from_what_vllm_refuses(report):
-    trials = report["trials"]
+    # a machine too busy to send the load in time is no news of vLLM; such a trial was made again
+    trials = [t for t in report["trials"] if t["status"].get("outcome") != "Infrastructure"]
     assert [t["spec"]["purpose"] for t in trials] == ["Production", "Default", "Search", "Search"]
     assert serving.crash_classes(trials) == ["InvalidArguments"]
     crash = next(t["status"]["crash"] for t in trials if t["status"].get("crash"))
@@ -55,7 +56,7 @@ def test_it_recommends_something_several_times_better_than_production(report):
 
 def test_it_knows_how_much_kv_cache_each_server_had(report):
     served = [t["status"] for t in report["trials"] if t["status"].get("measurements")]
-    assert [status["margins"]["kvCacheTokens"] for status in served] == [16_384] * len(served)
+    assert [status["margins"]["kvCacheTokens"] for status in served] == [serving.KV_CACHE_TOKENS] * len(served)
 
 
 def test_no_process_stays(results, vllm):
