@@ -59,7 +59,8 @@ def conclude(
             "conditions": _conditions(known, verdict, ground),
         }
     )
-    if verdict.phase is not before.phase or verdict.stalled:
+    told = any(verdict.message == event.message for event in draft.events)
+    if not told and (verdict.phase is not before.phase or verdict.stalled):
         draft.events.append(_phase_event(known, verdict))
     owes = current is not None and current.state in UNDER_WAY
     return Plan(status, tuple(draft.actions), tuple(draft.events), owes, verdict.wake_after_seconds)

@@ -165,7 +165,16 @@ def _with_promotion(
     verdict = _verdict_on(step.status)
     if moved or step.apply is not None:
         verdict = replace(verdict, wake_after_seconds=AT_ONCE if moved else LOOK_AGAIN_SECONDS)
+    elif step.status.state is PromotionState.VERIFYING:
+        verdict = replace(verdict, wake_after_seconds=_until_verified(step.status, known))
     return conclude(known, draft, verdict, recommendation=recommendation, promoted=step.status)
+
+
+def _until_verified(promotion: PromotionStatus, known: Known) -> float:
+    """Until the watch is over, if all stays well."""
+    watched = known.study.spec.promotion.verification.duration_seconds
+    left = watched - (known.now - promotion.changed_at).total_seconds()
+    return min(max(left, LOOK_AGAIN_SECONDS), IDLE_SECONDS)
 
 
 def _take_promotion(draft: Draft, before: PromotionStatus | None, step: PromotionStep) -> bool:

@@ -272,3 +272,22 @@ def test_what_is_applied_waits_for_nothing_else():
     assert actions(planned, ApplyArguments) == [ApplyArguments(NEW)]
     assert planned.wake_after_seconds == 1
     assert planned.owes_production
+
+
+def test_the_watch_ends_on_time_and_not_at_the_next_resync():
+    world = world_in(S.VERIFYING)
+    ends = STUDY.spec.promotion.verification.duration_seconds
+    changed = world.study.status.promotion.changed_at
+    near = plan(world.gather(), changed + timedelta(seconds=ends - 3))
+    far = plan(world.gather(), changed + timedelta(seconds=1))
+    assert near.wake_after_seconds == 3
+    assert far.wake_after_seconds <= ends - 1
+
+
+def test_a_decision_is_told_once():
+    world = World(STUDY, grows)
+    for _ in range(60):
+        told = [event.message for event in plan(world.gather(), world.now).events]
+        assert len(told) == len(set(told))
+        world.step()
+        world.work()
