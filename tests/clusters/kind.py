@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.clusters import binaries, engine, image, node_image
-from tests.clusters.cache import workspace
+from tests.clusters.cache import say, workspace
 from tests.clusters.handle import Cluster
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/kind"
 UP = EXAMPLE / "up"
+DOWN = EXAMPLE / "down"
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,16 @@ def _with_mounts(path: Path, mounts: tuple[Path, ...]) -> Path:
 
 
 def _delete(folder: Path) -> None:
-    """The cluster of a run that ends, or of one that was killed."""
-    name, config = folder / "name", folder / "kubeconfig"
-    if name.exists():
-        command = [_programs()["KIND"], "delete", "cluster", "--name", name.read_text(), "--kubeconfig", str(config)]
-        subprocess.run(command, check=False, capture_output=True)
+    """The cluster of a run that ends, or of one that was killed, by the command that people have for it."""
+    name = folder / "name"
+    if not name.exists():
+        return
+    environment = os.environ | _programs() | {"KUBECONFIG": str(folder / "kubeconfig")}
+    ended = subprocess.run(
+        [DOWN, "--cluster", name.read_text()], env=environment, check=False, text=True, capture_output=True
+    )
+    if ended.returncode:
+        say(f"examples/kind/down: {ended.stderr.strip()}")
 
 
 def _programs() -> dict[str, str]:
