@@ -1,25 +1,26 @@
-"""`sloguard load`: measures one running server. Imports little until it runs."""
+"""`sloguard load`: measures one running server."""
 
-from __future__ import annotations
-
+import asyncio
+import gc
 import json
 import os
+import resource
 import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import Any, TextIO, cast
 
 import click
+from pydantic import ValidationError
 
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-    from collections.abc import Callable, Sequence
+from sloguard.api.v1alpha1 import LoadResult, RateMeasurement
+from sloguard.domain.goodput import RequestRecord
 
-    from sloguard.api.v1alpha1 import LoadResult, RateMeasurement
-    from sloguard.domain.goodput import RequestRecord
-
-    from .load import OnRate
-    from .request import LoadRequest
+from .encode import encode
+from .load import OnRate, run_load
+from .request import LoadInputError, LoadRequest
 
 ENVIRONMENT = "SLOGUARD_LOAD_REQUEST"
 WRONG_INPUT = 2
@@ -56,8 +57,6 @@ def load(
     The workload comes from --study, --request or the environment variable SLOGUARD_LOAD_REQUEST. Ends with 0 when there
     is a result, also where the server died: the result then says so. 2 means that the input was wrong.
     """
-    from .encode import encode  # noqa: PLC0415
-
     what = _read_request(url=url, model=model, study=study, request=request)
     # Opened first, since a result that cannot be written would be a load for nothing. In place: a termination log is a
     # mounted file that cannot be replaced.
@@ -69,10 +68,6 @@ def load(
 
 
 def _read_request(*, url: str | None, model: str | None, study: str | None, request: str | None) -> LoadRequest:
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from .request import LoadRequest  # noqa: PLC0415
-
     fields = _fields_of_study(study) if study else _fields_of_request(request)
     fields |= {name: value for name, value in (("url", url), ("model", model)) if value is not None}
     if "url" not in fields:
@@ -104,17 +99,12 @@ def _text_of(path: str) -> str:
 
 
 def _fields_of_study(path: str) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from sloguard.api.v1alpha1 import Study  # noqa: PLC0415
+    from sloguard.api.loading import StudyFileError, load_study  # noqa: PLC0415 - a pod's load needs no YAML
 
     try:
-        spec = Study.model_validate_json(json.dumps(yaml.safe_load(_text_of(path)))).spec
-    except ValidationError as error:
-        raise WrongInput(f"{path} is no valid study: {_told(error.errors())}") from error
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise WrongInput(f"{path} cannot be read as a study: {error}") from error
+        spec = load_study(Path(path)).spec
+    except StudyFileError as error:
+        raise WrongInput(str(error)) from error
     return {"workload": spec.workload.dump(), "slos": [slo.dump() for slo in spec.slos]}
 
 
@@ -123,11 +113,6 @@ def _told(errors: Sequence[Any]) -> str:
 
 
 def _run(request: LoadRequest, ready_timeout_seconds: float, requests_file: TextIO) -> LoadResult:
-    import asyncio  # noqa: PLC0415
-    import gc  # noqa: PLC0415
-
-    from .load import run_load  # noqa: PLC0415
-    from .request import LoadInputError  # noqa: PLC0415
 
     _allow_many_connections()
     gc.collect()
@@ -143,7 +128,7 @@ def _run(request: LoadRequest, ready_timeout_seconds: float, requests_file: Text
 
 def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415
+        import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
         return None
     return uvloop.new_event_loop
@@ -151,8 +136,6 @@ def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
 
 def _allow_many_connections() -> None:
     """The usual soft limit of 1,024 files would be a limit on open requests."""
-    import resource  # noqa: PLC0415
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < wanted:

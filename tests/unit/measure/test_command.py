@@ -125,7 +125,7 @@ def test_wrong_input(arguments, stdin, message, monkeypatch):
     assert message in result.output
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "cannot be read"), ("7", "no valid study"), ("", "no valid")])
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("7", "7 is not a study"), ("", "is empty")])
 def test_wrong_study(tmp_path, text, message):
     study = tmp_path / "study.yaml"
     study.write_text(text)
