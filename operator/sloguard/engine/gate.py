@@ -6,7 +6,7 @@ baseline that crashed serves nothing: 0 tokens/s.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudySpec, Trial
@@ -32,12 +32,14 @@ class Contender:
 class Gate:
     """The verdict: a `winner`, or a `candidate` that needs another confirmation, or neither.
 
+    `beaten` is the better of the baselines that the winner is not itself: the defaults may win over production.
     `refused` says why better-looking candidates were passed over.
     """
 
     baseline: Contender | None = None
     best: Contender | None = None
     winner: Contender | None = None
+    beaten: Contender | None = None
     confirmations: int = 0
     candidate: Trial | None = None
     repeats_begun: int = 0
@@ -61,22 +63,13 @@ def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
         if objection:
             refused.append(objection)
         elif len(done) < spec.promotion.confirmations:
-            return _but(gate, refused, candidate=candidate.trial, repeats_begun=len(repeats))
+            gate = replace(gate, candidate=candidate.trial, repeats_begun=len(repeats))
+            break
         else:
-            return _but(gate, refused, winner=confirmed, confirmations=len(done))
-    return _but(gate, refused)
-
-
-def _but(
-    gate: Gate,
-    refused: Sequence[str],
-    *,
-    winner: Contender | None = None,
-    confirmations: int = 0,
-    candidate: Trial | None = None,
-    repeats_begun: int = 0,
-) -> Gate:
-    return Gate(gate.baseline, gate.best, winner, confirmations, candidate, repeats_begun, tuple(refused))
+            beaten = _best_of(b for b in baselines if b.trial.name != confirmed.trial.name)
+            gate = replace(gate, winner=confirmed, beaten=beaten, confirmations=len(done))
+            break
+    return replace(gate, refused=tuple(refused))
 
 
 def contenders(trials: Iterable[Trial], percent: int) -> list[Contender]:

@@ -15,12 +15,12 @@ def recommendation_of(known: Known) -> Recommendation | None:
     before, winner = known.study.status.recommendation, known.gate.winner
     if before is not None or winner is None:
         return before
-    baseline = known.gate.baseline
-    assert baseline is not None, "the gate has a winner only against both baselines"
+    beaten = known.gate.beaten
+    assert beaten is not None, "the gate has a winner only against both baselines"
     figure = round(winner.goodput)
-    better = round(100 * (winner.goodput / baseline.goodput - 1)) if baseline.goodput > 0 else None
+    better = round(100 * (winner.goodput / beaten.goodput - 1)) if beaten.goodput > 0 else None
     times = "1 confirmation" if known.gate.confirmations == 1 else f"{known.gate.confirmations} confirmations"
-    reason = f"{figure} tokens/s over {times}, against {baseline.goodput:.0f} tokens/s of {baseline.trial.name}"
+    reason = f"{figure} tokens/s over {times}, against {beaten.goodput:.0f} tokens/s of {beaten.trial.name}"
     holds = winner.slos_met and winner.serves_offered
     crashed = "".join(
         f"; {t.name} ({t.spec.purpose.value}) crashed when it was measured: {t.status.message}"

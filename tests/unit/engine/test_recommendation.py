@@ -181,3 +181,10 @@ def test_no_promotion_begins_over_arguments_that_were_never_measured():
     world.run()
     assert condition(world.study.status, "Stalled").reason == "ProductionChanged"
     assert not world.applied
+
+
+def test_defaults_that_win_are_held_against_production_and_not_against_themselves():
+    world = ended("Off", lambda t: {Purpose.PRODUCTION: 10.0}.get(t.spec.purpose, 0.0 if t.spec.parameters else 40.0))
+    found = world.study.status.recommendation
+    assert (found.trial, found.improvement_percent) == ("s-1-1", 300)
+    assert found.reason.endswith("against 10 tokens/s of s-0-1")

@@ -67,7 +67,8 @@ class Recommendation(Scored):
 
     arguments: list[str] = Field(default=[], max_length=1024)
     improvement_percent: int | None = Field(
-        default=None, description="Against the better of production and defaults; absent where neither had any goodput."
+        default=None,
+        description="Against the better baseline that it is not itself; absent where that had no goodput.",
     )
     confirmations: int = 0
     reason: str = Field(default="", max_length=1024)
