@@ -18,7 +18,7 @@ PROGRAMS = ("kind", "kubectl", "docker")
 def asked(tmp_path: Path) -> Path:
     for name in PROGRAMS:
         program = tmp_path / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> "{tmp_path}/asked"\ncat < /dev/null\n')
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> "{tmp_path}/asked"\ncat > /dev/null\n')
         program.chmod(0o755)
     return tmp_path / "asked"
 
@@ -29,6 +29,7 @@ def test_it_calls_the_programs_on_the_path(asked: Path):
         [UP, "--cluster", "mine", "--image", "sloguard:mine", "--only", "operator"],
         env=given | {"PATH": f"{asked.parent}{os.pathsep}{os.environ['PATH']}"},
         check=True,
+        stdin=subprocess.DEVNULL,  # each reads what it is given to its end, as the real ones do
         capture_output=True,
         timeout=60,
     )
