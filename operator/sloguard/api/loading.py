@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from pydantic import ValidationError
 
 from .documents import Document, Path, Problem, UnreadableError, read
+from .nulls import without_nulls
 from .v1alpha1 import API_VERSION, STUDIES, Study
 from .wording import problems, shown
 
@@ -38,7 +39,7 @@ def load_study(path: FilePath | str) -> Study:
         raise StudyFileError(file, wrong)
     try:
         # As JSON, strictly and by alias: as for the API server, text is no number and a field has one name.
-        text = json.dumps(_without_nulls(document.value))
+        text = json.dumps(without_nulls(document.value))
         return Study.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise StudyFileError(file, _all_problems(error, document)) from None
@@ -57,16 +58,6 @@ def _wrong_object(document: Document) -> Iterator[Problem]:
             yield Problem((name,), f"is missing; write {name}: {expected}")
         elif given != expected:
             yield Problem((name,), f"{shown(given)} is not what is read here; write {expected}", document.line((name,)))
-
-
-def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """A field without a value is as good as absent: the API server drops it too, where the field has a default."""
-    if isinstance(value, dict):
-        fields = cast("dict[str, object]", value)
-        return {name: _without_nulls(each) for name, each in fields.items() if each is not None}
-    if isinstance(value, list):
-        return [_without_nulls(each) for each in cast("list[object]", value)]
-    return value
 
 
 def _all_problems(error: ValidationError, document: Document) -> Iterator[Problem]:

@@ -5,7 +5,9 @@ know is an error: the API server would ignore it or refuse the definition, and e
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
+
+from .nulls import without_nulls
 
 Schema = dict[str, Any]
 
@@ -87,7 +89,7 @@ class _Converter:
             case "default":
                 # An object's default is written out in full: the API server holds it against the rules as it stands.
                 if self._written and value is not None:
-                    result[keyword] = _without_nulls(value)
+                    result[keyword] = without_nulls(value)
             case _ if keyword in _KEPT:
                 result[keyword] = value
             case _ if keyword in _LEFT_OUT:
@@ -98,13 +100,6 @@ class _Converter:
     def _rules(self, result: Schema, rules: Iterable[Mapping[str, str]]) -> None:
         if self._written:
             result.setdefault("x-kubernetes-validations", []).extend(dict(rule) for rule in rules)
-
-
-def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    if isinstance(value, dict):
-        entries = cast("Schema", value)
-        return {key: _without_nulls(each) for key, each in entries.items() if each is not None}
-    return value
 
 
 def _known_keys(names: list[str]) -> dict[str, str]:

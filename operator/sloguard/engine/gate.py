@@ -63,12 +63,10 @@ def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
         if objection:
             refused.append(objection)
         elif len(done) < spec.promotion.confirmations:
-            gate = replace(gate, candidate=candidate.trial, repeats_begun=len(repeats))
-            break
+            return replace(gate, refused=tuple(refused), candidate=candidate.trial, repeats_begun=len(repeats))
         else:
-            beaten = _best_of(b for b in baselines if b.trial.name != confirmed.trial.name)
-            gate = replace(gate, winner=confirmed, beaten=beaten, confirmations=len(done))
-            break
+            beaten = _best_of(b for b in baselines if b.trial.name != candidate.trial.name)
+            return replace(gate, refused=tuple(refused), winner=confirmed, beaten=beaten, confirmations=len(done))
     return replace(gate, refused=tuple(refused))
 
 
