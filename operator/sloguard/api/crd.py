@@ -44,8 +44,8 @@ DEFINITIONS: Final = (
             Column("Phase", ".status.phase"),
             Column("Trials", ".status.trials.total", "integer", description="That count against the budget."),
             Column("Crashed", ".status.trials.crashed", "integer"),
-            Column("Baseline", ".status.baseline.goodputTokensPerSecond", "integer", description="Goodput, tokens/s."),
-            Column("Best", ".status.best.goodputTokensPerSecond", "integer", description="Goodput, tokens/s."),
+            Column("Baseline", ".status.baseline.objectiveValue", "integer", description="In the objective's unit."),
+            Column("Best", ".status.best.objectiveValue", "integer", description="In the objective's unit."),
             Column(
                 "Gain %",
                 ".status.recommendation.improvementPercent",

@@ -1,8 +1,9 @@
-"""What a finished trial is worth: its figure at the rate of comparison, and the search's view of it."""
+"""What a finished trial is worth: its figure in the unit of the objective, and the search's view of it."""
 
 from collections.abc import Iterable, Sequence
 
-from sloguard.api.v1alpha1 import SLO, Outcome, Purpose, RateMeasurement, SLOResult, Trial
+from sloguard.api.v1alpha1 import SLO, Objective, Outcome, Purpose, RateMeasurement, SLOResult, Trial
+from sloguard.domain.capacity import capacity_of
 from sloguard.domain.knobs import parse_values
 from sloguard.domain.result import VIOLATION_CAP, Result
 
@@ -16,6 +17,35 @@ def at_rate(trial: Trial, percent: int) -> RateMeasurement | None:
     """The measurement at this rate; where the sweep ended early, the last one, which was overwhelmed already."""
     below = [m for m in trial.status.measurements if m.rate_percent <= percent]
     return max(below, key=lambda m: m.rate_percent, default=None)
+
+
+UNITS = {
+    Objective.GOODPUT: "tokens/s",
+    Objective.GOODPUT_PER_GPU: "tokens/s a GPU",
+    Objective.CAPACITY: "requests/min",
+}
+
+
+def figure_of(trial: Trial, objective: Objective, percent: int) -> float | None:
+    """What is to be made large, in UNITS; None where nothing was measured. `percent` is the rate of comparison."""
+    goodput = goodput_tokens_per_second(trial, percent)
+    if goodput is None or objective is Objective.GOODPUT:
+        return goodput
+    if objective is Objective.GOODPUT_PER_GPU:
+        return goodput / (trial.status.gpus or 1)
+    capacity = capacity_of(trial.status.measurements)
+    return capacity.requests_per_minute if capacity else 0.0
+
+
+def holds(trial: Trial, objective: Objective, percent: int) -> bool:
+    """Whether the SLOs held where the figure was taken. A capacity above zero is a rate at which they do."""
+    if objective is Objective.CAPACITY:
+        return slos_met(trial, _lowest_percent(trial))
+    return slos_met(trial, percent)
+
+
+def _lowest_percent(trial: Trial) -> int:
+    return min((m.rate_percent for m in trial.status.measurements), default=OFFERED_PERCENT)
 
 
 def goodput_tokens_per_second(trial: Trial, percent: int) -> float | None:
@@ -51,16 +81,16 @@ def comparison_rate_percent(trials: Iterable[Trial]) -> int:
     return next(iter(broken or reversed(higher)), OFFERED_PERCENT)
 
 
-def result_of(trial: Trial, slos: Sequence[SLO], percent: int) -> Result:
-    """The search's view of a finished trial, at the rate of comparison."""
-    measurement = at_rate(trial, percent)
+def result_of(trial: Trial, slos: Sequence[SLO], objective: Objective, percent: int) -> Result:
+    """The search's view of a finished trial: at the rate of comparison, or for Capacity at the lowest one."""
+    measurement = at_rate(trial, _lowest_percent(trial) if objective is Objective.CAPACITY else percent)
     measured = {(r.metric, r.percentile): r for r in measurement.slos} if measurement else {}
     assert trial.status.outcome is not None, "only a finished trial has a result"
     return Result(
         number=trial.spec.number,
         parameters=parse_values(trial.spec.parameters),
-        outcome=_outcome_at(trial, percent),
-        objective=goodput_tokens_per_second(trial, percent),
+        outcome=_outcome_at(trial, objective, percent),
+        objective=figure_of(trial, objective, percent),
         violation_ratios=tuple(violation_ratio(measured.get((s.metric, s.percentile))) for s in slos)
         if measurement and trial.status.outcome is not Outcome.CRASHED
         else (),
@@ -77,9 +107,9 @@ def violation_ratio(slo: SLOResult | None) -> float:
     return min(slo.measured_microseconds / (slo.limit_milliseconds * 1000), VIOLATION_CAP)
 
 
-def _outcome_at(trial: Trial, percent: int) -> Outcome:
+def _outcome_at(trial: Trial, objective: Objective, percent: int) -> Outcome:
     outcome = trial.status.outcome
     assert outcome is not None, "only a finished trial has an outcome"
     if outcome not in MEASURED:
         return outcome
-    return Outcome.FEASIBLE if slos_met(trial, percent) else Outcome.INFEASIBLE
+    return Outcome.FEASIBLE if holds(trial, objective, percent) else Outcome.INFEASIBLE

@@ -58,7 +58,7 @@ def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) 
 
 def history(study: Study, latest: Iterable[Trial], percent: int) -> list[Result]:
     """Finished trials that say something about their configuration."""
-    return [result_of(trial, study.spec.slos, percent) for trial in latest if taught(trial)]
+    return [result_of(trial, study.spec.slos, study.spec.objective, percent) for trial in latest if taught(trial)]
 
 
 def confirmation(study: Study, latest: Sequence[Trial], gate: Gate, ground: Ground) -> TrialSpec:

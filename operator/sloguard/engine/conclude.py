@@ -12,7 +12,7 @@ from sloguard.api.v1alpha1 import (
     StudyPhase,
     TrialCounts,
 )
-from sloguard.domain.score import MEASURED, OFFERED_PERCENT, slos_met
+from sloguard.domain.score import MEASURED, OFFERED_PERCENT, goodput_tokens_per_second, slos_met
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
@@ -52,8 +52,8 @@ def conclude(
             "trials": _counts(known),
             "gpu_minutes": round(known.used.gpu_seconds / 60),
             "comparison_rate_percent": known.percent,
-            "baseline": _scored(known.gate.baseline) or before.baseline,
-            "best": _scored(known.gate.best) or before.best,
+            "baseline": _scored(known, known.gate.baseline) or before.baseline,
+            "best": _scored(known, known.gate.best) or before.best,
             "recommendation": recommendation or before.recommendation,
             "promotion": current,
             "conditions": _conditions(known, verdict, ground),
@@ -115,13 +115,14 @@ def _with(
     return with_condition(conditions, kind, holds, reason, message, known.study.metadata.generation, known.now)
 
 
-def _scored(contender: Contender | None) -> Scored | None:
+def _scored(known: Known, contender: Contender | None) -> Scored | None:
     if contender is None:
         return None
     return Scored(
         trial=contender.trial.name,
         parameters=contender.trial.spec.parameters,
-        goodput_tokens_per_second=round(contender.goodput),
+        goodput_tokens_per_second=round(goodput_tokens_per_second(contender.trial, known.percent) or 0.0),
+        objective_value=round(contender.figure),
         slos_met=contender.slos_met,
     )
 

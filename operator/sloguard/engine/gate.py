@@ -2,28 +2,28 @@
 
 First version: the figure of a candidate is the mean of its confirmations, never the search's own figure, which is
 the best of many and so too good (the winner's curse). It has to beat both baselines by the study's minimum. A
-baseline that crashed serves nothing: 0 tokens/s.
+baseline that crashed serves nothing: 0.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from sloguard.api.v1alpha1 import Outcome, Purpose, StudySpec, Trial
-from sloguard.domain.score import MEASURED, OFFERED_PERCENT, goodput_tokens_per_second, slos_met
+from sloguard.api.v1alpha1 import Objective, Outcome, Purpose, StudySpec, Trial
+from sloguard.domain.score import MEASURED, OFFERED_PERCENT, UNITS, figure_of, holds, slos_met
 
 BASELINES = (Purpose.PRODUCTION, Purpose.DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A configuration with its figure in tokens/s and whether its SLOs held at the rate of comparison.
+    """A configuration with its figure in the objective's unit and whether its SLOs held where that was taken.
 
     `serves_offered`: they held at 100 % of the rate, which matters where higher rates are compared.
     """
 
     trial: Trial
-    goodput: float
+    figure: float
     slos_met: bool
     serves_offered: bool
 
@@ -49,15 +49,16 @@ class Gate:
 def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
     """Go through the candidates, best first, until one passes or needs to be repeated."""
     trials = list(latest)
-    baselines = [b for trial in trials if (b := _baseline(trial, percent)) is not None]
+    objective = spec.objective
+    baselines = [b for trial in trials if (b := _baseline(trial, objective, percent)) is not None]
     searched = [t for t in trials if t.spec.purpose is not Purpose.CONFIRM]
-    gate = Gate(baseline=_best_of(baselines), best=_best_of(contenders(searched, percent)))
+    gate = Gate(baseline=_best_of(baselines), best=_best_of(contenders(searched, objective, percent)))
     if {b.trial.spec.purpose for b in baselines} != set(BASELINES):
         return gate
     refused: list[str] = []
-    for candidate in _ranked(c for c in contenders(searched, percent) if _may_win(c, baselines, spec)):
+    for candidate in _ranked(c for c in contenders(searched, objective, percent) if _may_win(c, baselines, spec)):
         repeats = [t for t in trials if _repeats(t, candidate.trial)]
-        done = contenders(repeats, percent)
+        done = contenders(repeats, objective, percent)
         confirmed = _confirmed(candidate, done)
         objection = _objection(confirmed, repeats, baselines, spec)
         if objection:
@@ -70,27 +71,27 @@ def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
     return replace(gate, refused=tuple(refused))
 
 
-def contenders(trials: Iterable[Trial], percent: int) -> list[Contender]:
+def contenders(trials: Iterable[Trial], objective: Objective, percent: int) -> list[Contender]:
     """Those that have a figure."""
-    figures = ((trial, goodput_tokens_per_second(trial, percent)) for trial in trials)
+    figures = ((trial, figure_of(trial, objective, percent)) for trial in trials)
     return [
-        Contender(trial, goodput, slos_met(trial, percent), slos_met(trial, OFFERED_PERCENT))
-        for trial, goodput in figures
-        if goodput is not None
+        Contender(trial, figure, holds(trial, objective, percent), slos_met(trial, OFFERED_PERCENT))
+        for trial, figure in figures
+        if figure is not None
     ]
 
 
-def _baseline(trial: Trial, percent: int) -> Contender | None:
+def _baseline(trial: Trial, objective: Objective, percent: int) -> Contender | None:
     if trial.spec.purpose not in BASELINES:
         return None
     if trial.status.outcome is Outcome.CRASHED:
         return Contender(trial, 0.0, slos_met=False, serves_offered=False)
-    return next(iter(contenders([trial], percent)), None)
+    return next(iter(contenders([trial], objective, percent)), None)
 
 
 def _ranked(those: Iterable[Contender]) -> list[Contender]:
-    """Those that hold the SLOs first, then by goodput; the earlier trial where they are equal."""
-    return sorted(those, key=lambda c: (not c.serves_offered, not c.slos_met, -c.goodput, c.trial.spec.number))
+    """Those that hold the SLOs first, then by the figure; the earlier trial where they are equal."""
+    return sorted(those, key=lambda c: (not c.serves_offered, not c.slos_met, -c.figure, c.trial.spec.number))
 
 
 def _best_of(those: Iterable[Contender]) -> Contender | None:
@@ -114,11 +115,11 @@ def _beats(candidate: Contender, other: Contender, spec: StudySpec) -> bool:
     """A configuration that breaks an SLO cannot follow one that holds all; one that holds all need not serve more."""
     if other.slos_met > candidate.slos_met or other.serves_offered > candidate.serves_offered:
         return False
-    if candidate.goodput <= 0:
+    if candidate.figure <= 0:
         return False
-    if candidate.slos_met > other.slos_met and candidate.goodput >= other.goodput:
+    if candidate.slos_met > other.slos_met and candidate.figure >= other.figure:
         return True
-    return candidate.goodput * 100 >= other.goodput * (100 + spec.promotion.minimum_improvement_percent)
+    return candidate.figure * 100 >= other.figure * (100 + spec.promotion.minimum_improvement_percent)
 
 
 def _repeats(trial: Trial, candidate: Trial) -> bool:
@@ -129,7 +130,7 @@ def _confirmed(candidate: Contender, repeats: Sequence[Contender]) -> Contender:
     """The candidate with the figure of its repeats; an SLO that broke in any of them does not hold."""
     return Contender(
         candidate.trial,
-        fmean(c.goodput for c in repeats or [candidate]),
+        fmean(c.figure for c in repeats or [candidate]),
         all(c.slos_met for c in (candidate, *repeats)),
         all(c.serves_offered for c in (candidate, *repeats)),
     )
@@ -144,7 +145,8 @@ def _objection(confirmed: Contender, repeats: Iterable[Trial], baselines: Sequen
     if _beats_all(confirmed, baselines, spec):
         return ""
     how = "within every SLO" if confirmed.slos_met and confirmed.serves_offered else "with an SLO broken"
-    return f"{name} gave {confirmed.goodput:.0f} tokens/s {how} on repeat, not enough against the baselines"
+    figure = f"{confirmed.figure:.0f} {UNITS[spec.objective]}"
+    return f"{name} gave {figure} {how} on repeat, not enough against the baselines"
 
 
 def taught(trial: Trial) -> bool:

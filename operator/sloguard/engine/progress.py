@@ -5,20 +5,24 @@
 A server that Kubernetes or a person took away was not measured (Cancelled); one that failed by itself is a crash.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import (
+    CapacityEstimate,
     Crash,
     CrashClass,
     Fault,
     LoadResult,
     Outcome,
+    RateMeasurement,
     StudySpec,
     Trial,
     TrialPhase,
     TrialStatus,
 )
+from sloguard.domain.capacity import capacity_of
 from sloguard.domain.crash import classify
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import OFFERED_PERCENT
@@ -78,7 +82,13 @@ def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -
     if server.state is ServerState.ABSENT:
         return _started(trial, tuple(trial.status.arguments), now)
     if server.state is ServerState.READY:
-        update = {"phase": TrialPhase.LOADING, "ready_at": now, "load_started_at": now, "margins": server.margins}
+        update = {
+            "phase": TrialPhase.LOADING,
+            "ready_at": now,
+            "load_started_at": now,
+            "margins": server.margins,
+            "gpus": server.gpus,
+        }
         return Step(trial.status.model_copy(update=update), (StartLoad(trial),))
     crash = _verdict(trial, seen, spec, now)
     may_come = crash is None or (crash.fault is Fault.INFRASTRUCTURE and server.state is ServerState.WAITING)
@@ -167,7 +177,20 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     message = "all SLOs met at 100 %" if met else f"broken at 100 %: {', '.join(broken) or 'not reached'}"
     status = _finished(trial, outcome, now, message)
     goodput = round(at_100.goodput_tokens_per_second) if at_100 else 0
-    return Step(status.model_copy(update={"measurements": result.rates, "goodput_tokens_per_second": goodput}))
+    found = {"measurements": result.rates, "goodput_tokens_per_second": goodput, "capacity": _capacity(result.rates)}
+    return Step(status.model_copy(update=found))
+
+
+def _capacity(rates: Sequence[RateMeasurement]) -> CapacityEstimate | None:
+    """One rate is no curve; a sweep that was broken off after one says that capacity lies below it."""
+    found = capacity_of(rates)
+    if found is None or (len(rates) == 1 and rates[0].slos_met):
+        return None
+    return CapacityEstimate(
+        requests_per_minute=round(found.requests_per_minute),
+        low_requests_per_minute=found.low_requests_per_minute,
+        high_requests_per_minute=found.high_requests_per_minute,
+    )
 
 
 def _crashed(trial: Trial, crash: Crash, now: datetime, result: LoadResult | None = None) -> Step:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from sloguard.api.v1alpha1 import Outcome, PromotionMode, Recommendation, Study, StudyPhase, Trial
-from sloguard.domain.score import MEASURED
+from sloguard.api.v1alpha1 import Objective, Outcome, PromotionMode, Recommendation, Study, StudyPhase, Trial
+from sloguard.domain.score import MEASURED, UNITS, goodput_tokens_per_second
 from sloguard.engine import budget
-from sloguard.engine.gate import taught
+from sloguard.engine.gate import Contender, taught
 from sloguard.engine.known import Known, Verdict
 from sloguard.engine.next_trial import BASELINE_NUMBERS
 
@@ -17,10 +17,10 @@ def recommendation_of(known: Known) -> Recommendation | None:
         return before
     beaten = known.gate.beaten
     assert beaten is not None, "the gate has a winner only against both baselines"
-    figure = round(winner.goodput)
-    better = round(100 * (winner.goodput / beaten.goodput - 1)) if beaten.goodput > 0 else None
+    figure, unit = round(winner.figure), UNITS[known.study.spec.objective]
+    better = round(100 * (winner.figure / beaten.figure - 1)) if beaten.figure > 0 else None
     times = "1 confirmation" if known.gate.confirmations == 1 else f"{known.gate.confirmations} confirmations"
-    reason = f"{figure} tokens/s over {times}, against {beaten.goodput:.0f} tokens/s of {beaten.trial.name}"
+    reason = f"{figure} {unit} over {times}, against {beaten.figure:.0f} {unit} of {beaten.trial.name}"
     holds = winner.slos_met and winner.serves_offered
     crashed = "".join(
         f"; {t.name} ({t.spec.purpose.value}) crashed when it was measured: {t.status.message}"
@@ -30,13 +30,21 @@ def recommendation_of(known: Known) -> Recommendation | None:
     return Recommendation(
         trial=winner.trial.name,
         parameters=winner.trial.spec.parameters,
-        goodput_tokens_per_second=figure,
+        goodput_tokens_per_second=_goodput(known, winner),
+        objective_value=figure,
         slos_met=holds,
         arguments=winner.trial.status.arguments,
         improvement_percent=better,
         confirmations=known.gate.confirmations,
         reason=f"{reason}{'' if holds else '; it is better but breaks an SLO, as the baselines do'}{crashed}"[:1024],
     )
+
+
+def _goodput(known: Known, winner: Contender) -> int:
+    """The repeats' mean where goodput is the objective, else what the winner's own trial gave."""
+    if known.study.spec.objective is Objective.GOODPUT:
+        return round(winner.figure)
+    return round(goodput_tokens_per_second(winner.trial, known.percent) or 0.0)
 
 
 def wished(study: Study, trials: Iterable[Trial], recommendation: Recommendation | None) -> tuple[Trial | None, str]:

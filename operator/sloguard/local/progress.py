@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sloguard.api.v1alpha1 import Study, StudyPhase, Trial, TrialPhase
+from sloguard.domain.score import UNITS
 from sloguard.engine.actions import EventType, Plan
 from sloguard.local.records import Run
 
@@ -73,7 +74,7 @@ class Progress:
 
     def _standing(self) -> str:
         status, budget = self._run.study.status, self._study.spec.budget
-        best = f"best {status.best.goodput_tokens_per_second} tokens/s, " if status.best else ""
+        best = f"best {status.best.objective_value} {UNITS[self._study.spec.objective]}, " if status.best else ""
         left = budget.trials - status.trials.total + status.trials.running
         minutes = max(budget.gpu_minutes - status.gpu_minutes, 0)
         return f"{best}{status.trials.crashed} crashed, {left} trials and {minutes} GPU-minutes left"

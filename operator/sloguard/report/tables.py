@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sloguard.api.v1alpha1 import SLO, KnobName, Outcome, Purpose, Study, Trial
+from sloguard.api.v1alpha1 import SLO, KnobName, Objective, Outcome, Purpose, Study, Trial
 from sloguard.domain.arguments import ArgumentsError, split_command
-from sloguard.domain.score import at_rate, goodput_tokens_per_second
+from sloguard.domain.score import UNITS, at_rate, figure_of
 
 COLOURS = {
     Outcome.FEASIBLE: "green",
@@ -33,8 +33,15 @@ def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> Non
     console.print(trial_table(study, trials, percent, wide=console.width >= WIDE_COLUMNS))
     console.print()
     console.print(comparison_table(study, trials, percent))
-    _say(console, f"tokens/s: of requests that met every SLO ({limits}), at {percent} % of the workload's rate")
+    _say(console, _explained(study, limits, percent))
     _print_winner(console, study)
+
+
+def _explained(study: Study, limits: str, percent: int) -> str:
+    unit = UNITS[study.spec.objective]
+    if study.spec.objective is Objective.CAPACITY:
+        return f"{unit}: the highest rate with {limits}, interpolated; latencies at {percent} % of the workload's rate"
+    return f"{unit}: of requests that met every SLO ({limits}), at {percent} % of the workload's rate"
 
 
 def trial_table(study: Study, trials: Sequence[Trial], percent: int, *, wide: bool) -> Table:
@@ -43,13 +50,13 @@ def trial_table(study: Study, trials: Sequence[Trial], percent: int, *, wide: bo
     table.add_column("trial", no_wrap=True, justify="right")
     table.add_column("purpose", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    table.add_column("tokens/s", justify="right", no_wrap=True)
+    table.add_column(UNITS[study.spec.objective], justify="right", no_wrap=True)
     for slo in study.spec.slos if wide else ():
         table.add_column(_named(slo), justify="right", no_wrap=True)
     table.add_column("settings, and what happened", overflow="fold", ratio=1)
     for trial in trials:
         slos = [_measured(trial, percent, slo) for slo in study.spec.slos] if wide else []
-        figures = [_outcome(trial), _figure(trial, percent), *slos]
+        figures = [_outcome(trial), _figure(study, trial, percent), *slos]
         table.add_row(_numbered(trial), trial.spec.purpose.value, *figures, _story(trial, " " if wide else "\n"))
     return table
 
@@ -88,19 +95,19 @@ def comparison_table(study: Study, trials: Sequence[Trial], percent: int) -> Tab
     """Production, defaults and winner side by side."""
     table = _table("Against what runs today")
     table.add_column("configuration")
-    table.add_column("tokens/s", justify="right")
+    table.add_column(UNITS[study.spec.objective], justify="right")
     for slo in study.spec.slos:
         table.add_column(_named(slo), justify="right", no_wrap=True)
     table.add_column("SLOs")
     for name, purpose in (("production today", Purpose.PRODUCTION), ("vLLM's defaults", Purpose.DEFAULT)):
         trial = next((t for t in reversed(trials) if t.spec.purpose is purpose), None)
         if trial is not None:
-            _add_contender(table, study, name, trial, _figure(trial, percent), percent)
+            _add_contender(table, study, name, trial, _figure(study, trial, percent), percent)
     recommendation = study.status.recommendation
     winner = next((t for t in trials if recommendation and t.name == recommendation.trial), None)
     if recommendation is not None and winner is not None:
         name = f"[bold]winner, trial {_numbered(winner)}[/]"
-        figure = f"[bold]{recommendation.goodput_tokens_per_second}[/]"
+        figure = f"[bold]{recommendation.objective_value}[/]"
         _add_contender(table, study, name, winner, figure, percent)
     return table
 
@@ -152,9 +159,9 @@ def _command(study: Study, arguments: Sequence[str]) -> str:
     return shlex.join([*prefix, *arguments])
 
 
-def _figure(trial: Trial, percent: int) -> str:
-    goodput = goodput_tokens_per_second(trial, percent)
-    return "-" if goodput is None else f"{goodput:.0f}"
+def _figure(study: Study, trial: Trial, percent: int) -> str:
+    figure = figure_of(trial, study.spec.objective, percent)
+    return "-" if figure is None else f"{figure:.0f}"
 
 
 def _measured(trial: Trial, percent: int, slo: SLO) -> str:

@@ -13,8 +13,8 @@ TIME = "2026-01-02T03:04:05Z"
 STUDY_STATUS = {
     "phase": "AwaitingApproval",
     "trials": {"total": 12, "crashed": 3},
-    "baseline": {"trial": "llama-8b-0-1", "goodputTokensPerSecond": 810},
-    "best": {"trial": "llama-8b-7-1", "goodputTokensPerSecond": 1490},
+    "baseline": {"trial": "llama-8b-0-1", "goodputTokensPerSecond": 810, "objectiveValue": 810},
+    "best": {"trial": "llama-8b-7-1", "goodputTokensPerSecond": 1490, "objectiveValue": 1490},
     "recommendation": {"trial": "llama-8b-7-1", "goodputTokensPerSecond": 1490, "improvementPercent": 84},
     "promotion": {"state": "Planned", "trial": "llama-8b-7-1", "startedAt": TIME, "changedAt": TIME},
     "conditions": [

@@ -146,6 +146,11 @@ BAD_STUDIES = (
         "sweep-without-100", {"spec.workload.sweepPercent": [50, 150]}, ("sweepPercent [50, 150] lacks 100", "add 100")
     ),
     Bad(
+        "capacity-without-curve",
+        {"spec.objective": "Capacity", "spec.workload.sweepPercent": [50, 100]},
+        ("objective Capacity", "sweepPercent [50, 100]", "give 3 rates or more"),
+    ),
+    Bad(
         "sweep-twice",
         {"spec.workload.sweepPercent": [100, 50, 50]},
         ("sweepPercent [100, 50, 50]", "name each rate once"),

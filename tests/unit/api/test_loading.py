@@ -110,7 +110,7 @@ FIELDS = {
     ),
     "a long text": (
         f"  objective: {'x' * 99}\n",
-        f'spec.objective (line 12): "{"x" * 58}… is not known; use one of Goodput',
+        f'spec.objective (line 12): "{"x" * 58}… is not known; use one of Goodput, GoodputPerGPU, Capacity',
     ),
     "an empty entry": (
         "  windows: [~]\n",

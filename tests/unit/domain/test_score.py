@@ -2,11 +2,12 @@
 
 import pytest
 
-from sloguard.api.v1alpha1 import SLO, Crash, CrashClass, Fault, Metric, Outcome, SLOResult
+from sloguard.api.v1alpha1 import SLO, Crash, CrashClass, Fault, Metric, Objective, Outcome, SLOResult
 from sloguard.domain.result import VIOLATION_CAP
 from sloguard.domain.score import (
     at_rate,
     comparison_rate_percent,
+    figure_of,
     goodput_tokens_per_second,
     result_of,
     slos_met,
@@ -67,15 +68,32 @@ def test_without_productions_figures_it_is_what_is_offered():
 
 def test_the_search_hears_of_the_rate_of_comparison():
     trial = swept(rate(90), rate(70, met=False, percent=150), number=2)
-    heard = result_of(trial, [TTFT], 150)
+    heard = result_of(trial, [TTFT], Objective.GOODPUT, 150)
     assert (heard.outcome, heard.objective, heard.violation_ratios) == (Outcome.INFEASIBLE, 70, (1.8,))
-    assert result_of(trial, [TTFT], 100).outcome is Outcome.FEASIBLE
-    assert result_of(trial, [E2E], 100).violation_ratios == (VIOLATION_CAP,), "an SLO without a figure"
+    assert result_of(trial, [TTFT], Objective.GOODPUT, 100).outcome is Outcome.FEASIBLE
+    none = result_of(trial, [E2E], Objective.GOODPUT, 100)
+    assert none.violation_ratios == (VIOLATION_CAP,), "an SLO without a figure"
+
+
+def test_goodput_per_gpu_divides_by_what_the_server_held():
+    trial = make_trial(2, Outcome.FEASIBLE, [rate(90)], gpus=2)
+    assert figure_of(trial, Objective.GOODPUT_PER_GPU, 100) == 45
+    assert figure_of(swept(rate(90)), Objective.GOODPUT_PER_GPU, 100) == 90, "an old record does not know of GPUs"
+
+
+def test_capacity_is_judged_where_the_sweep_begins():
+    trial = swept(rate(50, percent=50), rate(70, met=False, percent=150), number=2, outcome=Outcome.INFEASIBLE)
+    heard = result_of(trial, [TTFT], Objective.CAPACITY, 100)
+    assert (heard.outcome, heard.violation_ratios) == (Outcome.FEASIBLE, (0.2,)), "50 % held, so there is a capacity"
+    assert 300 < heard.objective < 900
+    nothing = swept(rate(50, met=False, percent=50), number=2, outcome=Outcome.INFEASIBLE)
+    heard = result_of(nothing, [TTFT], Objective.CAPACITY, 100)
+    assert (heard.outcome, heard.objective) == (Outcome.INFEASIBLE, 0)
 
 
 def test_the_search_hears_of_a_crash_without_figures():
     crash = Crash(class_=CrashClass.DIED_UNDER_LOAD, fault=Fault.CONFIGURATION)
-    heard = result_of(make_trial(2, Outcome.CRASHED, [100], crash=crash), [TTFT], 100)
+    heard = result_of(make_trial(2, Outcome.CRASHED, [100], crash=crash), [TTFT], Objective.GOODPUT, 100)
     assert (heard.objective, heard.violation_ratios, heard.crash) == (None, (), crash)
 
 

@@ -98,7 +98,7 @@ def test_a_study_in_which_everything_crashes_ends_and_keeps_production():
     world.run()
     condition = next(c for c in world.study.status.conditions if c.type == "Ready")
     assert (world.phase, condition.reason) == (StudyPhase.COMPLETED, "NoImprovement")
-    assert world.study.status.baseline.goodput_tokens_per_second == 0
+    assert world.study.status.baseline.objective_value == 0
 
 
 def test_production_that_runs_the_defaults_is_not_beaten_by_their_noise():

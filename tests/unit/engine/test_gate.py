@@ -31,11 +31,11 @@ def test_the_best_candidate_has_to_be_repeated_first():
 
 def test_the_winners_figure_is_that_of_its_confirmations():
     gate = verdict(*baselines(), feasible(3, 200), repeat(4, 3, 150), repeat(5, 3, 170), confirmations=2)
-    assert (gate.winner.trial.name, gate.winner.goodput, gate.confirmations) == ("s-3-1", 160, 2)
+    assert (gate.winner.trial.name, gate.winner.figure, gate.confirmations) == ("s-3-1", 160, 2)
 
 
 def test_without_confirmations_the_searchs_figure_has_to_do():
-    assert verdict(*baselines(), feasible(2, 150), confirmations=0).winner.goodput == 150
+    assert verdict(*baselines(), feasible(2, 150), confirmations=0).winner.figure == 150
 
 
 def test_a_repeat_under_way_is_no_repeat_yet():
@@ -95,7 +95,7 @@ def test_where_no_baseline_holds_the_slos_one_that_does_wins_without_a_minimum()
 
 def test_where_no_baseline_holds_the_slos_one_that_breaks_them_too_may_win():
     gate = verdict(broken(0, 100), broken(1, 50), broken(2, 150), repeat(3, 2, 0, rates=[rate(140, met=False)]))
-    assert gate.winner.goodput == 140
+    assert gate.winner.figure == 140
     assert not gate.winner.slos_met
 
 
@@ -118,7 +118,7 @@ def test_at_saturation_a_repeat_may_break_what_no_baseline_holds():
     trials = [make_trial(0, Outcome.FEASIBLE, both), make_trial(1, Outcome.FEASIBLE, both)]
     lucky = make_trial(2, Outcome.FEASIBLE, [rate(100), rate(200, percent=150)])
     gate = verdict(*trials, lucky, repeat(3, 2, 0, rates=[rate(100), rate(180, met=False, percent=150)]), percent=150)
-    assert gate.winner.goodput == 180
+    assert gate.winner.figure == 180
     assert not gate.winner.slos_met
 
 

@@ -85,7 +85,7 @@ def test_where_production_serves_everything_higher_rates_are_compared_and_it_is_
     met = condition(status, "TargetAlreadyMet")
     assert (met.status.value, met.reason) == ("True", "WithinSLOs")
     assert "150 %" in met.message
-    assert status.baseline.goodput_tokens_per_second == 120
+    assert status.baseline.objective_value == 120
 
 
 def test_where_production_breaks_an_slo_that_is_said_too():

@@ -26,7 +26,7 @@ STATUS = StudyStatus(
     phase=StudyPhase.SEARCHING,
     trials=TrialCounts(total=3, running=1, crashed=1),
     gpu_minutes=2,
-    best=Scored(trial="short-1-1", goodput_tokens_per_second=640),
+    best=Scored(trial="short-1-1", goodput_tokens_per_second=640, objective_value=640),
 )
 EVENTS = (
     Event("a", "TrialRecorded", "a long [message] " + "word " * 30),

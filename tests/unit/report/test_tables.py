@@ -25,6 +25,7 @@ SPEC = {
 RECOMMENDATION = {
     "trial": "s-2-1",
     "goodputTokensPerSecond": 720,
+    "objectiveValue": 720,
     "slosMet": True,
     "arguments": ["m", "--max-num-seqs=64", "--override-generation-config", '{"a": 1}'],
     "parameters": {"max_num_seqs": "64"},

@@ -54,6 +54,7 @@ from .study import (
     Verification,
 )
 from .trial import (
+    CapacityEstimate,
     Crash,
     CrashClass,
     CrashPhase,
@@ -81,6 +82,7 @@ __all__ = [
     "ArrivalPattern",
     "Budget",
     "Burst",
+    "CapacityEstimate",
     "ChoiceDomain",
     "Condition",
     "ConditionStatus",

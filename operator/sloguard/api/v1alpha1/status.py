@@ -59,6 +59,9 @@ class Scored(ObservedModel):
     trial: str
     parameters: Parameters = {}
     goodput_tokens_per_second: int
+    objective_value: int = Field(
+        default=0, description="In the objective's unit: tokens/s, tokens/s a GPU, or requests a minute."
+    )
     slos_met: bool = False
 
 

@@ -95,9 +95,15 @@ class SLO(Model):
 
 
 class Objective(StrEnum):
-    """What is made as large as possible."""
+    """What is made as large as possible.
+
+    Goodput: tokens/s of requests that met every SLO, at the rate of comparison. GoodputPerGPU: the same for each GPU.
+    Capacity: the highest rate of the sweep at which the SLOs hold, in requests a minute.
+    """
 
     GOODPUT = "Goodput"
+    GOODPUT_PER_GPU = "GoodputPerGPU"
+    CAPACITY = "Capacity"
 
 
 class OptimizerName(StrEnum):
@@ -205,8 +211,16 @@ def _no_time_left(spec: "StudySpec") -> tuple[object, ...] | None:
     return None if enough else (spec.budget.wall_clock_minutes, _load_seconds(spec))
 
 
+def _no_curve(spec: "StudySpec") -> tuple[object, ...] | None:
+    short = spec.objective is Objective.CAPACITY and len(spec.workload.sweep_percent) < LEAST_CURVE
+    return (spec.workload.sweep_percent,) if short else None
+
+
 _LOAD_SECONDS = "(self.workload.warmupSeconds + self.workload.durationSeconds)"
 _SAME_SLO = "self.slos.exists_one(t, t.metric == s.metric && t.percentile == s.percentile)"
+LEAST_CURVE = 3
+"""Rates that make a curve from which a capacity can be read."""
+
 INCOMPARABLE = "it would make earlier trials incomparable; create a new study"
 
 
@@ -244,6 +258,14 @@ class StudySpec(Model):
             values=("self.budget.wallClockMinutes", _LOAD_SECONDS),
             broken=_no_time_left,
             path=".budget.wallClockMinutes",
+        ),
+        Rule(
+            cel=f"self.objective != 'Capacity' || self.workload.sweepPercent.size() >= {LEAST_CURVE}",
+            message="objective Capacity is read off a curve, and workload.sweepPercent %s is none; "
+            f"give {LEAST_CURVE} rates or more, from one that is surely served to one that surely is not",
+            values=("self.workload.sweepPercent",),
+            broken=_no_curve,
+            path=".workload.sweepPercent",
         ),
         immutable("target", INCOMPARABLE),
         immutable("slos", INCOMPARABLE),

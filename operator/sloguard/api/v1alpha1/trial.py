@@ -114,6 +114,16 @@ class Margins(ObservedModel):
     cuda_graph_bytes: int | None = None
 
 
+class CapacityEstimate(ObservedModel):
+    """The highest rate at which every SLO holds, interpolated between the rates that were measured."""
+
+    requests_per_minute: int
+    low_requests_per_minute: int = Field(description="The highest measured rate at which all held.")
+    high_requests_per_minute: int | None = Field(
+        default=None, description="The lowest measured rate at which one broke; absent where none did."
+    )
+
+
 class TrialSpec(Model):
     """Which candidate, and why. Immutable; recorded before anything that it causes."""
 
@@ -136,10 +146,12 @@ class TrialStatus(ObservedModel):
     ready_at: AwareDatetime | None = None
     load_started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+    gpus: int | None = Field(default=None, description="That the server holds.")
     gpu_seconds: int | None = None
     arguments: list[str] = Field(default=[], max_length=1024, description="The server's whole command line arguments.")
     goodput_tokens_per_second: int | None = Field(default=None, description="At 100 % of the rate, rounded.")
     measurements: list[RateMeasurement] = Field(default=[], max_length=8)
+    capacity: CapacityEstimate | None = Field(default=None, description="Read off the curve of several rates.")
     crash: Crash | None = None
     margins: Margins | None = None
     message: str = Field(default="", max_length=1024)
