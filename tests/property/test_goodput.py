@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sloguard.api.v1alpha1 import SLO, Metric
 from sloguard.domain.distribution import Distribution
-from sloguard.domain.goodput import Ending, RequestRecord, hold_slos, is_overwhelmed, tally
+from sloguard.domain.goodput import Ending, RequestRecord, hold_slos, is_overwhelmed, summarise, tally
 
 microseconds = st.integers(0, 5000)
 slos = st.lists(
@@ -84,6 +84,24 @@ def test_an_slo_is_met_exactly_when_that_share_is_within_it(sent, limits):
         if slo.metric is not Metric.ITL:
             within = sum(record.keeps(slo) for record in sent)
             assert held.met == (len(sent) > 0 and 100 * within >= slo.percentile * len(sent))
+            assert (held.within, held.of) == (within, len(sent))
+        assert held.met == (len(sent) > 0 and 100 * held.within >= slo.percentile * held.of)
+
+
+@given(records)
+def test_a_summary_has_the_mean_of_what_it_counts(sent):
+    for summary in summarise(sent):
+        values = [
+            value
+            for record in sent
+            if record.completed and (record.wanted_tokens > 1 or summary.metric is not Metric.TPOT)
+            for value in (
+                record.gaps_microseconds
+                if summary.metric is Metric.ITL
+                else [record.latency_microseconds(summary.metric, 100)]
+            )
+        ]
+        assert (summary.count, summary.sum_microseconds) == (len(values), sum(values))
 
 
 @given(st.lists(microseconds, min_size=1), st.integers(0, 20), st.integers(1, 100))

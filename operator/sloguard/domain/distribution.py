@@ -22,6 +22,7 @@ class Distribution:
         self._cumulative = list(accumulate(counts[value] for value in self._values))
         self.finite = self._cumulative[-1] if self._cumulative else 0
         self.infinite = infinite
+        self.total = sum(value * count for value, count in counts.items())
 
     @classmethod
     def of(cls, values: Iterable[int], infinite: int = 0) -> "Distribution":
@@ -29,6 +30,11 @@ class Distribution:
         for value in values:
             counts[value] = counts.get(value, 0) + 1
         return cls(counts, infinite)
+
+    def within(self, limit: int) -> int:
+        """How many values are at most this."""
+        place = bisect_right(self._values, limit)
+        return self._cumulative[place - 1] if place else 0
 
     def at_percentile(self, percentile: int) -> int | None:
         """Nearest rank over all values; None where it falls on an infinite one or there are none.

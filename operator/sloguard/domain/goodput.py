@@ -125,16 +125,22 @@ def hold_slos(records: Sequence[RequestRecord], slos: Sequence[SLO]) -> list[SLO
 
 
 def _hold(slo: SLO, distribution: Distribution, *, sent: int) -> SLOResult:
-    value = distribution.at_percentile(slo.percentile)
-    if sent and not distribution.finite + distribution.infinite:
-        value = 0  # every request had a single token: no gap was over the limit
+    within, of = distribution.within(slo.milliseconds * 1000), distribution.finite + distribution.infinite
+    met = holds(slo.percentile, within=within, of=of, sent=sent)
     return SLOResult(
         metric=slo.metric,
         percentile=slo.percentile,
         limit_milliseconds=slo.milliseconds,
-        measured_microseconds=value,
-        met=value is not None and value <= slo.milliseconds * 1000,
+        measured_microseconds=0 if met and not of else distribution.at_percentile(slo.percentile),
+        met=met,
+        within=within,
+        of=of,
     )
+
+
+def holds(percentile: int, *, within: int, of: int, sent: int) -> bool:
+    """Whether that share is within a limit. Of no gaps (each request had a single token) none was over it."""
+    return sent > 0 and 100 * within >= percentile * of
 
 
 def _over_all_sent(records: Sequence[RequestRecord], metric: Metric) -> Distribution:
@@ -166,6 +172,8 @@ def summarise(records: Sequence[RequestRecord]) -> list[LatencySummary]:
     return [
         LatencySummary(
             metric=metric,
+            count=distribution.finite,
+            sum_microseconds=distribution.total,
             p50_microseconds=distribution.interpolated(50),
             p95_microseconds=distribution.interpolated(95),
             p99_microseconds=distribution.interpolated(99),

@@ -3,6 +3,8 @@
 from .base import API_VERSION, GROUP, VERSION, Model
 from .knobs import KnobName
 from .measurement import (
+    Interval,
+    LatencySketch,
     LatencySummary,
     LoadResult,
     Metric,
@@ -11,6 +13,7 @@ from .measurement import (
     ServerFault,
     ServerFaultKind,
     SLOResult,
+    TimeBlocks,
     Violations,
 )
 from .meta import ObjectMeta, OwnerReference
@@ -92,7 +95,9 @@ __all__ = [
     "DecimalDomain",
     "Fault",
     "IntDomain",
+    "Interval",
     "KnobName",
+    "LatencySketch",
     "LatencySummary",
     "LoadResult",
     "Margins",
@@ -133,6 +138,7 @@ __all__ = [
     "StudyStatus",
     "Target",
     "TargetKind",
+    "TimeBlocks",
     "TokenLengths",
     "TraceEntry",
     "Trial",

@@ -1,6 +1,7 @@
 """What a load found out about one server: the result of a load Job, and the measurements of a trial."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
@@ -19,17 +20,35 @@ class Metric(StrEnum):
     E2E = "E2E"
 
 
+class Interval(ObservedModel):
+    """Both ends of a two-sided 95 % confidence interval, in the unit that the field is named after."""
+
+    low: int
+    high: int
+
+
 class LatencySummary(ObservedModel):
     """Percentiles over the requests that completed; None where none did."""
 
     metric: Metric
+    count: int = Field(default=0, description="Values: requests, for ITL gaps; for TPOT requests of several tokens.")
+    sum_microseconds: int = Field(default=0, description="Of all values; over count it is their mean.")
     p50_microseconds: int | None = None
     p95_microseconds: int | None = None
     p99_microseconds: int | None = None
+    error_basis_points: int = Field(
+        default=0,
+        description="How far a percentile may be off, in hundredths of a percent of itself; "
+        "0 where it is exact, more where parts of several generators were merged.",
+    )
 
 
 class SLOResult(ObservedModel):
-    """One SLO held against what was measured. A request without a result counts as slower than any limit."""
+    """One SLO held against what was measured. A request without a result counts as slower than any limit.
+
+    It is met by counts: at least `percentile` percent of `of` are `within` the limit. Counts of several generators add
+    up, so a verdict on merged parts is exact.
+    """
 
     metric: Metric
     percentile: int
@@ -38,6 +57,11 @@ class SLOResult(ObservedModel):
         default=None, description="The percentile; absent where it falls on requests that failed."
     )
     met: bool
+    within: int = Field(default=0, description="Requests, for ITL gaps, within the limit.")
+    of: int = Field(default=0, description="All requests that were sent, for ITL all gaps that they owed.")
+    share_interval_basis_points: Interval | None = Field(
+        default=None, description="95 % confidence for the share within the limit, in hundredths of a percent."
+    )
 
 
 class Violations(ObservedModel):
@@ -78,6 +102,10 @@ class RateMeasurement(ObservedModel):
     prompt_tokens: int
     output_tokens: int = Field(description="Of completed requests.")
     good_tokens: int = Field(description="Output tokens of good requests.")
+    good_tokens_interval: Interval | None = Field(
+        default=None,
+        description="95 % confidence for goodTokens, for these very requests: a bootstrap over blocks of time.",
+    )
     violations: Violations = Violations()
     latencies: list[LatencySummary] = Field(default=[], max_length=8)
     slos: list[SLOResult] = Field(default=[], max_length=8)
@@ -88,6 +116,14 @@ class RateMeasurement(ObservedModel):
     def goodput_tokens_per_second(self) -> float:
         """Tokens of good requests over the window."""
         return self.good_tokens * 1000 / self.duration_milliseconds if self.duration_milliseconds else 0.0
+
+    @property
+    def goodput_interval_tokens_per_second(self) -> tuple[float, float] | None:
+        """95 % confidence for the goodput, None where it was not computed."""
+        interval, milliseconds = self.good_tokens_interval, self.duration_milliseconds
+        if interval is None or not milliseconds:
+            return None
+        return interval.low * 1000 / milliseconds, interval.high * 1000 / milliseconds
 
     @property
     def slos_met(self) -> bool:
@@ -110,12 +146,40 @@ class ServerFault(ObservedModel):
     detail: str = Field(max_length=256)
 
 
+class LatencySketch(ObservedModel):
+    """How one latency of one rate is distributed: `sloguard.domain.sketch` says what the buckets are and how exact.
+
+    A sketch is for merging and drawing. It stays in the load's result and is not kept in a trial's status: a study
+    lists all its trials at each reconcile, and what is judged or shown is in the figures already.
+    """
+
+    rate_percent: int
+    metric: Metric
+    scale: int = Field(ge=-4, le=20, description="2^scale buckets each time that a value doubles.")
+    zero: int = Field(default=0, ge=0, description="Values of 0 microseconds.")
+    infinite: int = Field(default=0, ge=0, description="Of requests that failed: above all others.")
+    offset: int = Field(default=0, ge=-100_000_000, le=100_000_000, description="Index of the first bucket.")
+    counts: list[Annotated[int, Field(ge=0)]] = Field(default=[], max_length=65_536)
+
+
+class TimeBlocks(ObservedModel):
+    """Sums over equal blocks of one rate's window; those of several generators add up, so intervals can be merged.
+
+    Columns: tokens asked for, tokens of good requests, then for each SLO how many were within it and of how many.
+    """
+
+    rate_percent: int
+    columns: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=64)]] = Field(default=[], max_length=18)
+
+
 class LoadResult(ObservedModel):
     """All rates of one start, in the order in which they ran. Fits a termination message (4 KiB)."""
 
     started_at: AwareDatetime
     finished_at: AwareDatetime
     rates: list[RateMeasurement] = Field(default=[], max_length=8)
+    sketches: list[LatencySketch] = Field(default=[], max_length=40)
+    blocks: list[TimeBlocks] = Field(default=[], max_length=8, description="Of one generator among several only.")
     fault: ServerFault | None = None
     invalid: str | None = Field(
         default=None, description="Why the figures cannot be trusted for a reason that is not the server's."
