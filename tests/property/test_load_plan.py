@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst, SharedPrefix, TokenLengths, TraceEntry, Workload
+from sloguard.api.v1alpha1 import (
+    Arrival,
+    ArrivalPattern,
+    Burst,
+    LengthBucket,
+    LengthDistribution,
+    SharedPrefix,
+    TokenLengths,
+    TraceEntry,
+    Workload,
+)
 from sloguard.measure.arrivals import due_seconds, offered_per_minute
 from sloguard.measure.requests import RequestFactory
 
@@ -27,6 +37,10 @@ def bursts(rate, more, period, duty):
     return Arrival(pattern=ArrivalPattern.BURST, requests_per_minute=rate, burst=burst)
 
 
+def gamma(rate, burstiness):
+    return Arrival(pattern=ArrivalPattern.GAMMA, requests_per_minute=rate, burstiness_percent=burstiness)
+
+
 def recorded(times):
     entries = [TraceEntry(at_milliseconds=at, prompt_tokens=at % 50 + 1, output_tokens=at % 7 + 1) for at in times]
     return Arrival(pattern=ArrivalPattern.TRACE, trace=entries)
@@ -36,7 +50,17 @@ arrivals = st.one_of(
     st.builds(even, rates),
     st.builds(random, rates),
     st.builds(bursts, rates, rates, st.integers(1, 30), st.integers(1, 99)),
+    st.builds(gamma, rates, st.integers(1, 1000)),
     st.builds(recorded, st.lists(st.integers(0, 20_000), min_size=1, max_size=20)),
+)
+buckets = [LengthBucket(min=3), LengthBucket(min=7, max=15, weight=5)]
+lengths = st.sampled_from(
+    [
+        TokenLengths(mean=10, stddev=5, min=1, max=20),
+        TokenLengths(distribution=LengthDistribution.LOG_NORMAL, mean=10, stddev=20, max=30),
+        TokenLengths(distribution=LengthDistribution.UNIFORM, min=5, max=12),
+        TokenLengths(distribution=LengthDistribution.EMPIRICAL, buckets=buckets),
+    ]
 )
 percents = st.integers(1, 300)
 durations = st.integers(1, 20)
@@ -54,12 +78,12 @@ def test_due_times_ascend_within_the_window_at_the_offered_rate(arrival, percent
 
 
 @settings(deadline=None)
-@given(arrivals, st.sampled_from([1, 10, 30]), st.integers(0, 2**31 - 1), st.integers(0, 100))
-def test_same_seed_same_bytes(arrival, percent, seed, shared):
+@given(arrivals, lengths, lengths, st.sampled_from([1, 10, 30]), st.integers(0, 2**31 - 1), st.integers(0, 100))
+def test_same_seed_same_bytes(arrival, prompt, output, percent, seed, shared):
     workload = Workload(
         arrival=arrival,
-        prompt_tokens=TokenLengths(mean=10, stddev=5, min=1, max=20),
-        output_tokens=TokenLengths(mean=10, stddev=5, min=1, max=20),
+        prompt_tokens=prompt,
+        output_tokens=output,
         shared_prefix=SharedPrefix(tokens=5, percent=shared),
         seed=seed,
     )

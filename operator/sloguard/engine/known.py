@@ -86,8 +86,7 @@ def _shown(arguments: Iterable[str]) -> str:
 
 def make_target_space(study: Study, target: TargetState) -> Space:
     """The study's search space against production as it is."""
-    workload = study.spec.workload
-    longest = workload.prompt_tokens.max + workload.output_tokens.max
+    longest = study.spec.workload.longest_request_tokens
     production = parse_values(tuned(target.arguments))
     return make_space(study.spec.search_space, production, Context(min_model_len_tokens=longest))
 

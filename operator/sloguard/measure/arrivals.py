@@ -2,9 +2,12 @@
 
 Random patterns have exactly the expected number of arrivals (at least one). A Poisson process of a known count is that
 many independent uniform times in order, so gaps and bunching stay those of the process while the total offered does
-not vary from seed to seed. `vllm bench serve` normalises its Poisson gaps to the same end.
+not vary from seed to seed. Gamma gaps are divided by the sum of one more of them than there are arrivals, which for a
+shape of 1 is that same Poisson process. `vllm bench serve` normalises its gaps to the same end.
 """
 
+import sys
+from itertools import accumulate
 from random import Random
 
 from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst, TraceEntry
@@ -25,11 +28,20 @@ def due_seconds(arrival: Arrival, percent: int, duration_seconds: int, rng: Rand
     count = max(1, round(expected * percent / 100))
     if arrival.pattern is ArrivalPattern.CONSTANT:
         return [index * duration_seconds / count for index in range(count)]
+    if arrival.burstiness_percent is not None:
+        return _after_gamma_gaps(count, arrival.burstiness_percent / 100, duration_seconds, rng)
     uniform = sorted(rng.random() for _ in range(count))
     if arrival.burst is None:
         return [share * duration_seconds for share in uniform]
     base = (arrival.requests_per_minute or 0) / 60
     return [_when_arrived(share * expected, base, arrival.burst) for share in uniform]
+
+
+def _after_gamma_gaps(count: int, shape: float, duration_seconds: int, rng: Random) -> list[float]:
+    # A gap of so small a shape that it comes out as zero must not leave nothing to divide by.
+    gaps = (max(rng.gammavariate(shape, 1.0), sys.float_info.min) for _ in range(count + 1))
+    *sums, total = accumulate(gaps)
+    return [each / total * duration_seconds for each in sums]
 
 
 def trace_within(arrival: Arrival, percent: int, duration_seconds: int) -> list[TraceEntry]:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from sloguard.api.v1alpha1 import ArrivalPattern, TokenLengths, Workload
+from sloguard.api.v1alpha1 import ArrivalPattern, Workload
 
 from .arrivals import due_seconds, trace_within
+from .lengths import drawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class RequestFactory:
                 yield entry.prompt_tokens, entry.output_tokens
             return
         rng = Random(f"{workload.seed}/{name}/lengths")
+        prompt, output = drawing(workload.prompt_tokens), drawing(workload.output_tokens)
         for _ in range(count):
-            yield clipped_normal(workload.prompt_tokens, rng), clipped_normal(workload.output_tokens, rng)
+            yield prompt(rng), output(rng)
 
     def _body_of(self, seed: str, prompt: int, output: int) -> Callable[[], bytes]:
         return lambda: self._body(seed, prompt, output)
@@ -77,9 +79,3 @@ class RequestFactory:
         prefix = self._workload.shared_prefix
         shared = self._prefix[:tokens] if prefix and rng.random() * 100 < prefix.percent else b""
         return shared + rng.randbytes(tokens - len(shared))
-
-
-def clipped_normal(lengths: TokenLengths, rng: Random) -> int:
-    """A whole number of tokens; what falls outside takes the nearest bound."""
-    drawn = round(rng.gauss(lengths.mean, lengths.stddev))
-    return min(max(drawn, lengths.min), lengths.max)

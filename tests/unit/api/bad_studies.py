@@ -143,6 +143,21 @@ BAD_STUDIES = (
         ("burst.periodSeconds 121", "durationSeconds 120", "shorten it or measure longer"),
     ),
     Bad(
+        "no-burstiness",
+        {f"{ARRIVAL}.pattern": "Gamma"},
+        (f"{ARRIVAL}.burstinessPercent", "pattern Gamma needs burstinessPercent; 100 is as Poisson"),
+    ),
+    Bad(
+        "unused-burstiness",
+        {f"{ARRIVAL}.burstinessPercent": 50},
+        (f"{ARRIVAL}.burstinessPercent", "pattern is Poisson; set pattern to Gamma or remove burstinessPercent"),
+    ),
+    Bad(
+        "burstiness-zero",
+        {f"{ARRIVAL}.pattern": "Gamma", f"{ARRIVAL}.burstinessPercent": 0},
+        (f"{ARRIVAL}.burstinessPercent", "0", "1"),
+    ),
+    Bad(
         "sweep-without-100", {"spec.workload.sweepPercent": [50, 150]}, ("sweepPercent [50, 150] lacks 100", "add 100")
     ),
     Bad(
@@ -163,7 +178,66 @@ BAD_STUDIES = (
         {"spec.workload.promptTokens": {"mean": 9, "min": 16, "max": 4096}, "spec.workload.sharedPrefix": GONE},
         ("spec.workload.promptTokens", "min 16, mean 9, max 4096", "make them min <= mean <= max"),
     ),
-    Bad("no-mean", {"spec.workload.outputTokens": {"max": 9}}, ("spec.workload.outputTokens.mean",)),
+    Bad(
+        "no-mean",
+        {"spec.workload.outputTokens": {"max": 9}},
+        ("spec.workload.outputTokens.mean", "distribution Normal needs mean; add it, or choose Uniform or Empirical"),
+    ),
+    Bad(
+        "no-mean-of-logarithms",
+        {"spec.workload.outputTokens": {"distribution": "LogNormal", "max": 9}},
+        ("spec.workload.outputTokens.mean", "distribution LogNormal needs mean; add it"),
+    ),
+    Bad(
+        "distribution",
+        {"spec.workload.outputTokens.distribution": "Lognormal"},
+        ("spec.workload.outputTokens.distribution", '"Lognormal"', "LogNormal"),
+    ),
+    Bad(
+        "mean-of-uniform",
+        {"spec.workload.outputTokens": {"distribution": "Uniform", "mean": 5, "max": 9}},
+        ("spec.workload.outputTokens", "mean and stddev have no effect with distribution Uniform; remove them"),
+    ),
+    Bad(
+        "stddev-of-buckets",
+        {"spec.workload.outputTokens": {"distribution": "Empirical", "stddev": 5, "buckets": [{"min": 1}]}},
+        ("spec.workload.outputTokens", "mean and stddev have no effect with distribution Empirical; remove them"),
+    ),
+    Bad(
+        "uniform-without-end",
+        {"spec.workload.outputTokens": {"distribution": "Uniform", "min": 5}},
+        ("spec.workload.outputTokens.max", "takes every count from min to max; add max"),
+    ),
+    Bad(
+        "uniform-out-of-order",
+        {"spec.workload.outputTokens": {"distribution": "Uniform", "min": 5, "max": 3}},
+        ("spec.workload.outputTokens.min", "min 5 is above max 3; swap them"),
+    ),
+    Bad(
+        "no-buckets",
+        {"spec.workload.outputTokens": {"distribution": "Empirical"}},
+        ("spec.workload.outputTokens.buckets", "needs buckets, such as {min: 100, max: 199, weight: 3}; add them"),
+    ),
+    Bad(
+        "unused-buckets",
+        {"spec.workload.outputTokens.buckets": [{"min": 1}]},
+        ("spec.workload.outputTokens.buckets", "distribution is Normal; set distribution to Empirical or remove"),
+    ),
+    Bad(
+        "bucket-out-of-order",
+        {"spec.workload.outputTokens": {"distribution": "Empirical", "buckets": [{"min": 1}, {"min": 5, "max": 3}]}},
+        ("spec.workload.outputTokens.buckets[1].min", "min 5 is above max 3; swap them"),
+    ),
+    Bad(
+        "bucket-without-weight",
+        {"spec.workload.outputTokens": {"distribution": "Empirical", "buckets": [{"min": 1, "weight": 0}]}},
+        ("spec.workload.outputTokens.buckets[0].weight", "0", "1"),
+    ),
+    Bad(
+        "many-buckets",
+        {"spec.workload.outputTokens": {"distribution": "Empirical", "buckets": [{"min": 1}] * 65}},
+        ("spec.workload.outputTokens.buckets", "65", "64"),
+    ),
     Bad(
         "long-prefix",
         {"spec.workload.sharedPrefix.tokens": 5000},

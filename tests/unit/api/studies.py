@@ -108,6 +108,22 @@ GOOD_STUDIES: dict[str, Object] = {
     "burst": changed(
         {"spec.workload.arrival": {"pattern": "Burst", "requestsPerMinute": 60, "burst": {"requestsPerMinute": 600}}}
     ),
+    "gamma": changed({"spec.workload.arrival": {"pattern": "Gamma", "requestsPerMinute": 60, "burstinessPercent": 25}}),
+    "lengths": changed(
+        {
+            "spec.workload.promptTokens": {"distribution": "LogNormal", "mean": 1024, "stddev": 2048, "max": 8192},
+            "spec.workload.outputTokens": {"distribution": "Uniform", "min": 16, "max": 256},
+        }
+    ),
+    "counted-lengths": changed(
+        {
+            "spec.workload.promptTokens": {
+                "distribution": "Empirical",
+                "buckets": [{"min": 600}, {"min": 601, "max": 1000, "weight": 90}],
+                "max": 900,
+            }
+        }
+    ),
     "every-domain": changed(
         {
             "spec.searchSpace.preset": "None",

@@ -30,11 +30,30 @@ def test_constant_is_even():
 def test_poisson_gaps_vary_as_much_as_they_are_long():
     times = due(Arrival(requests_per_minute=60_000), seconds=20)
     assert len(times) == 20_000
+    assert variation(times) == pytest.approx(1, abs=0.05)
+
+
+def variation(times):
+    """Of the gaps: standard deviation over mean."""
     gaps = [after - before for before, after in pairwise(times)]
     mean = sum(gaps) / len(gaps)
-    deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
-    assert mean == pytest.approx(0.001, rel=0.01)
-    assert deviation / mean == pytest.approx(1, abs=0.05)
+    return (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5 / mean
+
+
+@pytest.mark.parametrize("percent", [10, 25, 100, 400, 10_000])
+def test_gamma_gaps_vary_by_the_root_of_their_shape(percent):
+    """A gamma distribution of shape k has a coefficient of variation of 1 / sqrt(k)."""
+    arrival = Arrival(pattern=ArrivalPattern.GAMMA, requests_per_minute=60_000, burstiness_percent=percent)
+    times = due(arrival, seconds=20)
+    assert len(times) == 20_000, "exactly what is expected, whatever the shape"
+    assert variation(times) == pytest.approx((100 / percent) ** 0.5, rel=0.1)
+
+
+def test_gaps_too_small_for_a_number_are_no_error():
+    arrival = Arrival(pattern=ArrivalPattern.GAMMA, requests_per_minute=60, burstiness_percent=1)
+    for seed in range(2000):
+        (only,) = due_seconds(arrival, 100, 1, Random(seed))
+        assert 0 <= only <= 1
 
 
 def test_bursts_come_within_their_duty():

@@ -1,7 +1,9 @@
 """sloguard.dev/v1alpha1."""
 
+from .arrival import Arrival, ArrivalPattern, Burst, TraceEntry
 from .base import API_VERSION, GROUP, VERSION, Model
 from .knobs import KnobName
+from .lengths import LengthBucket, LengthDistribution, TokenLengths
 from .measurement import (
     Interval,
     LatencySketch,
@@ -72,7 +74,7 @@ from .trial import (
     TrialStatus,
 )
 from .window import Window
-from .workload import Arrival, ArrivalPattern, Burst, SharedPrefix, TokenLengths, TraceEntry, Workload
+from .workload import SharedPrefix, Workload
 
 __all__ = [
     "API_VERSION",
@@ -99,6 +101,8 @@ __all__ = [
     "KnobName",
     "LatencySketch",
     "LatencySummary",
+    "LengthBucket",
+    "LengthDistribution",
     "LoadResult",
     "Margins",
     "Metric",

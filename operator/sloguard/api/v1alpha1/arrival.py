@@ -1,0 +1,144 @@
+"""When requests come."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import Field
+
+from .base import Model
+from .rules import Rule
+
+
+class ArrivalPattern(StrEnum):
+    """How requests arrive: evenly, as a Poisson process, with gamma-distributed gaps, in bursts, or as recorded."""
+
+    CONSTANT = "Constant"
+    POISSON = "Poisson"
+    GAMMA = "Gamma"
+    BURST = "Burst"
+    TRACE = "Trace"
+
+
+class Burst(Model):
+    """Within each period, the first `dutyPercent` arrive at this rate, the rest at the arrival's own rate."""
+
+    requests_per_minute: int = Field(ge=1, le=1_000_000)
+    period_seconds: int = Field(default=30, ge=1, le=3600)
+    duty_percent: int = Field(default=20, ge=1, le=99)
+
+
+class TraceEntry(Model):
+    """One recorded request."""
+
+    at_milliseconds: int = Field(ge=0, le=86_400_000, description="After the start of the trace.")
+    prompt_tokens: int = Field(ge=1, le=1_000_000)
+    output_tokens: int = Field(ge=1, le=1_000_000)
+
+
+def _trace_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.TRACE and not arrival.trace else None
+
+
+def _trace_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    return (arrival.pattern.value,) if arrival.pattern is not ArrivalPattern.TRACE and arrival.trace else None
+
+
+def _rate_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    missing = arrival.pattern is not ArrivalPattern.TRACE and arrival.requests_per_minute is None
+    return (arrival.pattern.value,) if missing else None
+
+
+def _burst_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.BURST and arrival.burst is None else None
+
+
+def _burst_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    return (arrival.pattern.value,) if arrival.pattern is not ArrivalPattern.BURST and arrival.burst else None
+
+
+def _burst_no_burst(arrival: "Arrival") -> tuple[object, ...] | None:
+    if arrival.burst is None or arrival.requests_per_minute is None:
+        return None
+    burst, base = arrival.burst.requests_per_minute, arrival.requests_per_minute
+    return (burst, base) if burst <= base else None
+
+
+def _burstiness_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.GAMMA and arrival.burstiness_percent is None else None
+
+
+def _burstiness_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    unused = arrival.pattern is not ArrivalPattern.GAMMA and arrival.burstiness_percent is not None
+    return (arrival.pattern.value,) if unused else None
+
+
+class Arrival(Model):
+    """When requests are due."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.pattern != 'Trace' || (has(self.trace) && self.trace.size() > 0)",
+            message="pattern Trace needs at least one entry in trace; add entries or choose another pattern",
+            broken=_trace_missing,
+            path=".trace",
+        ),
+        Rule(
+            cel="self.pattern == 'Trace' || !has(self.trace) || self.trace.size() == 0",
+            message="trace is given but pattern is %s; set pattern to Trace or remove trace",
+            values=("self.pattern",),
+            broken=_trace_unused,
+            path=".trace",
+        ),
+        Rule(
+            cel="self.pattern == 'Trace' || has(self.requestsPerMinute)",
+            message="pattern %s needs requestsPerMinute; set it to the rate that production has to serve",
+            values=("self.pattern",),
+            broken=_rate_missing,
+            path=".requestsPerMinute",
+        ),
+        Rule(
+            cel="self.pattern != 'Burst' || has(self.burst)",
+            message="pattern Burst needs burst; add burst.requestsPerMinute",
+            broken=_burst_missing,
+            path=".burst",
+        ),
+        Rule(
+            cel="self.pattern == 'Burst' || !has(self.burst)",
+            message="burst is given but pattern is %s; set pattern to Burst or remove burst",
+            values=("self.pattern",),
+            broken=_burst_unused,
+            path=".burst",
+        ),
+        Rule(
+            cel="!has(self.burst) || !has(self.requestsPerMinute) || "
+            "self.burst.requestsPerMinute > self.requestsPerMinute",
+            message="burst.requestsPerMinute %s is no burst above requestsPerMinute %s; raise it or lower the latter",
+            values=("self.burst.requestsPerMinute", "self.requestsPerMinute"),
+            broken=_burst_no_burst,
+            path=".burst.requestsPerMinute",
+        ),
+        Rule(
+            cel="self.pattern != 'Gamma' || has(self.burstinessPercent)",
+            message="pattern Gamma needs burstinessPercent; 100 is as Poisson, less comes in bursts, more is steadier",
+            broken=_burstiness_missing,
+            path=".burstinessPercent",
+        ),
+        Rule(
+            cel="self.pattern == 'Gamma' || !has(self.burstinessPercent)",
+            message="burstinessPercent is given but pattern is %s; set pattern to Gamma or remove burstinessPercent",
+            values=("self.pattern",),
+            broken=_burstiness_unused,
+            path=".burstinessPercent",
+        ),
+    )
+
+    pattern: ArrivalPattern = ArrivalPattern.POISSON
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    burst: Burst | None = None
+    burstiness_percent: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Shape of the gaps' gamma distribution in %: 50 is --burstiness 0.5 of vllm bench serve.",
+    )
+    trace: list[TraceEntry] | None = Field(default=None, max_length=1000)
