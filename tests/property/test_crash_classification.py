@@ -1,9 +1,11 @@
 """Whatever text comes, the verdict is sound."""
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sloguard.api.v1alpha1 import CrashClass
+from sloguard.api.v1alpha1 import CrashClass, ServerFault, ServerFaultKind
 from sloguard.domain.crash import classify, classify_log
 from sloguard.domain.evidence import EventEvidence, Evidence
 from sloguard.domain.log_lines import lines, plain
@@ -64,7 +66,13 @@ def test_any_log_has_a_verdict_whose_cause_stands_on_its_line(log, exit_code):
         startup_seconds=st.none() | st.floats(0, 1e6),
         startup_timeout_seconds=st.none() | st.floats(0, 1e6),
         load_invalid=st.none() | WORDS,
-        stalled_seconds=st.floats(0, 1e6),
+        load_fault=st.none()
+        | st.builds(
+            ServerFault,
+            kind=st.sampled_from(ServerFaultKind),
+            at=st.just(datetime(2025, 11, 22, tzinfo=UTC)),
+            detail=WORDS,
+        ),
     )
 )
 def test_any_evidence_is_judged_and_always_alike(evidence):

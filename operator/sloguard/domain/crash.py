@@ -44,7 +44,7 @@ def classify_log(log: str, exit_code: int | None = None) -> Crash | None:
 def _failed(evidence: Evidence) -> bool:
     """Something is wrong with the server, whatever it may be. What we ended ourselves did not fail by ending."""
     by_itself = evidence.dead and not evidence.stop_requested
-    return by_itself or evidence.load_fault is not None or evidence.startup_timed_out or evidence.stalled
+    return by_itself or evidence.load_fault is not None or evidence.startup_timed_out
 
 
 def _judge(evidence: Evidence, found: Scan) -> Crash:
@@ -59,9 +59,8 @@ def _judge(evidence: Evidence, found: Scan) -> Crash:
         return _crash(CrashClass.HOST_OUT_OF_MEMORY, said, confidence=65, phase=_serving(evidence))
     if evidence.startup_timed_out and not by_itself:
         return _startup_timeout(evidence)
-    if evidence.stalled and not by_itself:
-        said = f"requests were running and no token came for {evidence.stalled_seconds:.0f} s"
-        return _crash(CrashClass.HANG, said, confidence=85, phase=CrashPhase.SERVING)
+    if evidence.load_fault is not None and evidence.stalled and not by_itself:
+        return _crash(CrashClass.HANG, evidence.load_fault.detail, confidence=85, phase=CrashPhase.SERVING)
     if found.ready or evidence.became_ready or evidence.load_fault is not None:
         return _died_under_load(evidence, found)
     return _unknown(evidence, found)

@@ -6,7 +6,7 @@ Gatherers fill in what they know and leave the rest at its default; `sloguard.do
 from dataclasses import dataclass
 from typing import Final
 
-from sloguard.api.v1alpha1 import ServerFault
+from sloguard.api.v1alpha1 import ServerFault, ServerFaultKind
 
 SIGKILL: Final = 9
 SIGTERM: Final = 15
@@ -39,7 +39,7 @@ class Evidence:
     `unschedulable` is the message of PodScheduled=False.
 
     The trial: how long the start took or has been going on, against its limit; what the load saw fail in the
-    server (`load_fault`) or in itself (`load_invalid`); for how long tokens have stood still with requests running.
+    server (`load_fault`) or in itself (`load_invalid`).
     """
 
     log: str = ""
@@ -65,8 +65,6 @@ class Evidence:
     startup_timeout_seconds: float | None = None
     load_fault: ServerFault | None = None
     load_invalid: str | None = None
-    stalled_seconds: float = 0.0
-    stall_limit_seconds: float = 30.0
 
     @property
     def dead(self) -> bool:
@@ -88,7 +86,7 @@ class Evidence:
     @property
     def stalled(self) -> bool:
         """Requests are running and no token comes, while /health may well say 200."""
-        return self.stalled_seconds >= self.stall_limit_seconds
+        return self.load_fault is not None and self.load_fault.kind is ServerFaultKind.GENERATION_STALLED
 
     @property
     def ending_signal(self) -> int | None:

@@ -38,6 +38,8 @@ class Ending(StrEnum):
     CLIENT_ERROR = "client_error"
     SERVER_ERROR = "server_error"
     CUT_OFF = "cut_off"
+    TIMED_OUT = "timed_out"
+    STALLED = "stalled"
     UNFINISHED = "unfinished"
 
 

@@ -49,17 +49,33 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
+@dataclass(eq=False, slots=True)
+class Exchange:
+    """One request on its way. Its clock started at `clock_ns`; `stream` is what has come of the answer."""
+
+    record: RequestRecord
+    clock_ns: int
+    stream: CompletionStream
+
+    @property
+    def unanswered(self) -> bool:
+        """Nothing is known yet of how it ends."""
+        return self.record.ending is Ending.UNFINISHED
+
+
 class CompletionClient:
-    """Streams completions of one server."""
+    """Streams completions of one server. `last_token_ns` is when a token last came, in any answer."""
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+        self.last_token_ns = 0
         self._session = session
         self._url = URL(f"{base_url}/v1/completions")
 
-    async def send(self, body: bytes, record: RequestRecord, due_ns: int) -> Observation:
-        """Fills the record in. A cancelled call leaves it as it is: unfinished."""
+    async def send(self, body: bytes, exchange: Exchange) -> Observation:
+        """Fills the record in. A cancelled call leaves it as it is."""
+        record = exchange.record
         try:
-            return await self._stream(body, record, due_ns)
+            return await self._stream(body, exchange)
         except StreamError as error:
             record.ending = Ending.SERVER_ERROR
             record.detail = str(error)
@@ -74,26 +90,27 @@ class CompletionClient:
             record.detail = f"{type(error).__name__}: {error}"[:DETAIL_LIMIT]
             return Observation(detail=record.detail)
 
-    async def _stream(self, body: bytes, record: RequestRecord, due_ns: int) -> Observation:
+    async def _stream(self, body: bytes, exchange: Exchange) -> Observation:
         async with self._session.post(self._url, data=body, allow_redirects=False) as response:
             if response.status != 200:
-                return await _rejected(response, record)
-            stream = CompletionStream(record.wanted_tokens)
-            content = response.content
+                return await _rejected(response, exchange.record)
+            stream, content = exchange.stream, response.content
             while not stream.done:
                 data = await content.readany()
                 if not data:
                     stream.finish(perf_counter_ns())
                     break
                 stream.feed(data, perf_counter_ns())
-            _settle(stream, record, due_ns)
+                self.last_token_ns = max(self.last_token_ns, stream.last_ns)
+            _settle(exchange)
             if stream.done and not content.at_eof():
                 await _read_to_end(content)
         return Observation(answered=True)
 
 
-def _settle(stream: CompletionStream, record: RequestRecord, due_ns: int) -> None:
+def _settle(exchange: Exchange) -> None:
     """Completed means: ended by its mark, with at least the tokens that were asked for by the server's own count."""
+    stream, record = exchange.stream, exchange.record
     if not stream.done:
         record.detail = "the stream ended without its end mark"
     elif stream.tokens is None:
@@ -104,8 +121,8 @@ def _settle(stream: CompletionStream, record: RequestRecord, due_ns: int) -> Non
         record.detail = "the stream held no token"
     else:
         record.ending = Ending.COMPLETED
-        record.ttft_microseconds = (stream.first_ns - due_ns) // 1000
-        record.e2e_microseconds = (stream.last_ns - due_ns) // 1000
+        record.ttft_microseconds = (stream.first_ns - exchange.clock_ns) // 1000
+        record.e2e_microseconds = (stream.last_ns - exchange.clock_ns) // 1000
         record.gaps_microseconds = stream.gaps_microseconds
         return
     record.ending = Ending.CUT_OFF

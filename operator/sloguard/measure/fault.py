@@ -29,7 +29,7 @@ class FaultWatch:
         """One request has ended."""
         self.own_fault = self.own_fault or seen.own_fault
         if seen.engine_dead:
-            self._conclude(ServerFaultKind.ENGINE_DEAD, seen.detail, datetime.now(UTC))
+            self.conclude(ServerFaultKind.ENGINE_DEAD, seen.detail, datetime.now(UTC))
         elif seen.answered:
             self._refusals = 0
         elif seen.refused:
@@ -37,9 +37,10 @@ class FaultWatch:
             if self._refusals == 1:
                 self._first_refusal = datetime.now(UTC)
             if self._refusals >= REFUSALS_UNTIL_GONE:
-                self._conclude(ServerFaultKind.SERVER_GONE, seen.detail, self._first_refusal)
+                self.conclude(ServerFaultKind.SERVER_GONE, seen.detail, self._first_refusal)
 
-    def _conclude(self, kind: ServerFaultKind, detail: str, at: datetime) -> None:
+    def conclude(self, kind: ServerFaultKind, detail: str, at: datetime) -> None:
+        """The first fault counts; what follows from it is no other."""
         if self.fault is None:
             self.fault = server_fault(kind, detail, at)
             self.on_fault()

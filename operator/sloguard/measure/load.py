@@ -20,10 +20,11 @@ from sloguard.domain.goodput import (
 from .arrivals import offered_per_minute
 from .client import CompletionClient, Observation, open_session
 from .fault import FaultWatch, server_fault
+from .pulse import Pulse
 from .request import LoadInputError, LoadRequest
 from .requests import RequestFactory
 from .scrape import difference, scrape
-from .window import Window
+from .window import Patience, Window
 
 POLL_SECONDS = 0.25
 PROBE_TIMEOUT_SECONDS = 5.0
@@ -75,10 +76,12 @@ class _Sweep:
         self._session = session
         self._factory = RequestFactory(request.workload, model=model, first_token_id=request.first_token_id)
         self._client = CompletionClient(session, request.url)
+        self._pulse = Pulse(session, request.url, self._client, self.watch)
         self._on_rate = on_rate
 
     async def run(self) -> None:
         percents = sorted(self._request.workload.sweep_percent)
+        await self._pulse.begin()
         await self._warm_up(percents[0])
         for percent in percents:
             if self.watch.fault is not None:
@@ -121,7 +124,11 @@ class _Sweep:
         return records
 
     async def _run_window(self, name: str, percent: int, seconds: int) -> list[RequestRecord]:
-        window = Window(self._client, self.watch, drain_seconds=self._request.workload.drain_seconds)
+        workload = self._request.workload
+        patience = Patience(
+            workload.request_timeout_seconds, workload.stream_stall_seconds, float(workload.drain_seconds)
+        )
+        window = Window(self._client, self.watch, self._pulse, patience)
         records = await window.run(self._factory.stream(name, percent=percent, duration_seconds=seconds))
         if self.watch.fault is None and not all(record.completed for record in records):
             # The server may have died after the last request was sent; then nothing was left to be refused.

@@ -28,6 +28,12 @@ Counts = Mapping[str, float]
 
 async def scrape(session: aiohttp.ClientSession, base_url: str) -> Counts | None:
     """The counters now, or None where the server does not give them."""
+    text = await page(session, base_url)
+    return None if text is None else parse(text)
+
+
+async def page(session: aiohttp.ClientSession, base_url: str) -> str | None:
+    """The text of /metrics, or None where the server does not give it."""
     try:
         async with (
             asyncio.timeout(TIMEOUT_SECONDS),
@@ -35,10 +41,9 @@ async def scrape(session: aiohttp.ClientSession, base_url: str) -> Counts | None
         ):
             if response.status != 200:
                 return None
-            text = await _bounded_text(response.content)
+            return await _bounded_text(response.content)
     except (aiohttp.ClientError, OSError, ValueError):
         return None
-    return None if text is None else parse(text)
 
 
 async def _bounded_text(content: aiohttp.StreamReader) -> str | None:

@@ -34,7 +34,17 @@ class StreamError(Exception):
 class CompletionStream:
     """One answer. Feed it bytes until `done`; the stream ended well only if it is done and `tokens` is known."""
 
-    __slots__ = ("_chunk_limit", "_chunks", "_rest", "done", "first_ns", "gaps_microseconds", "last_ns", "tokens")
+    __slots__ = (
+        "_chunk_limit",
+        "_chunks",
+        "_rest",
+        "done",
+        "first_ns",
+        "gaps_microseconds",
+        "last_ns",
+        "read_ns",
+        "tokens",
+    )
 
     def __init__(self, wanted_tokens: int) -> None:
         self._rest = bytearray()
@@ -43,12 +53,14 @@ class CompletionStream:
         self._chunk_limit = 2 * wanted_tokens + 16
         self.first_ns = 0
         self.last_ns = 0
+        self.read_ns = 0  # when anything last came
         self.gaps_microseconds: array[int] = array("I")
         self.tokens: int | None = None
         self.done = False
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """Takes what one read returned. Several chunks in one read have gaps of zero, as in `vllm bench serve`."""
+        self.read_ns = now_ns
         if b"\n" not in data:
             self._rest += data
         else:

@@ -6,13 +6,16 @@ when it was really sent, so no latency is ever understated. How late it was sent
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from time import perf_counter_ns
 
 from sloguard.domain.goodput import Ending, RequestRecord
 
-from .client import CompletionClient
+from .client import CompletionClient, Exchange
 from .fault import FaultWatch
+from .pulse import LOOK_SECONDS, Pulse
 from .requests import PlannedRequest
+from .sse import CompletionStream
 
 LEAD_NS = 20_000_000
 """From the start of the clock to the first request, so that the first is not late."""
@@ -21,15 +24,38 @@ TIMER_NS = 500_000
 """uvloop's timers have a resolution of a millisecond; waiting for less would only spin."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request may take since it was due, how long one that has begun may say nothing, and the drain."""
+
+    request_seconds: float = 300.0
+    silence_seconds: float = 60.0
+    drain_seconds: float = 30.0
+
+    def lost_with(self, exchange: Exchange, now_ns: int) -> tuple[Ending, str] | None:
+        """How a request that is still open has ended for us, if it has. Until its answer begins it may be queued."""
+        if now_ns - exchange.clock_ns > self.request_seconds * 1e9:
+            return Ending.TIMED_OUT, f"not complete after {self.request_seconds:g} s"
+        if exchange.stream.read_ns and now_ns - exchange.stream.read_ns > self.silence_seconds * 1e9:
+            return Ending.STALLED, f"nothing came for {self.silence_seconds:g} s"
+        return None
+
+    @property
+    def shortest_ns(self) -> int:
+        """No request younger than this is lost."""
+        return int(min(self.request_seconds, self.silence_seconds) * 1e9)
+
+
 class Window:
     """One run through a stream of requests. Every planned request has a record in the end, sent or not."""
 
-    def __init__(self, client: CompletionClient, watch: FaultWatch, *, drain_seconds: float) -> None:
+    def __init__(self, client: CompletionClient, watch: FaultWatch, pulse: Pulse, patience: Patience) -> None:
         self._client = client
         self._watch = watch
-        self._drain_seconds = drain_seconds
+        self._pulse = pulse
+        self._patience = patience
         self._records: list[RequestRecord] = []
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], Exchange] = {}
         self._error: BaseException | None = None
         self._dispatching: asyncio.Task[None] | None = None
 
@@ -38,14 +64,24 @@ class Window:
         remaining = iter(planned)
         self._watch.on_fault = self._stop
         self._dispatching = asyncio.create_task(self._dispatch(remaining))
+        watching = [asyncio.create_task(self._keep_patience()), asyncio.create_task(self._feel_pulse())]
+        for task in watching:
+            task.add_done_callback(self._ended)
+        late: list[RequestRecord] = []
         try:
             await asyncio.wait({self._dispatching})
-            if self._open and self._watch.fault is None:
-                await asyncio.wait(self._open, timeout=self._drain_seconds)
+            await self._wait_for_open(self._patience.drain_seconds)
+            late = [exchange.record for exchange in self._open.values() if exchange.unanswered]
+            while self._open and self._pulse.silent:  # it may hang: that is to be known before the evidence is closed
+                await self._wait_for_open(LOOK_SECONDS)
         finally:
             self._stop()
-            await asyncio.gather(self._dispatching, *self._open, return_exceptions=True)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, self._dispatching, *self._open, return_exceptions=True)
         self._raise_own_errors()
+        for record in late:
+            record.ending = Ending.UNFINISHED
         self._records.extend(self._never_sent(request) for request in remaining)
         return self._records
 
@@ -59,17 +95,41 @@ class Window:
             early_ns = due_ns - perf_counter_ns()
             # A pause of zero still lets answers be read when the generator cannot keep up.
             await asyncio.sleep(early_ns / 1e9 if early_ns > TIMER_NS else 0)
-            task = asyncio.create_task(self._send(body, record, due_ns))
-            self._open.add(task)
+            exchange = Exchange(record, due_ns, CompletionStream(request.output_tokens))
+            task = asyncio.create_task(self._send(body, exchange))
+            self._open[task] = exchange
             task.add_done_callback(self._ended)
 
-    async def _send(self, body: bytes, record: RequestRecord, due_ns: int) -> None:
-        now_ns = perf_counter_ns()
-        record.lag_microseconds = max(0, now_ns - due_ns) // 1000
-        self._watch.observe(await self._client.send(body, record, min(due_ns, now_ns)))
+    async def _send(self, body: bytes, exchange: Exchange) -> None:
+        now_ns, due_ns = perf_counter_ns(), exchange.clock_ns
+        exchange.record.lag_microseconds = max(0, now_ns - due_ns) // 1000
+        exchange.clock_ns = min(due_ns, now_ns)
+        self._watch.observe(await self._client.send(body, exchange))
+
+    async def _wait_for_open(self, seconds: float) -> None:
+        if self._open and self._watch.fault is None:
+            await asyncio.wait(list(self._open), timeout=seconds)
+
+    async def _keep_patience(self) -> None:
+        """Gives up what is over its time, within a second."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now_ns = perf_counter_ns()
+            for task, exchange in list(self._open.items()):
+                if now_ns - exchange.clock_ns < self._patience.shortest_ns:
+                    break  # they are in the order in which they were due
+                lost = self._patience.lost_with(exchange, now_ns)
+                if exchange.unanswered and lost:
+                    exchange.record.ending, exchange.record.detail = lost
+                    task.cancel()
+
+    async def _feel_pulse(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._pulse.look(working=bool(self._open))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._open.discard(task)
+        self._open.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = error
             self._stop()

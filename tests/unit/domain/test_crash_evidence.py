@@ -13,6 +13,9 @@ from tests.unit.domain.crash_logs import READY, START, death_under_load, failed_
 NO_ROOM = failed_start("ValueError: No available memory for the cache blocks. Try increasing")
 SERVED = "\n".join([*START, *READY])
 GONE = ServerFault(kind=ServerFaultKind.SERVER_GONE, at=datetime(2025, 11, 22, tzinfo=UTC), detail="connection refused")
+STALLED = GONE.model_copy(
+    update={"kind": ServerFaultKind.GENERATION_STALLED, "detail": "no token has been generated for 31 s"}
+)
 
 
 def event(reason: str, message: str = "") -> Evidence:
@@ -149,10 +152,22 @@ def test_a_cause_in_the_log_explains_a_start_that_took_too_long():
 
 
 def test_tokens_that_stand_still_are_a_hang():
-    crash = classify(Evidence(log=SERVED, became_ready=True, stalled_seconds=31))
+    crash = classify(Evidence(log=SERVED, became_ready=True, load_fault=STALLED))
     assert crash is not None
-    assert (crash.class_, crash.phase) == (CrashClass.HANG, CrashPhase.SERVING)
-    assert classify(Evidence(log=SERVED, became_ready=True, stalled_seconds=29)) is None
+    assert (crash.class_, crash.phase, crash.cause) == (CrashClass.HANG, CrashPhase.SERVING, STALLED.detail)
+
+
+def test_a_server_that_ended_after_it_stood_still_did_not_hang():
+    crash = classify(Evidence(log=SERVED, became_ready=True, ended=True, exit_code=0, load_fault=STALLED))
+    assert crash is not None
+    assert crash.class_ is CrashClass.DIED_UNDER_LOAD
+
+
+def test_the_cause_in_the_log_explains_a_standstill():
+    log = death_under_load("TimeoutError: RPC call to sample_tokens timed out.", "execute_model")
+    crash = classify(Evidence(log=log, became_ready=True, load_fault=STALLED))
+    assert crash is not None
+    assert "RPC call to sample_tokens timed out" in crash.cause
 
 
 def test_a_server_that_the_load_lost_is_dead_before_its_container_ends():

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sloguard.api.v1alpha1 import CrashClass, Outcome, TrialPhase
+from sloguard.api.v1alpha1 import CrashClass, Fault, Outcome, ServerFaultKind, TrialPhase
 from sloguard.domain.evidence import Evidence
 from sloguard.engine.actions import StartLoad, StartServer, StopTrial
 from sloguard.engine.progress import FAULT_GRACE, advance, cancel, load_limit_seconds
@@ -139,6 +139,16 @@ def test_a_fault_that_the_load_saw_waits_a_little_for_the_nodes_account():
     assert len(moved.status.measurements) == 1
     told = seen(ENDED, load=LoadState.DONE, loaded=fault, ended=True, exit_code=137, container_reason="OOMKilled")
     assert step(loading(), told, 31).status.crash.class_ is CrashClass.HOST_OUT_OF_MEMORY
+
+
+def test_a_hang_that_the_load_saw_ends_the_trial_at_once():
+    """Its tokens stopped half a minute ago: the node has had its time to say more."""
+    stalled = {"kind": ServerFaultKind.GENERATION_STALLED, "detail": "no token has been generated for 30 s"}
+    fault = result(rate(50, percent=50), fault_at=at(30))
+    fault = fault.model_copy(update={"fault": fault.fault.model_copy(update=stalled)})
+    moved = step(loading(), seen(READY, load=LoadState.DONE, loaded=fault), 60)
+    assert (moved.status.outcome, moved.status.crash.class_) == (Outcome.CRASHED, CrashClass.HANG)
+    assert moved.status.crash.fault is Fault.CONFIGURATION
 
 
 def test_an_eviction_under_load_is_not_the_configurations_fault():

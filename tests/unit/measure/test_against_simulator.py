@@ -9,6 +9,7 @@ import pytest
 
 from sloguard.api.v1alpha1 import SLO, Arrival, Metric, ServerFaultKind, SharedPrefix, TokenLengths, Workload
 from sloguard.measure import load as load_module
+from sloguard.measure import pulse as pulse_module
 from sloguard.measure.client import open_session
 from sloguard.measure.load import run_load
 from sloguard.measure.request import LoadRequest
@@ -74,6 +75,20 @@ async def test_an_engine_that_dies_under_load(simulate):
     assert rate.sent == rate.good + rate.violations.slow + rate.violations.failed
     assert rate.violations.failed > 800
     assert await process.wait() == 0
+
+
+async def test_an_engine_that_hangs(simulate, monkeypatch):
+    """/health stays 200 and nothing breaks; tokens just stop."""
+    monkeypatch.setattr(pulse_module, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(pulse_module, "STANDSTILL_SECONDS", 2.0)
+    _, url = await simulate("--fault", "hang@0.5")
+    result = await run_load(a_request(url, warmup_seconds=0, duration_seconds=30))
+    assert result.fault.kind is ServerFaultKind.GENERATION_STALLED
+    assert (result.finished_at - result.fault.at).total_seconds() >= 2
+    (rate,) = result.rates
+    assert rate.sent == 900
+    assert rate.sent == rate.good + rate.violations.slow + rate.violations.failed
+    assert rate.violations.refused > 0, "what was not sent any more"
 
 
 async def test_a_server_killed_under_load(simulate):

@@ -1,6 +1,7 @@
 """Each way in which a server can misbehave ends as the kind of violation that it is, and no request is lost."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 
@@ -8,10 +9,12 @@ import pytest
 
 from sloguard.api.v1alpha1 import ServerFaultKind
 from sloguard.domain.goodput import Ending
+from sloguard.measure import window as window_module
 from sloguard.measure.client import CompletionClient, Observation, open_session
 from sloguard.measure.fault import FaultWatch
+from sloguard.measure.pulse import Pulse
 from sloguard.measure.requests import PlannedRequest
-from sloguard.measure.window import Window
+from sloguard.measure.window import Patience, Window
 from tests.unit.measure.fake_server import ABORT, DONE, ENGINE_DEAD, chunk, data, message, replies, streams, usage
 
 BODY = b'{"model":"m","prompt":[1],"max_tokens":4,"stream":true}'
@@ -22,16 +25,20 @@ def planned(count=4, *, apart_seconds=0.0, wanted=WANTED, body=lambda: BODY):
     return [PlannedRequest(index * apart_seconds, 8, wanted, body) for index in range(count)]
 
 
-async def run_against(url, requests, *, drain_seconds=5.0):
+def a_window(session, url, watch, **patience):
+    client = CompletionClient(session, url)
+    return Window(client, watch, Pulse(session, url, client, watch), Patience(**{"drain_seconds": 5.0} | patience))
+
+
+async def run_against(url, requests, **patience):
     watch = FaultWatch()
     async with open_session() as session:
-        window = Window(CompletionClient(session, url), watch, drain_seconds=drain_seconds)
-        records = await window.run(iter(requests))
+        records = await a_window(session, url, watch, **patience).run(iter(requests))
     return records, watch
 
 
-async def endings(server, requests=None, **options):
-    records, watch = await run_against(server.url, requests or planned(), **options)
+async def endings(server, requests=None, **patience):
+    records, watch = await run_against(server.url, requests or planned(), **patience)
     return Counter(record.ending for record in records), watch
 
 
@@ -109,6 +116,50 @@ async def test_unfinished(server, parts):
     counted, watch = await endings(server, drain_seconds=0.2)
     assert counted == {Ending.UNFINISHED: 4}
     assert watch.fault is None
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Limits are looked after every hundredth of a second, not every second."""
+    monkeypatch.setattr(window_module, "LOOK_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize("parts", UNFINISHED.values(), ids=UNFINISHED.keys())
+@pytest.mark.usefixtures("impatient")
+async def test_timed_out(server, parts):
+    server.answer = streams(*parts)
+    counted, watch = await endings(server, request_seconds=0.2)
+    assert counted == {Ending.TIMED_OUT: 4}
+    assert watch.fault is None
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stalled(server):
+    server.answer = streams(chunk(), 5.0)
+    records, watch = await run_against(server.url, planned(), silence_seconds=0.1)
+    assert [(record.ending, record.detail) for record in records] == [(Ending.STALLED, "nothing came for 0.1 s")] * 4
+    assert watch.fault is None
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_request_in_the_queue_is_not_stalled(server):
+    server.answer = streams(0.4, chunk(), usage(4), DONE)
+    counted, _ = await endings(server, silence_seconds=0.1)
+    assert counted == {Ending.COMPLETED: 4}
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_given_up_makes_room_for_nobody_else(server):
+    """The others go on: only those over their time are closed."""
+    numbers = itertools.count()
+
+    async def every_other(request):
+        parts = [chunk(), 5.0] if next(numbers) % 2 else [chunk(), 0.3, usage(4), DONE]
+        return await streams(*parts)(request)
+
+    server.answer = every_other
+    counted, _ = await endings(server, planned(20), request_seconds=1.0)
+    assert counted == {Ending.COMPLETED: 10, Ending.TIMED_OUT: 10}
 
 
 @pytest.mark.parametrize(
@@ -278,7 +329,7 @@ async def test_cancelling_a_window_closes_what_is_open(server):
     server.answer = streams(chunk(), 5.0)
     watch = FaultWatch()
     async with open_session() as session:
-        window = Window(CompletionClient(session, server.url), watch, drain_seconds=5.0)
+        window = a_window(session, server.url, watch)
         running = asyncio.create_task(window.run(iter(planned())))
         await server.asked.wait()
         running.cancel()

@@ -72,12 +72,15 @@ class Violations(ObservedModel):
     client_error: int = Field(default=0, description="HTTP 4xx.")
     server_error: int = Field(default=0, description="HTTP 5xx, or an error within the stream.")
     cut_off: int = Field(default=0, description="The stream broke or ended without its end mark.")
+    timed_out: int = Field(default=0, description="Not complete within the workload's requestTimeoutSeconds.")
+    stalled: int = Field(default=0, description="Nothing came for streamStallSeconds in the middle of the answer.")
     unfinished: int = Field(default=0, description="Still open when the drain limit passed.")
 
     @property
     def failed(self) -> int:
         """Requests that got no complete answer."""
-        return self.refused + self.client_error + self.server_error + self.cut_off + self.unfinished
+        answered_badly = self.client_error + self.server_error + self.cut_off
+        return self.refused + answered_badly + self.timed_out + self.stalled + self.unfinished
 
 
 class ServerCounters(ObservedModel):
@@ -136,10 +139,11 @@ class ServerFaultKind(StrEnum):
 
     SERVER_GONE = "ServerGone"
     ENGINE_DEAD = "EngineDead"
+    GENERATION_STALLED = "GenerationStalled"
 
 
 class ServerFault(ObservedModel):
-    """The moment at which a server that had answered no longer did."""
+    """The moment at which a server that had answered no longer did, or at which its last token came."""
 
     kind: ServerFaultKind
     at: AwareDatetime

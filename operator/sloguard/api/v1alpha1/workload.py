@@ -100,6 +100,12 @@ class Workload(Model):
     drain_seconds: int = Field(
         default=30, ge=1, le=600, description="Requests still open this long after the last was due are unfinished."
     )
+    request_timeout_seconds: int = Field(
+        default=300, ge=1, le=3600, description="A request that is not complete so long after it was due is given up."
+    )
+    stream_stall_seconds: int = Field(
+        default=60, ge=1, le=3600, description="An answer that has begun and then says nothing for so long is given up."
+    )
     seed: int = Field(default=7, ge=0, le=2_147_483_647)
 
     @property

@@ -1,0 +1,102 @@
+"""Notices that generation stands still: requests are open, /health may well say 200, and no token comes.
+
+A token that reaches us is proof enough of life, so the server is asked only once nothing has come for a while. Then
+vLLM's own signs decide: counters that grow with the engine's steps, and the fill of its KV cache, which grows even
+while a long prompt is computed piece by piece. num_requests_running is not among them: an engine that hangs no longer
+updates it. That there is work is known from our own open requests.
+"""
+
+from datetime import UTC, datetime, timedelta
+from time import perf_counter_ns
+
+import aiohttp
+
+from sloguard.api.v1alpha1 import ServerFaultKind
+
+from .client import CompletionClient
+from .fault import FaultWatch
+from .scrape import page
+
+SILENCE_SECONDS = 5.0
+"""Without a token for so long, the server is asked, and again as often."""
+
+STANDSTILL_SECONDS = 30.0
+"""Longer than any step of a working engine: a batch of 262,144 prompt tokens takes an H100 about ten seconds."""
+
+QUESTIONS = 3
+"""At least so many in one silence: were it we who slept, the first look would find a long one."""
+
+LOOK_SECONDS = 1.0
+
+SIGNS = (
+    "vllm:generation_tokens_total",
+    "vllm:iteration_tokens_total_count",
+    "vllm:prompt_tokens_total",
+    "vllm:kv_cache_usage_perc",
+)
+
+Signs = tuple[str, ...]
+
+
+class Pulse:
+    """Of one server. `begin` finds out whether it gives any signs; one that never did is never found standing still."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, client: CompletionClient, watch: FaultWatch
+    ) -> None:
+        self._session = session
+        self._base_url = base_url
+        self._client = client
+        self._watch = watch
+        self._gives_signs = False
+        self._signs: Signs = ()
+        self._questions = 0
+        self._alive_ns = perf_counter_ns()
+        self._asked_ns = 0
+
+    async def begin(self) -> None:
+        """To be called once, before the load."""
+        self._gives_signs = bool(await self._ask())
+
+    @property
+    def silent(self) -> bool:
+        """No sign of life for so long that it has to be looked into."""
+        return self._gives_signs and _seconds_since(self._last_ns()) >= SILENCE_SECONDS
+
+    async def look(self, *, working: bool) -> None:
+        """To be called about once a second. Concludes a fault when there was work and no sign of life for too long."""
+        if not working:
+            self._lives(perf_counter_ns())
+        if not self.silent or _seconds_since(self._asked_ns) < SILENCE_SECONDS:
+            return
+        self._lives(self._last_ns())
+        self._asked_ns = perf_counter_ns()
+        self._questions += 1
+        signs = await self._ask()
+        if signs and self._signs and signs != self._signs:
+            self._lives(perf_counter_ns())
+        self._signs = signs or self._signs
+        # A server that no longer answers this question either is no less silent.
+        seconds = _seconds_since(self._last_ns())
+        if seconds >= STANDSTILL_SECONDS and self._questions >= QUESTIONS:
+            at = datetime.now(UTC) - timedelta(seconds=seconds)
+            detail = f"requests are open and no token has been generated for {seconds:.0f} s"
+            self._watch.conclude(ServerFaultKind.GENERATION_STALLED, detail, at)
+
+    def _last_ns(self) -> int:
+        return max(self._alive_ns, self._client.last_token_ns)
+
+    def _lives(self, at_ns: int) -> None:
+        """Signs from before a sign of life say nothing about the silence after it."""
+        if at_ns > self._alive_ns:
+            self._alive_ns = at_ns
+            self._signs = ()
+            self._questions = 0
+
+    async def _ask(self) -> Signs:
+        text = await page(self._session, self._base_url)
+        return tuple(line for line in (text or "").split("\n") if line.startswith(SIGNS))
+
+
+def _seconds_since(at_ns: int) -> float:
+    return (perf_counter_ns() - at_ns) / 1e9
