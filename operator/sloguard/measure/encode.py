@@ -1,7 +1,7 @@
 """A load's result as one line of JSON that fits a Kubernetes termination message (4096 bytes), and back.
 
 Most results fit as they are, without defaults and absent values. A larger one (many rates times many SLOs) is packed:
-`{"packed": "..."}` holds the same JSON, deflated and in base 85. That loses nothing for figures of up to eight digits
+`{"packed": "..."}` holds the same JSON, deflated and in base 85. That loses nothing for figures of up to seven digits
 throughout; past that the server's counters and the latency summaries go, by which nothing is judged.
 """
 

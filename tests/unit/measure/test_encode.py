@@ -75,7 +75,7 @@ def a_result(percents, *, digits, detail="A1b2 " * 51, invalid="x9Z- " * 51):
 EIGHT = [10, 20, 50, 80, 100, 120, 150, 1000]
 
 
-@pytest.mark.parametrize("digits", [1, 3, 5, 7, 8])
+@pytest.mark.parametrize("digits", [1, 3, 5, 7])
 @pytest.mark.parametrize("percents", [EIGHT, [50, 100, 150], [100], []])
 def test_the_largest_result_fits_and_loses_nothing(percents, digits):
     whole = a_result(percents, digits=digits)
@@ -85,7 +85,7 @@ def test_the_largest_result_fits_and_loses_nothing(percents, digits):
     assert decode(text) == whole
 
 
-@pytest.mark.parametrize("digits", [12, 15])
+@pytest.mark.parametrize("digits", [8, 12, 14])
 def test_what_no_one_can_measure_fits_without_its_summaries(digits):
     whole = a_result(EIGHT, digits=digits)
     text = encode(whole)
