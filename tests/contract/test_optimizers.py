@@ -1,9 +1,12 @@
 """What every optimizer must do, whatever its method: one suite, run for each name that a study may give."""
 
+import math
 import os
 import random
 import subprocess
 import sys
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +44,14 @@ SPACES = {
         ],
     },
     "one point": {"preset": "None", "parameters": [{"name": "max_num_seqs", "choice": {"values": ["32"]}}]},
+    "mostly against the rules": {
+        "preset": "None",
+        "parameters": [
+            {"name": "max_num_batched_tokens", "int": {"min": 64, "max": 2560, "scale": "Log"}},
+            {"name": "max_num_seqs", "int": {"min": 48, "max": 4096, "scale": "Log"}},
+            {"name": "enable_chunked_prefill", "choice": {"values": ["false", "true"]}},
+        ],
+    },
     "mixed": {
         "preset": "None",
         "parameters": [
@@ -88,6 +99,16 @@ def searched(optimizer, trials, kind="mixed"):
     return history
 
 
+def assert_explained(suggestion):
+    """A sentence, and figures with names that say what they are."""
+    assert 20 < len(suggestion.reason) < 1024
+    assert suggestion.reason[0].isupper()
+    for quantity, figure in suggestion.predicted.items():
+        assert math.isfinite(figure), quantity
+        if quantity.endswith("_probability"):
+            assert 0 <= figure <= 1, quantity
+
+
 @pytest.fixture(params=[name for name in OptimizerName if name is not OptimizerName.AUTO], ids=str)
 def name(request):
     return request.param
@@ -105,7 +126,7 @@ def test_every_suggestion_is_valid_new_and_explained(name, space_name, kind):
             break
         assert space.contains(suggestion.parameters), space.broken(suggestion.parameters)
         assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
-        assert 20 < len(suggestion.reason) < 1024
+        assert_explained(suggestion)
         assert text_of(suggestion.parameters) == text_of(parse_values(text_of(suggestion.parameters)))
         history.append(measured(number, suggestion.parameters, kind))
 
@@ -119,6 +140,17 @@ def test_quality_stays_unless_allowed(name):
         assert not {K.QUANTIZATION, K.KV_CACHE_DTYPE, K.MAX_MODEL_LEN} & set(result.parameters)
 
 
+def test_lengths_that_production_serves_stay_possible(name):
+    space = make_space(
+        SearchSpace.model_validate({"parameters": [{"name": "max_model_len", "int": {"min": 1024, "max": 8192}}]}),
+        PRODUCTION,
+        CONTEXT,
+    )
+    lengths = {result.parameters[K.MAX_MODEL_LEN] for result in searched(optimizer_of(name, space), 24)[2:]}
+    assert min(lengths) >= PRODUCTION[K.MAX_MODEL_LEN]
+    assert len(lengths) > 1
+
+
 def test_an_inactive_knob_is_left_out(name):
     eager = [
         result.parameters
@@ -129,14 +161,45 @@ def test_an_inactive_knob_is_left_out(name):
     assert all(K.ENABLE_CHUNKED_PREFILL not in values for values in eager)
 
 
-def test_a_small_space_is_used_up_and_then_nothing_is_suggested(name):
+@pytest.mark.parametrize("kind", ["mixed", "crashed", "infeasible", "feasible"])
+def test_a_small_space_is_used_up_and_then_nothing_is_suggested(name, kind):
     space = space_of("two switches")
     optimizer = optimizer_of(name, space)
     history = []
     while (suggestion := optimizer.ask(history, [])) is not None:
-        history.append(measured(len(history), suggestion.parameters))
+        history.append(measured(len(history), suggestion.parameters, kind))
         assert len(history) <= 4
     assert len({space.key(result.parameters) for result in history}) == space.size == 4
+
+
+def test_a_space_of_dozens_is_used_up_without_a_duplicate(name):
+    space = make_space(
+        SearchSpace.model_validate(
+            {
+                "preset": "None",
+                "parameters": [
+                    {"name": "max_num_seqs", "choice": {"values": ["8", "16", "32"]}},
+                    {"name": "gpu_memory_utilization", "decimal": {"min": "0.90", "max": "0.94"}},
+                    {"name": "enforce_eager", "choice": {"values": ["true", "false"]}},
+                ],
+            }
+        ),
+        {},
+        CONTEXT,
+    )
+    history = []
+    while (suggestion := optimizer_of(name, space).ask(history, [])) is not None:
+        history.append(measured(len(history), suggestion.parameters))
+    assert len(history) == len({space.key(result.parameters) for result in history}) == space.size == 30
+
+
+def test_trials_under_way_use_a_small_space_up_too(name):
+    space = space_of("two switches")
+    pending = []
+    while (suggestion := optimizer_of(name, space).ask([], pending)) is not None:
+        pending.append(suggestion.parameters)
+        assert len(pending) <= 4
+    assert len({space.key(values) for values in pending}) == 4
 
 
 def test_a_space_of_one_point_is_tried_once(name):
@@ -147,20 +210,34 @@ def test_a_space_of_one_point_is_tried_once(name):
     assert optimizer.ask([measured(0, suggestion.parameters)], []) is None
 
 
-def test_the_same_history_in_any_order_gives_the_same_suggestion(name):
-    space = space_of("extended")
-    history = searched(optimizer_of(name, space), 20)
+@pytest.mark.parametrize("space_name", ["extended", "conditional", "mixed"])
+def test_the_same_history_in_any_order_gives_the_same_suggestion(name, space_name):
+    history = searched(optimizer_of(name, space_of(space_name)), 24)
     shuffled = [
-        Result(
-            result.number,
-            dict(reversed(result.parameters.items())),
-            result.outcome,
-            result.objective,
-            result.violation_ratios,
-        )
+        replace(result, parameters=dict(reversed(result.parameters.items())))
         for result in random.Random(3).sample(history, len(history))
     ]
-    assert optimizer_of(name, space_of("extended")).ask(shuffled, []) == optimizer_of(name, space).ask(history, [])
+    expected = optimizer_of(name, space_of(space_name)).ask(history, [])
+    assert optimizer_of(name, space_of(space_name)).ask(shuffled, []) == expected
+
+
+def test_the_order_of_trials_under_way_does_not_matter(name):
+    space = space_of("core")
+    history = searched(optimizer_of(name, space), 14)
+    pending = [space.sample(random.Random(i)) for i in range(4)]
+    asked = optimizer_of(name, space).ask(history, pending)
+    assert optimizer_of(name, space).ask(history, pending[::-1]) == asked
+
+
+def test_asking_leaves_history_and_itself_as_they_were(name):
+    space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    history, pending = searched(optimizer, 14), [{K.MAX_NUM_SEQS: 8}]
+    before = deepcopy((history, pending))
+    first = optimizer.ask(history, pending)
+    optimizer.ask(history[:5], [])
+    assert (history, pending) == before
+    assert optimizer.ask(history, pending) == first
 
 
 def test_another_seed_gives_another_search(name):
@@ -179,11 +256,12 @@ from sloguard.optimizer import make_optimizer, make_space
 space = make_space(SearchSpace(), {}, Context(min_model_len_tokens=2048))
 optimizer = make_optimizer(OptimizerName(sys.argv[1]), space, 5)
 rng, history = random.Random(1), []
-for number in range(14):
-    suggestion = optimizer.ask(history, [])
-    print(text_of(suggestion.parameters), suggestion.reason)
-    outcome = rng.choice([Outcome.FEASIBLE, Outcome.CRASHED])
-    history.append(Result(number, suggestion.parameters, outcome, rng.random(), (0.5,)))
+for number in range(26):
+    suggestion = optimizer.ask(history, [{}])
+    print(text_of(suggestion.parameters), suggestion.reason, dict(suggestion.predicted))
+    outcome = rng.choice([Outcome.FEASIBLE, Outcome.INFEASIBLE, Outcome.CRASHED])
+    ratio = 0.5 if outcome is Outcome.FEASIBLE else 2.0
+    history.append(Result(number, suggestion.parameters, outcome, rng.random(), (ratio,)))
 """
 
 
@@ -195,11 +273,11 @@ def test_another_process_with_another_hash_seed_suggests_the_same(name):
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         ).stdout
 
     first = search("1")
-    assert first.count("\n") == 14
+    assert first.count("\n") == 26
     assert first == search("2")
 
 
@@ -208,6 +286,7 @@ def test_what_was_not_the_candidates_fault_changes_nothing(name, outcome):
     space = space_of("core")
     optimizer = optimizer_of(name, space)
     history = searched(optimizer, 15)
+    assert optimizer.ask([Result(0, {}, outcome)], []) == optimizer.ask([], [])
     untaught = [Result(100 + i, optimizer.ask(history, []).parameters, outcome) for i in range(3)]
     assert optimizer.ask([*history, *untaught], []) == optimizer.ask(history, [])
 
@@ -222,10 +301,54 @@ def test_results_without_usable_figures_are_survived(name):
         Result(22, {K.MAX_NUM_SEQS: 16}, Outcome.INFEASIBLE, objective=None, violation_ratios=(float("nan"), 2.0)),
         Result(23, {K.MAX_NUM_SEQS: 20}, Outcome.INFEASIBLE, objective=1.0, violation_ratios=(float("inf"), 0.1)),
         Result(24, {K.MAX_NUM_SEQS: 24}, Outcome.FEASIBLE, objective=None),
+        Result(25, {K.MAX_NUM_SEQS: 28}, Outcome.FEASIBLE, objective=-5.0, violation_ratios=(0.2, 0.2)),
+        Result(26, {K.MAX_NUM_SEQS: 32}, Outcome.INFEASIBLE, objective=0.0, violation_ratios=()),
+        Result(27, {K.MAX_NUM_SEQS: 36}, Outcome.CRASHED, objective=900.0, violation_ratios=(0.1, 0.1)),
     ]
-    suggestion = optimizer.ask([*history, *odd], [])
-    assert suggestion is not None
-    assert space.contains(suggestion.parameters)
+    for number in range(28, 40):
+        suggestion = optimizer.ask([*history, *odd], [])
+        assert suggestion is not None
+        assert space.contains(suggestion.parameters)
+        assert_explained(suggestion)
+        odd.append(replace(odd[number % 8], number=number, parameters=suggestion.parameters))
+
+
+def test_nothing_but_unusable_figures_is_survived(name):
+    space = space_of("core")
+    history = []
+    for number in range(14):
+        suggestion = optimizer_of(name, space).ask(history, [])
+        assert space.contains(suggestion.parameters)
+        assert_explained(suggestion)
+        history.append(Result(number, suggestion.parameters, Outcome.FEASIBLE, float("nan"), (float("nan"),)))
+
+
+@pytest.mark.parametrize("figure", [0.0, 250.0, -3.0])
+def test_a_flat_objective_is_survived(name, figure):
+    space = space_of("core")
+    history = []
+    for number in range(14):
+        suggestion = optimizer_of(name, space).ask(history, [])
+        assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+        history.append(Result(number, suggestion.parameters, Outcome.FEASIBLE, figure, (0.5, 0.5)))
+
+
+@pytest.mark.parametrize("other", [OptimizerName.RANDOM, OptimizerName.TPE])
+def test_it_goes_on_where_another_optimizer_left_off(name, other):
+    space = space_of("core")
+    history = [replace(result, number=3 * result.number + 7) for result in searched(optimizer_of(other, space), 20)]
+    for number in range(100, 106):
+        suggestion = optimizer_of(name, space).ask(history, [])
+        assert space.contains(suggestion.parameters)
+        assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+        history.append(measured(number, suggestion.parameters))
+
+
+def test_one_result_is_enough_to_go_on(name):
+    space = space_of("extended")
+    for kind in ("feasible", "infeasible", "crashed"):
+        suggestion = optimizer_of(name, space).ask([measured(0, dict(PRODUCTION), kind)], [])
+        assert space.contains(suggestion.parameters)
 
 
 def test_history_from_outside_the_space_is_survived(name):
@@ -263,13 +386,27 @@ def test_parallel_asks_differ(name, trials):
     assert not keys & {space.key(result.parameters) for result in history}
 
 
-def test_three_hundred_trials_of_history(name):
+def test_parallel_asks_do_not_pile_up(name):
+    """Four trials under way lie apart: no two differ by one step of one knob only."""
     space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    history = searched(optimizer, 24)
+    pending = []
+    for _ in range(4):
+        pending.append(optimizer.ask(history, pending).parameters)
+    neighbours = [{space.key(other) for other in space.neighbours(values)} for values in pending]
+    assert sum(space.key(b) in near for near in neighbours for b in pending) < 4
+
+
+@pytest.mark.parametrize("space_name", ["core", "extended"])
+def test_five_hundred_trials_of_history(name, space_name):
+    space = space_of(space_name)
     rng = random.Random(0)
-    history = [measured(number, space.sample(rng)) for number in range(300)]
+    history = [measured(number, space.sample(rng)) for number in range(500)]
     suggestion = optimizer_of(name, space).ask(history, [])
     assert space.contains(suggestion.parameters)
     assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+    assert_explained(suggestion)
 
 
 def test_auto_is_the_best_of_the_others():
