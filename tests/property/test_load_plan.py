@@ -1,7 +1,6 @@
 """The same seed makes the same load; arrivals keep their rate and their window."""
 
 from itertools import pairwise
-from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -13,12 +12,12 @@ from sloguard.api.v1alpha1 import (
     Burst,
     LengthBucket,
     LengthDistribution,
+    Replay,
     SharedPrefix,
     TokenLengths,
     TraceEntry,
     Workload,
 )
-from sloguard.measure.arrivals import due_seconds, offered_per_minute
 from sloguard.measure.requests import RequestFactory
 
 rates = st.integers(1, 3000)
@@ -41,9 +40,19 @@ def gamma(rate, burstiness):
     return Arrival(pattern=ArrivalPattern.GAMMA, requests_per_minute=rate, burstiness_percent=burstiness)
 
 
-def recorded(times):
-    entries = [TraceEntry(at_milliseconds=at, prompt_tokens=at % 50 + 1, output_tokens=at % 7 + 1) for at in times]
-    return Arrival(pattern=ArrivalPattern.TRACE, trace=entries)
+def recorded(times, time_percent, rate_percent):
+    entries = [
+        TraceEntry(
+            at_milliseconds=at,
+            prompt_tokens=at % 50 + 1,
+            output_tokens=at % 7 + 1,
+            prefix_group=at % 3 or None,
+            prefix_tokens=at % 31 + 1 if at % 3 else None,
+        )
+        for at in times
+    ]
+    replay = Replay(time_percent=time_percent, rate_percent=rate_percent)
+    return Arrival(pattern=ArrivalPattern.TRACE, trace=entries, replay=replay)
 
 
 arrivals = st.one_of(
@@ -51,7 +60,13 @@ arrivals = st.one_of(
     st.builds(random, rates),
     st.builds(bursts, rates, rates, st.integers(1, 30), st.integers(1, 99)),
     st.builds(gamma, rates, st.integers(1, 1000)),
-    st.builds(recorded, st.lists(st.integers(0, 20_000), min_size=1, max_size=20)),
+    st.builds(
+        recorded,
+        # The first is due at once, whatever the scale: a trace that never begins is no workload.
+        st.lists(st.integers(0, 20_000), max_size=20).map(lambda times: [0, *times]),
+        st.integers(10, 300),
+        st.integers(1, 300),
+    ),
 )
 buckets = [LengthBucket(min=3), LengthBucket(min=7, max=15, weight=5)]
 lengths = st.sampled_from(
@@ -66,15 +81,26 @@ percents = st.integers(1, 300)
 durations = st.integers(1, 20)
 
 
+def factory(arrival, seed=1):
+    length = TokenLengths(mean=5)
+    return RequestFactory(
+        Workload(arrival=arrival, prompt_tokens=length, output_tokens=length, seed=seed, duration_seconds=30), model="m"
+    )
+
+
 @settings(deadline=None)
 @given(arrivals, percents, durations, st.integers(0, 2**31 - 1))
 def test_due_times_ascend_within_the_window_at_the_offered_rate(arrival, percent, seconds, seed):
-    due = due_seconds(arrival, percent, seconds, Random(seed))
-    assert all(before <= after for before, after in pairwise(due))
-    assert all(0 <= time < seconds + 1e-9 for time in due)
-    offered = offered_per_minute(arrival, percent, seconds) * seconds / 60
-    assert len(due) == pytest.approx(max(1, offered) if arrival.trace is None else offered, abs=1 + seconds / 120)
-    assert due == due_seconds(arrival, percent, seconds, Random(seed))
+    def due():
+        requests = factory(arrival, seed).stream("x", percent=percent, duration_seconds=seconds)
+        return [request.due_seconds for request in requests]
+
+    times = due()
+    assert all(before <= after for before, after in pairwise(times))
+    assert all(0 <= time < seconds + 1e-9 for time in times)
+    offered = factory(arrival).offered_per_minute(percent, seconds) * seconds / 60
+    assert len(times) == pytest.approx(max(1, offered) if arrival.trace is None else offered, abs=1 + seconds / 120)
+    assert times == due()
 
 
 @settings(deadline=None)

@@ -28,7 +28,10 @@ class StudyFileError(ValueError):
 
 
 def load_study(path: FilePath | str) -> Study:
-    """The study in a YAML or JSON file, for a process of this machine or for a cluster. Raises StudyFileError."""
+    """The study in a YAML or JSON file, for a process of this machine or for a cluster. Raises StudyFileError.
+
+    A path in it is relative to the file, and absolute in what is returned.
+    """
     file = FilePath(path)
     try:
         document = read(file)
@@ -40,9 +43,17 @@ def load_study(path: FilePath | str) -> Study:
     try:
         # As JSON, strictly and by alias: as for the API server, text is no number and a field has one name.
         text = json.dumps(without_nulls(document.value))
-        return Study.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+        return _beside(Study.model_validate_json(text, strict=True, by_alias=True, by_name=False), file)
     except ValidationError as error:
         raise StudyFileError(file, _all_problems(error, document)) from None
+
+
+def _beside(study: Study, file: FilePath) -> Study:
+    trace = study.spec.workload.arrival.trace_file
+    if trace is None:
+        return study
+    workload = study.spec.workload.with_trace_file(str(file.absolute().parent / trace))
+    return study.model_copy(update={"spec": study.spec.model_copy(update={"workload": workload})})
 
 
 def _wrong_object(document: Document) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from sloguard.engine.snapshot import (
 from sloguard.local.command_line import child_environment, gpus_of, serving_at
 from sloguard.local.directory import RunDirectory
 from sloguard.local.errors import CommandError
+from sloguard.local.own_trace import reading_own_trace
 from sloguard.local.process import Child, Family
 from sloguard.local.readiness import until_ready
 from sloguard.local.server_log import read_log
@@ -137,7 +138,8 @@ class LocalSubstrate:
             return
         spec = self.directory.run.study.spec
         request, result = (self.directory.load_file(name, f"{part}.json") for part in ("request", "result"))
-        what = LoadRequest(url=running.url, workload=spec.workload, slos=spec.slos)
+        workload = reading_own_trace(spec.workload, self.directory.path)
+        what = LoadRequest(url=running.url, workload=workload, slos=spec.slos)
         self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
         command = [sys.executable, "-P", "-m", "sloguard", "load"]
         command += ["--request", str(request), "--output", str(result)]

@@ -1,4 +1,4 @@
-"""When requests are due, in seconds after the window's start: pure, and the same for the same seed.
+"""When requests of a given rate are due, in seconds after the window's start: pure, the same for the same seed.
 
 Random patterns have exactly the expected number of arrivals (at least one). A Poisson process of a known count is that
 many independent uniform times in order, so gaps and bunching stay those of the process while the total offered does
@@ -10,20 +10,16 @@ import sys
 from itertools import accumulate
 from random import Random
 
-from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst, TraceEntry
+from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst
 
 
 def offered_per_minute(arrival: Arrival, percent: int, duration_seconds: int) -> int:
     """The mean rate over the window, in whole requests a minute."""
-    if arrival.pattern is ArrivalPattern.TRACE:
-        return round(len(trace_within(arrival, percent, duration_seconds)) * 60 / duration_seconds)
     return round(_expected(arrival, duration_seconds) * percent / 100 * 60 / duration_seconds)
 
 
 def due_seconds(arrival: Arrival, percent: int, duration_seconds: int, rng: Random) -> list[float]:
     """Ascending times in [0, duration)."""
-    if arrival.pattern is ArrivalPattern.TRACE:
-        return [_scaled(entry, percent) for entry in trace_within(arrival, percent, duration_seconds)]
     expected = _expected(arrival, duration_seconds)
     count = max(1, round(expected * percent / 100))
     if arrival.pattern is ArrivalPattern.CONSTANT:
@@ -42,19 +38,6 @@ def _after_gamma_gaps(count: int, shape: float, duration_seconds: int, rng: Rand
     gaps = (max(rng.gammavariate(shape, 1.0), sys.float_info.min) for _ in range(count + 1))
     *sums, total = accumulate(gaps)
     return [each / total * duration_seconds for each in sums]
-
-
-def trace_within(arrival: Arrival, percent: int, duration_seconds: int) -> list[TraceEntry]:
-    """The entries due before the window ends, once, in order of time.
-
-    A percentage above 100 compresses the recorded times, one below stretches them; lengths stay.
-    """
-    entries = sorted(arrival.trace or [], key=lambda entry: entry.at_milliseconds)
-    return [entry for entry in entries if _scaled(entry, percent) < duration_seconds]
-
-
-def _scaled(entry: TraceEntry, percent: int) -> float:
-    return entry.at_milliseconds / 10 / percent
 
 
 def _expected(arrival: Arrival, seconds: float) -> float:

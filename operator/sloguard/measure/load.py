@@ -17,13 +17,14 @@ from sloguard.domain.goodput import (
     tally,
 )
 
-from .arrivals import offered_per_minute
 from .client import CompletionClient, Observation, open_session
 from .fault import FaultWatch, server_fault
 from .pulse import Pulse
 from .request import LoadInputError, LoadRequest
 from .requests import RequestFactory
 from .scrape import difference, scrape
+from .trace import RecordedRequest
+from .trace_file import trace_of
 from .window import Patience, Window
 
 POLL_SECONDS = 0.25
@@ -45,12 +46,13 @@ async def run_load(
     A server that dies, or never answers, is a result with a fault. LoadInputError: the request itself cannot be run.
     """
     started_at = datetime.now(UTC)
+    trace = trace_of(request.workload)
     async with open_session() as session:
         fault = await _wait_until_ready(session, request.url, ready_timeout_seconds)
         if fault is not None:
             return LoadResult(started_at=started_at, finished_at=datetime.now(UTC), fault=fault)
         model = request.model or await _first_model(session, request.url)
-        sweep = _Sweep(request, session, model, on_rate)
+        sweep = _Sweep(request, session, model, on_rate, trace)
         await sweep.run()
     return LoadResult(
         started_at=started_at,
@@ -68,13 +70,22 @@ class _Sweep:
     higher rates, since they could only be worse.
     """
 
-    def __init__(self, request: LoadRequest, session: aiohttp.ClientSession, model: str, on_rate: OnRate) -> None:
+    def __init__(
+        self,
+        request: LoadRequest,
+        session: aiohttp.ClientSession,
+        model: str,
+        on_rate: OnRate,
+        trace: Sequence[RecordedRequest] | None,
+    ) -> None:
         self.rates: list[RateMeasurement] = []
         self.watch = FaultWatch()
         self.lagged: str | None = None
         self._request = request
         self._session = session
-        self._factory = RequestFactory(request.workload, model=model, first_token_id=request.first_token_id)
+        self._factory = RequestFactory(
+            request.workload, model=model, first_token_id=request.first_token_id, trace=trace
+        )
         self._client = CompletionClient(session, request.url)
         self._pulse = Pulse(session, request.url, self._client, self.watch)
         self._on_rate = on_rate
@@ -105,7 +116,7 @@ class _Sweep:
         self._check_lag(percent, lag)
         measurement = RateMeasurement(
             rate_percent=percent,
-            requests_per_minute=offered_per_minute(self._request.workload.arrival, percent, seconds),
+            requests_per_minute=self._factory.offered_per_minute(percent, seconds),
             duration_milliseconds=seconds * 1000,
             sent=counted.sent,
             completed=counted.completed,

@@ -6,14 +6,16 @@ far they got, changes nothing. Streams differ so that one rate does not find the
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from random import Random
 
 from sloguard.api.v1alpha1 import ArrivalPattern, Workload
 
-from .arrivals import due_seconds, trace_within
+from .arrivals import due_seconds, offered_per_minute
 from .lengths import drawing
+from .trace import RecordedRequest, recorded, replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,21 @@ class PlannedRequest:
 
 
 class RequestFactory:
-    """Makes the requests of a workload. Prompt tokens are drawn from the 256 ids from `first_token_id` on."""
+    """Makes the requests of a workload. Prompt tokens are drawn from the 256 ids from `first_token_id` on.
 
-    def __init__(self, workload: Workload, *, model: str, first_token_id: int = 100) -> None:
+    `trace` is what a trace's file holds; without it the study's own entries are taken.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        *,
+        model: str,
+        first_token_id: int = 100,
+        trace: Sequence[RecordedRequest] | None = None,
+    ) -> None:
         self._workload = workload
+        self._trace = recorded(workload.arrival.trace or []) if trace is None else trace
         self._token = [str(first_token_id + offset).encode() for offset in range(256)]
         self._head = b'{"model":' + json.dumps(model).encode() + b',"prompt":['
         prefix = workload.shared_prefix
@@ -38,32 +51,33 @@ class RequestFactory:
 
     def stream(self, name: str, *, percent: int, duration_seconds: int) -> Iterator[PlannedRequest]:
         """The requests of one window, in the order in which they are due."""
-        arrival = self._workload.arrival
-        due = due_seconds(arrival, percent, duration_seconds, Random(f"{self._workload.seed}/{name}/arrivals"))
-        lengths = self._lengths(name, percent, duration_seconds, len(due))
-        for index, (at, (prompt, output)) in enumerate(zip(due, lengths, strict=True)):
-            yield PlannedRequest(
-                at, prompt, output, self._body_of(f"{self._workload.seed}/{name}/{index}", prompt, output)
-            )
+        seed = f"{self._workload.seed}/{name}"
+        for index, request in enumerate(self._plan(seed, percent, duration_seconds)):
+            body = partial(self._body, seed, index, request)
+            yield PlannedRequest(request.at_seconds, request.prompt_tokens, request.output_tokens, body)
 
-    def _lengths(self, name: str, percent: int, duration_seconds: int, count: int) -> Iterator[tuple[int, int]]:
+    def offered_per_minute(self, percent: int, duration_seconds: int) -> int:
+        """The mean rate over a window, in whole requests a minute."""
+        arrival = self._workload.arrival
+        if arrival.pattern is not ArrivalPattern.TRACE:
+            return offered_per_minute(arrival, percent, duration_seconds)
+        within = replayed(self._trace, self._workload, percent, duration_seconds, "")
+        return round(len(within) * 60 / duration_seconds)
+
+    def _plan(self, seed: str, percent: int, duration_seconds: int) -> Iterable[RecordedRequest]:
         workload = self._workload
         if workload.arrival.pattern is ArrivalPattern.TRACE:
-            for entry in trace_within(workload.arrival, percent, duration_seconds):
-                yield entry.prompt_tokens, entry.output_tokens
-            return
-        rng = Random(f"{workload.seed}/{name}/lengths")
+            return replayed(self._trace, workload, percent, duration_seconds, f"{seed}/replay")
+        assert workload.prompt_tokens is not None, "a rule of the workload"
+        assert workload.output_tokens is not None, "a rule of the workload"
+        lengths = Random(f"{seed}/lengths")
         prompt, output = drawing(workload.prompt_tokens), drawing(workload.output_tokens)
-        for _ in range(count):
-            yield prompt(rng), output(rng)
+        due = due_seconds(workload.arrival, percent, duration_seconds, Random(f"{seed}/arrivals"))
+        return (RecordedRequest(at, prompt(lengths), output(lengths)) for at in due)
 
-    def _body_of(self, seed: str, prompt: int, output: int) -> Callable[[], bytes]:
-        return lambda: self._body(seed, prompt, output)
-
-    def _body(self, seed: str, prompt: int, output: int) -> bytes:
-        rng = Random(seed)
-        ids = self._prompt(rng, prompt)
-        token = self._token
+    def _body(self, seed: str, index: int, request: RecordedRequest) -> bytes:
+        ids = self._prompt(seed, index, request)
+        token, output = self._token, request.output_tokens
         return b"".join(
             (
                 self._head,
@@ -74,8 +88,19 @@ class RequestFactory:
             )
         )
 
-    def _prompt(self, rng: Random, tokens: int) -> bytes:
-        """The shared prefix counts towards the length; a prompt shorter than the prefix is the beginning of it."""
+    def _prompt(self, seed: str, index: int, request: RecordedRequest) -> bytes:
+        """A prefix counts towards the length; a prompt shorter than it is the beginning of it."""
+        tokens, rng = request.prompt_tokens, Random(f"{seed}/{index}")
         prefix = self._workload.shared_prefix
-        shared = self._prefix[:tokens] if prefix and rng.random() * 100 < prefix.percent else b""
+        if request.prefix:
+            # Of this window alone: what a group has in the prefix cache must come from its own requests.
+            shared = b"".join(_part(seed, name, length) for name, length in request.prefix)[:tokens]
+        else:
+            shared = self._prefix[:tokens] if prefix and rng.random() * 100 < prefix.percent else b""
         return shared + rng.randbytes(tokens - len(shared))
+
+
+@lru_cache(maxsize=4096)
+def _part(seed: str, name: str, tokens: int) -> bytes:
+    """Fewer tokens of a name are the beginning of more: whole words are drawn, in the order in which they stand."""
+    return Random(f"{seed}/{name}").randbytes(-(-tokens // 4) * 4)[:tokens]

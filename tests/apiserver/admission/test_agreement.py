@@ -11,11 +11,13 @@ from tests.property.study_changes import studies
 
 
 def _models_say(study):
-    """What the models mind, or nothing. A process is for local files alone: a rule that only the API server has."""
+    """What the models mind, or nothing. What is for local files alone is for the API server to refuse."""
     try:
         model = Study.model_validate_json(json.dumps(study), strict=True)
     except ValidationError as error:
         return str(error)
+    if model.spec.workload.arrival.trace_file is not None:
+        return "traceFile"
     return "" if model.spec.target.kind is TargetKind.DEPLOYMENT else "kind Process"
 
 

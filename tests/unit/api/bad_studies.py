@@ -5,6 +5,7 @@ from tests.unit.api.studies import GONE, Bad, Object
 PARAMETERS = "spec.searchSpace.parameters"
 NEW = f"{PARAMETERS}.2"
 ARRIVAL = "spec.workload.arrival"
+ENTRY = {"atMilliseconds": 0, "promptTokens": 1, "outputTokens": 1}
 
 
 def _parameter(name: str, parameter: Object, *says: str) -> Bad:
@@ -99,16 +100,63 @@ BAD_STUDIES = (
         ('"600"', "without quotes"),
     ),
     Bad("pattern", {f"{ARRIVAL}.pattern": "poisson"}, (f"{ARRIVAL}.pattern", '"poisson"', "Poisson")),
-    Bad("no-trace", {f"{ARRIVAL}.pattern": "Trace"}, (f"{ARRIVAL}.trace", "at least one entry in trace; add entries")),
+    Bad("no-trace", {ARRIVAL: {"pattern": "Trace"}}, (f"{ARRIVAL}.trace", "at least one entry in trace; add entries")),
     Bad(
         "empty-trace",
-        {f"{ARRIVAL}.pattern": "Trace", f"{ARRIVAL}.trace": []},
+        {ARRIVAL: {"pattern": "Trace", "trace": []}},
         (f"{ARRIVAL}.trace", "at least one entry in trace; add entries or choose another pattern"),
     ),
     Bad(
         "unused-trace",
-        {f"{ARRIVAL}.trace": [{"atMilliseconds": 0, "promptTokens": 1, "outputTokens": 1}]},
-        (f"{ARRIVAL}.trace", "pattern is Poisson; set pattern to Trace or remove trace"),
+        {f"{ARRIVAL}.trace": [ENTRY]},
+        (ARRIVAL, "trace is given but pattern is Poisson; set pattern to Trace or remove it"),
+    ),
+    Bad(
+        "unused-replay",
+        {f"{ARRIVAL}.replay": {"timePercent": 50}},
+        (ARRIVAL, "replay is given but pattern is Poisson; set pattern to Trace or remove it"),
+    ),
+    Bad(
+        "two-traces",
+        {ARRIVAL: {"pattern": "Trace", "traceFile": "a.csv", "trace": [ENTRY]}},
+        (f"{ARRIVAL}.traceFile", "trace and traceFile are both given; keep one"),
+    ),
+    Bad(
+        "trace-file-in-a-cluster",
+        {ARRIVAL: {"pattern": "Trace", "traceFile": "a.csv"}},
+        (f"{ARRIVAL}.traceFile", "traceFile is for local files; a cluster cannot read it", "1000 entries in trace"),
+        only="cluster",
+    ),
+    Bad(
+        "rate-of-a-trace",
+        {ARRIVAL: {"pattern": "Trace", "trace": [ENTRY], "requestsPerMinute": 60}},
+        (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern Trace; remove it, or scale the trace by replay"),
+    ),
+    Bad(
+        "prefix-of-no-group",
+        {ARRIVAL: {"pattern": "Trace", "trace": [ENTRY | {"prefixTokens": 7}]}},
+        (f"{ARRIVAL}.trace[0].prefixTokens", "prefixTokens 7 are shared with nobody; add prefixGroup"),
+    ),
+    Bad(
+        "replay-after-the-end",
+        {ARRIVAL: {"pattern": "Trace", "trace": [ENTRY], "replay": {"fromSeconds": 1}}},
+        (f"{ARRIVAL}.trace", "durationSeconds 120", "or replay.fromSeconds where it has entries"),
+    ),
+    Bad(
+        "replay-too-slow",
+        {
+            ARRIVAL: {
+                "pattern": "Trace",
+                "trace": [ENTRY | {"atMilliseconds": 60_000}],
+                "replay": {"timePercent": 200},
+            }
+        },
+        (f"{ARRIVAL}.trace", "durationSeconds 120", "measure longer"),
+    ),
+    Bad(
+        "no-lengths",
+        {"spec.workload.outputTokens": GONE},
+        ("spec.workload", "promptTokens and outputTokens are needed; only a trace has lengths of its own. Add them"),
     ),
     Bad(
         "late-trace",
@@ -117,7 +165,7 @@ BAD_STUDIES = (
     ),
     Bad(
         "huge-trace",
-        {ARRIVAL: {"pattern": "Trace", "trace": [{"atMilliseconds": 0, "promptTokens": 1, "outputTokens": 1}] * 1001}},
+        {ARRIVAL: {"pattern": "Trace", "trace": [ENTRY] * 1001}},
         (f"{ARRIVAL}.trace", "1001", "1000"),
     ),
     Bad("no-burst", {f"{ARRIVAL}.pattern": "Burst"}, (f"{ARRIVAL}.burst", "add burst.requestsPerMinute")),

@@ -105,6 +105,26 @@ GOOD_STUDIES: dict[str, Object] = {
             }
         }
     ),
+    "replay": changed(
+        {
+            "spec.workload": {
+                "arrival": {
+                    "pattern": "Trace",
+                    "trace": [
+                        {
+                            "atMilliseconds": 60_000,
+                            "promptTokens": 900,
+                            "outputTokens": 1,
+                            "prefixGroup": 1,
+                            "prefixTokens": 512,
+                        },
+                        {"atMilliseconds": 70_000, "promptTokens": 800, "outputTokens": 1, "prefixGroup": 1},
+                    ],
+                    "replay": {"fromSeconds": 60, "timePercent": 50, "ratePercent": 250},
+                }
+            }
+        }
+    ),
     "burst": changed(
         {"spec.workload.arrival": {"pattern": "Burst", "requestsPerMinute": 60, "burst": {"requestsPerMinute": 600}}}
     ),

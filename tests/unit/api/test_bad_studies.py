@@ -49,6 +49,11 @@ def test_a_good_study_is_read(name, load):
     assert Study.model_validate(study.dump()) == study
 
 
-def test_a_process_is_good_in_a_local_file(load):
-    (bad,) = (bad for bad in BAD_STUDIES if bad.only == "cluster")
-    assert load(bad.study).spec.target.command == ["vllm", "serve", "m"]
+@pytest.mark.parametrize("bad", [bad for bad in BAD_STUDIES if bad.only == "cluster"], ids=lambda bad: bad.name)
+def test_what_only_a_cluster_cannot_do_is_good_in_a_local_file(bad: Bad, load):
+    assert load(bad.study).name == "llama-8b"
+
+
+def test_a_trace_lies_beside_the_study(load, tmp_path):
+    (bad,) = (bad for bad in BAD_STUDIES if bad.name == "trace-file-in-a-cluster")
+    assert load(bad.study).spec.workload.arrival.trace_file == str(tmp_path / "a.csv")

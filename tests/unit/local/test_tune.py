@@ -71,6 +71,30 @@ def assert_whole_study(trials: list[Trial]) -> None:
     assert margins.available_kv_cache_bytes
 
 
+def test_every_trial_replays_the_trace_as_it_was_at_first(tune: Any, tmp_path: Path):
+    trace = tmp_path / "recorded.csv"
+    trace.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,40,4\n2023-11-16 18:15:46.7,30,3\n"
+    )
+    study = short_study(budget={"trials": 3, "gpuMinutes": 5, "wallClockMinutes": 5})
+    workload = {"arrival": {"pattern": "Trace", "traceFile": "recorded.csv"}}
+    study["spec"]["workload"] = workload | {"warmupSeconds": 0, "durationSeconds": 1, "drainSeconds": 1}
+    run = tune(study)
+    _, said = run.run()
+    measured = [rate for trial in run.trials() for rate in trial.status.measurements]
+    assert len(measured) >= 2, said
+    assert {(rate.sent, rate.prompt_tokens, rate.output_tokens) for rate in measured} == {(2, 70, 7)}
+    trace.write_text(trace.read_text().replace("30,3", "31,3"))
+    again = CliRunner().invoke(tune_command, [str(run.study), "--output", str(run.directory)])
+    assert again.exit_code == 2
+    assert "holds results of another study: spec.workload differ" in again.output
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,none,4\n")
+    again = CliRunner().invoke(tune_command, [str(run.study), "--output", str(tmp_path / "other")])
+    assert again.exit_code == 2
+    assert "traceFile: " in again.output
+    assert 'line 2: ContextTokens: "none" is not a whole number' in again.output
+
+
 def test_ctrl_c_once(tune: Any):
     run = tune(short_study())
     process = run.start()

@@ -3,17 +3,13 @@ from random import Random
 
 import pytest
 
-from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst, TraceEntry
+from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, Burst
 from sloguard.measure.arrivals import due_seconds, offered_per_minute
 
 BURSTS = Arrival(
     pattern=ArrivalPattern.BURST,
     requests_per_minute=60,
     burst=Burst(requests_per_minute=6000, period_seconds=10, duty_percent=20),
-)
-TRACE = Arrival(
-    pattern=ArrivalPattern.TRACE,
-    trace=[TraceEntry(at_milliseconds=at, prompt_tokens=1, output_tokens=1) for at in (4000, 0, 1000, 1000, 9999)],
 )
 
 
@@ -69,13 +65,6 @@ def test_a_window_that_cuts_a_period_keeps_the_rates():
     assert len(due(BURSTS, seconds=2)) == 200
     assert len(due(BURSTS, 50, seconds=3)) == 100
     assert offered_per_minute(BURSTS, 50, 2) == 3000
-
-
-def test_a_trace_is_replayed_once_in_order_of_time():
-    assert due(TRACE) == [0, 1, 1, 4, 9.999]
-    assert due(TRACE, 200) == [0, 0.5, 0.5, 2, 4.9995]
-    assert due(TRACE, 50) == [0, 2, 2, 8]
-    assert offered_per_minute(TRACE, 50, 10) == 24
 
 
 @pytest.mark.parametrize("pattern", [ArrivalPattern.CONSTANT, ArrivalPattern.POISSON])

@@ -1,6 +1,6 @@
 """sloguard.dev/v1alpha1."""
 
-from .arrival import Arrival, ArrivalPattern, Burst, TraceEntry
+from .arrival import Arrival, ArrivalPattern, Burst
 from .base import API_VERSION, GROUP, VERSION, Model
 from .knobs import KnobName
 from .lengths import LengthBucket, LengthDistribution, TokenLengths
@@ -58,6 +58,7 @@ from .study import (
     TrialSettings,
     Verification,
 )
+from .trace import Replay, TraceEntry
 from .trial import (
     CapacityEstimate,
     Crash,
@@ -123,6 +124,7 @@ __all__ = [
     "Purpose",
     "RateMeasurement",
     "Recommendation",
+    "Replay",
     "Resource",
     "Rule",
     "RulesBrokenError",

@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from .base import Model
-from .rules import Rule
+from .rules import Rule, cluster_only
+from .trace import Replay, TraceEntry
 
 
 class ArrivalPattern(StrEnum):
@@ -27,25 +28,31 @@ class Burst(Model):
     duty_percent: int = Field(default=20, ge=1, le=99)
 
 
-class TraceEntry(Model):
-    """One recorded request."""
-
-    at_milliseconds: int = Field(ge=0, le=86_400_000, description="After the start of the trace.")
-    prompt_tokens: int = Field(ge=1, le=1_000_000)
-    output_tokens: int = Field(ge=1, le=1_000_000)
-
-
 def _trace_missing(arrival: "Arrival") -> tuple[object, ...] | None:
-    return () if arrival.pattern is ArrivalPattern.TRACE and not arrival.trace else None
+    missing = arrival.pattern is ArrivalPattern.TRACE and not arrival.trace and arrival.trace_file is None
+    return () if missing else None
+
+
+def _trace_twice(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.trace and arrival.trace_file is not None else None
 
 
 def _trace_unused(arrival: "Arrival") -> tuple[object, ...] | None:
-    return (arrival.pattern.value,) if arrival.pattern is not ArrivalPattern.TRACE and arrival.trace else None
+    given = [
+        name
+        for name, value in (("trace", arrival.trace), ("traceFile", arrival.trace_file), ("replay", arrival.replay))
+        if value
+    ]
+    return (given[0], arrival.pattern.value) if given and arrival.pattern is not ArrivalPattern.TRACE else None
 
 
 def _rate_missing(arrival: "Arrival") -> tuple[object, ...] | None:
     missing = arrival.pattern is not ArrivalPattern.TRACE and arrival.requests_per_minute is None
     return (arrival.pattern.value,) if missing else None
+
+
+def _rate_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.TRACE and arrival.requests_per_minute is not None else None
 
 
 def _burst_missing(arrival: "Arrival") -> tuple[object, ...] | None:
@@ -72,28 +79,51 @@ def _burstiness_unused(arrival: "Arrival") -> tuple[object, ...] | None:
     return (arrival.pattern.value,) if unused else None
 
 
+_TRACE_GIVEN = "(has(self.trace) && self.trace.size() > 0)"
+
+
 class Arrival(Model):
     """When requests are due."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.pattern != 'Trace' || (has(self.trace) && self.trace.size() > 0)",
+            cel="self.pattern != 'Trace' || has(self.traceFile) || (has(self.trace) && self.trace.size() > 0)",
             message="pattern Trace needs at least one entry in trace; add entries or choose another pattern",
             broken=_trace_missing,
             path=".trace",
         ),
         Rule(
-            cel="self.pattern == 'Trace' || !has(self.trace) || self.trace.size() == 0",
-            message="trace is given but pattern is %s; set pattern to Trace or remove trace",
-            values=("self.pattern",),
+            cel="!has(self.traceFile) || !has(self.trace) || self.trace.size() == 0",
+            message="trace and traceFile are both given; keep one",
+            broken=_trace_twice,
+            path=".traceFile",
+        ),
+        Rule(
+            cel=f"self.pattern == 'Trace' || !({_TRACE_GIVEN} || has(self.traceFile) || has(self.replay))",
+            message="%s is given but pattern is %s; set pattern to Trace or remove it",
+            values=(
+                f"{_TRACE_GIVEN} ? 'trace' : has(self.traceFile) ? 'traceFile' : 'replay'",
+                "self.pattern",
+            ),
             broken=_trace_unused,
-            path=".trace",
+            path=".pattern",
+        ),
+        cluster_only(
+            cel="!has(self.traceFile)",
+            message="traceFile is for local files; a cluster cannot read it. Give up to 1000 entries in trace",
+            path=".traceFile",
         ),
         Rule(
             cel="self.pattern == 'Trace' || has(self.requestsPerMinute)",
             message="pattern %s needs requestsPerMinute; set it to the rate that production has to serve",
             values=("self.pattern",),
             broken=_rate_missing,
+            path=".requestsPerMinute",
+        ),
+        Rule(
+            cel="self.pattern != 'Trace' || !has(self.requestsPerMinute)",
+            message="requestsPerMinute has no effect with pattern Trace; remove it, or scale the trace by replay",
+            broken=_rate_unused,
             path=".requestsPerMinute",
         ),
         Rule(
@@ -142,3 +172,10 @@ class Arrival(Model):
         description="Shape of the gaps' gamma distribution in %: 50 is --burstiness 0.5 of vllm bench serve.",
     )
     trace: list[TraceEntry] | None = Field(default=None, max_length=1000)
+    trace_file: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="Local files only: JSONL or CSV, such as the Azure LLM inference and Mooncake traces.",
+    )
+    replay: Replay | None = None

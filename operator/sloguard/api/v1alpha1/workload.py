@@ -4,10 +4,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .arrival import Arrival
+from .arrival import Arrival, ArrivalPattern
 from .base import Model
-from .lengths import TokenLengths
+from .lengths import UNBOUNDED_TOKENS, TokenLengths
 from .rules import Rule
+from .trace import Replay
 
 
 class SharedPrefix(Model):
@@ -17,9 +18,16 @@ class SharedPrefix(Model):
     percent: int = Field(ge=0, le=100)
 
 
+def _lengths_missing(workload: "Workload") -> tuple[object, ...] | None:
+    given = workload.prompt_tokens is not None and workload.output_tokens is not None
+    return None if given or workload.arrival.pattern is ArrivalPattern.TRACE else ()
+
+
 def _prefix_too_long(workload: "Workload") -> tuple[object, ...] | None:
     prefix, prompt = workload.shared_prefix, workload.prompt_tokens
-    return None if prefix is None or prefix.tokens <= prompt.max else (prefix.tokens, prompt.max)
+    if prefix is None or prompt is None or prefix.tokens <= prompt.max:
+        return None
+    return prefix.tokens, prompt.max
 
 
 def _sweep_lacks_100(workload: "Workload") -> tuple[object, ...] | None:
@@ -39,9 +47,14 @@ def _period_too_long(workload: "Workload") -> tuple[object, ...] | None:
 
 
 def _trace_never_begins(workload: "Workload") -> tuple[object, ...] | None:
-    trace = workload.arrival.trace
-    late = trace and all(entry.at_milliseconds >= workload.duration_seconds * 1000 for entry in trace)
-    return (workload.duration_seconds,) if late else None
+    trace, replay = workload.arrival.trace or [], workload.arrival.replay or Replay()
+    after = (entry.at_milliseconds - replay.from_seconds * 1000 for entry in trace)
+    seen = any(each >= 0 and each * replay.time_percent < workload.duration_seconds * 100_000 for each in after)
+    return None if seen or not trace else (workload.duration_seconds,)
+
+
+_REPLAY_FROM = "(has(self.arrival.replay) ? self.arrival.replay.fromSeconds : 0)"
+_REPLAY_TIME = "(has(self.arrival.replay) ? self.arrival.replay.timePercent : 100)"
 
 
 class Workload(Model):
@@ -49,7 +62,14 @@ class Workload(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="!has(self.sharedPrefix) || self.sharedPrefix.tokens <= self.promptTokens.max",
+            cel="self.arrival.pattern == 'Trace' || (has(self.promptTokens) && has(self.outputTokens))",
+            message="promptTokens and outputTokens are needed; only a trace has lengths of its own. "
+            "Add them, such as {mean: 1024, stddev: 256, max: 4096}",
+            broken=_lengths_missing,
+        ),
+        Rule(
+            cel="!has(self.sharedPrefix) || !has(self.promptTokens) || "
+            "self.sharedPrefix.tokens <= self.promptTokens.max",
             message="sharedPrefix.tokens %s is more than promptTokens.max %s; "
             "shorten the prefix or allow longer prompts",
             values=("self.sharedPrefix.tokens", "self.promptTokens.max"),
@@ -79,9 +99,11 @@ class Workload(Model):
             path=".arrival.burst.periodSeconds",
         ),
         Rule(
-            cel="!has(self.arrival.trace) || self.arrival.trace.size() == 0 || "
-            "self.arrival.trace.exists(e, e.atMilliseconds < self.durationSeconds * 1000)",
-            message="no entry of trace is due within durationSeconds %s; measure longer or let the trace begin at 0",
+            cel="!has(self.arrival.trace) || self.arrival.trace.size() == 0 || self.arrival.trace.exists(e, "
+            f"e.atMilliseconds >= {_REPLAY_FROM} * 1000 && "
+            f"(e.atMilliseconds - {_REPLAY_FROM} * 1000) * {_REPLAY_TIME} < self.durationSeconds * 100000)",
+            message="no entry of trace is due within durationSeconds %s; measure longer, or let the trace begin at 0 "
+            "or replay.fromSeconds where it has entries",
             values=("self.durationSeconds",),
             broken=_trace_never_begins,
             path=".arrival.trace",
@@ -92,8 +114,10 @@ class Workload(Model):
     sweep_percent: list[Annotated[int, Field(ge=1, le=1000)]] = Field(
         default=[100], min_length=1, max_length=8, description="Rates to measure on one start, in % of the arrival's."
     )
-    prompt_tokens: TokenLengths
-    output_tokens: TokenLengths
+    prompt_tokens: TokenLengths | None = Field(
+        default=None, description="Of a trace, which has its own, only min and max hold: lengths are clipped to them."
+    )
+    output_tokens: TokenLengths | None = None
     shared_prefix: SharedPrefix | None = None
     warmup_seconds: int = Field(default=20, ge=0, le=3600)
     duration_seconds: int = Field(default=120, ge=1, le=3600, description="Of each rate, without warm-up and drain.")
@@ -109,6 +133,16 @@ class Workload(Model):
     seed: int = Field(default=7, ge=0, le=2_147_483_647)
 
     @property
-    def longest_request_tokens(self) -> int:
-        """Prompt and answer of the longest request that can come."""
-        return self.prompt_tokens.longest + self.output_tokens.longest
+    def longest_request_tokens(self) -> int | None:
+        """Prompt and answer of the longest request that can come; None where only a trace's file tells."""
+        prompt, output = self.prompt_tokens or TokenLengths(mean=1), self.output_tokens or TokenLengths(mean=1)
+        if self.arrival.pattern is not ArrivalPattern.TRACE:
+            return prompt.longest + output.longest
+        recorded = self.arrival.trace or []
+        both = (prompt.clipped(entry.prompt_tokens) + output.clipped(entry.output_tokens) for entry in recorded)
+        limits = prompt.max + output.max if max(prompt.max, output.max) < UNBOUNDED_TOKENS else None
+        return max(both, default=limits)
+
+    def with_trace_file(self, path: str) -> "Workload":
+        """The same with the trace in another place."""
+        return self.model_copy(update={"arrival": self.arrival.model_copy(update={"trace_file": path})})
