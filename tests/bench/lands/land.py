@@ -1,0 +1,126 @@
+"""What a land is: a search space with a known truth behind it, and trials that show that truth with noise."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, Margins, Outcome, SearchSpace
+from sloguard.domain.result import VIOLATION_CAP, Result, Value, Values
+from sloguard.domain.rules import Context
+from sloguard.optimizer import Space, make_space
+
+GIB = 2**30
+
+REJECTED_SECONDS = 30.0
+MEMORY_FAILURE_SECONDS = 85.0
+TRIAL_SECONDS = 130.0
+EAGER_SAVES_SECONDS = 30.0
+LOAD_SECONDS = 20.0
+"""What a trial costs on a real 7B model: bad arguments, too little memory, start and load, start without graphs."""
+
+TOLERATED_RATIO = 1.02
+"""A recommended configuration whose true figures break an SLO by more than this is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a configuration does without noise. `ratios` are measured over limit; `free_gib` is under load."""
+
+    goodput: float = 0.0
+    ratios: tuple[float, ...] = ()
+    crash: CrashClass | None = None
+    phase: CrashPhase | None = None
+    limit: str | None = None
+    kv_gib: float | None = None
+    kv_bytes_per_token: float = 131072.0
+    weights_gib: float | None = None
+    graphs_gib: float | None = None
+    free_gib: float | None = None
+    seconds: float = TRIAL_SECONDS
+
+    @property
+    def worth(self) -> float:
+        """What recommending it gives."""
+        if self.crash is not None or any(ratio > TOLERATED_RATIO for ratio in self.ratios):
+            return 0.0
+        return self.goodput
+
+
+@dataclass(frozen=True)
+class Land:
+    """A workload on a GPU. `noise` is the relative sd of what is measured, `kv_noise_gib` of the KV margin."""
+
+    name: str
+    search_space: Mapping[str, object]
+    production: Values
+    truth: Callable[[Mapping[str, Value]], Truth]
+    context: Context
+    noise: float = 0.02
+    kv_noise_gib: float = 0.15
+
+    @cached_property
+    def space(self) -> Space:
+        return make_space(SearchSpace.model_validate(self.search_space), self.production, self.context)
+
+    def truth_of(self, values: Values) -> Truth:
+        return self.truth({name.value: value for name, value in values.items()})
+
+    def measure(self, number: int, values: Values, seed: int) -> Result:
+        """One trial: the same for the same configuration, number of tries and seed, whoever asks for it."""
+        truth = self.truth_of(values)
+        rng = Random(f"{self.name} {seed} {self.space.key(values)}")
+        margins = self._margins(truth, rng)
+        if truth.crash is not None:
+            crash = Crash(class_=truth.crash, fault=Fault.CONFIGURATION, phase=truth.phase, limit=truth.limit)
+            crashed = Outcome.CRASHED
+            return Result(number, values, crashed, crash=crash, margins=margins, gpu_seconds=truth.seconds)
+        ratios = tuple(min(r * math.exp(rng.gauss(0, self.noise)), VIOLATION_CAP) for r in truth.ratios)
+        return Result(
+            number,
+            values,
+            Outcome.FEASIBLE if all(ratio <= 1 for ratio in ratios) else Outcome.INFEASIBLE,
+            objective=truth.goodput * math.exp(rng.gauss(0, self.noise)),
+            violation_ratios=ratios,
+            margins=margins,
+            gpu_seconds=truth.seconds,
+        )
+
+    def _margins(self, truth: Truth, rng: Random) -> Margins | None:
+        # Whether the graph was compiled or came from the cache moves 0.4 GiB on the real thing.
+        kv = None if truth.kv_gib is None else truth.kv_gib + rng.gauss(0, self.kv_noise_gib)
+        if kv is None and truth.weights_gib is None:
+            return None
+        return Margins(
+            available_kv_cache_bytes=None if kv is None else round(kv * GIB),
+            kv_cache_tokens=None if kv is None or kv <= 0 else int(kv * GIB / truth.kv_bytes_per_token),
+            model_weights_bytes=None if truth.weights_gib is None else round(truth.weights_gib * GIB),
+            cuda_graph_bytes=None if truth.graphs_gib is None else round(truth.graphs_gib * GIB),
+        )
+
+    @cached_property
+    def oracle(self) -> float:
+        """The most that any configuration is worth: of 20,000 well-spread ones, the best 20 improved step by step."""
+        worths = [(self.truth_of(values).worth, values) for values in self._spread(20_000)]
+        worths.sort(key=lambda entry: -entry[0])
+        return max(self._climbed(worth, values) for worth, values in worths[:20])
+
+    def _spread(self, count: int) -> list[dict[object, Value]]:
+        rng = Random(f"oracle {self.name}")
+        drawn = (self.space.sample(rng) for _ in range(count))
+        return [values for values in drawn if values is not None]
+
+    def _climbed(self, worth: float, values: Values) -> float:
+        while True:
+            around = [(self.truth_of(near).worth, near) for near in self.space.neighbours(values)]
+            best = max(around, key=lambda entry: entry[0], default=(worth, values))
+            if best[0] <= worth:
+                return worth
+            worth, values = best
+
+
+def noise_seed(*parts: object) -> int:
+    """A seed of 31 bits that is the same on every platform."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
