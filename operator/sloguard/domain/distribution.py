@@ -18,11 +18,11 @@ class Distribution:
     """
 
     def __init__(self, counts: dict[int, int], infinite: int = 0) -> None:
+        self.counts = counts
         self._values = sorted(counts)
         self._cumulative = list(accumulate(counts[value] for value in self._values))
         self.finite = self._cumulative[-1] if self._cumulative else 0
         self.infinite = infinite
-        self.total = sum(value * count for value, count in counts.items())
 
     @classmethod
     def of(cls, values: Iterable[int], infinite: int = 0) -> "Distribution":
@@ -30,6 +30,11 @@ class Distribution:
         for value in values:
             counts[value] = counts.get(value, 0) + 1
         return cls(counts, infinite)
+
+    @property
+    def total(self) -> int:
+        """The sum of the finite values."""
+        return sum(value * count for value, count in self.counts.items())
 
     def within(self, limit: int) -> int:
         """How many values are at most this."""

@@ -22,9 +22,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sloguard.api.v1alpha1 import SLO, LatencySummary, Metric, SLOResult, Violations
+from sloguard.api.v1alpha1 import SLO, LatencySketch, LatencySummary, Metric, SLOResult, Violations
 
 from .distribution import Distribution, nearest_rank
+from .sketch import Sketch, stored
 
 REQUEST_METRICS = (Metric.TTFT, Metric.TPOT, Metric.E2E)
 """One value for each request; ITL has many."""
@@ -163,14 +164,6 @@ def _pooled_gaps(completed: Iterable[RequestRecord]) -> Counter[int]:
 
 def summarise(records: Sequence[RequestRecord]) -> list[LatencySummary]:
     """Percentiles of what completed, as `vllm bench serve` prints them. Nothing is judged by these."""
-    completed = [record for record in records if record.completed]
-    several = [record for record in completed if record.wanted_tokens > 1]
-    distributions: Mapping[Metric, Distribution] = {
-        Metric.TTFT: Distribution.of(record.ttft_microseconds for record in completed),
-        Metric.ITL: Distribution(_pooled_gaps(completed)),
-        Metric.TPOT: Distribution.of(record.tpot_microseconds for record in several),
-        Metric.E2E: Distribution.of(record.e2e_microseconds for record in completed),
-    }
     return [
         LatencySummary(
             metric=metric,
@@ -180,8 +173,22 @@ def summarise(records: Sequence[RequestRecord]) -> list[LatencySummary]:
             p95_microseconds=distribution.interpolated(95),
             p99_microseconds=distribution.interpolated(99),
         )
-        for metric, distribution in distributions.items()
+        for metric, distribution in _distributions(records).items()
     ]
+
+
+def sketch(records: Sequence[RequestRecord], rate_percent: int) -> list[LatencySketch]:
+    """The values that are summarised, and above them those that requests failed to give, at the finest scale."""
+    return [
+        stored(Sketch.of(distribution.counts, distribution.infinite), rate_percent, metric)
+        for metric, distribution in _distributions(records).items()
+    ]
+
+
+def _distributions(records: Sequence[RequestRecord]) -> Mapping[Metric, Distribution]:
+    """As `_over_all_sent`, but a TPOT has only who got several tokens."""
+    several = [record for record in records if record.wanted_tokens > 1 or not record.completed]
+    return {metric: _over_all_sent(several if metric is Metric.TPOT else records, metric) for metric in Metric}
 
 
 def is_overwhelmed(records: Sequence[RequestRecord], slos: Sequence[SLO]) -> bool:
