@@ -1,7 +1,7 @@
 """Percentiles of counted whole numbers, with room for values beyond any limit."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from math import ceil, floor
 
@@ -17,7 +17,7 @@ class Distribution:
     `infinite` values, those of failed requests, lie above all others.
     """
 
-    def __init__(self, counts: dict[int, int], infinite: int = 0) -> None:
+    def __init__(self, counts: Mapping[int, int], infinite: int = 0) -> None:
         self.counts = counts
         self._values = sorted(counts)
         self._cumulative = list(accumulate(counts[value] for value in self._values))

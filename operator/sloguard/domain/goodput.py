@@ -27,8 +27,8 @@ from sloguard.api.v1alpha1 import SLO, LatencySketch, LatencySummary, Metric, SL
 from .distribution import Distribution, nearest_rank
 from .sketch import Sketch, stored
 
-REQUEST_METRICS = (Metric.TTFT, Metric.TPOT, Metric.E2E)
-"""One value for each request; ITL has many."""
+CLIENT_METRICS = (Metric.TTFT, Metric.ITL, Metric.TPOT, Metric.E2E)
+"""What a client can time. ITL has many values a request, the others have one."""
 
 
 class Ending(StrEnum):
@@ -121,9 +121,13 @@ def tally(records: Sequence[RequestRecord], slos: Sequence[SLO]) -> Tally:
     )
 
 
-def hold_slos(records: Sequence[RequestRecord], slos: Sequence[SLO]) -> list[SLOResult]:
-    """Each SLO held against all that was sent; none is met where nothing was."""
-    measured = {metric: _over_all_sent(records, metric) for metric in {slo.metric for slo in slos}}
+Gaps = Mapping[int, int]
+"""How often each gap between chunks was seen; of a long run it takes a second to count them, so it is done once."""
+
+
+def hold_slos(records: Sequence[RequestRecord], slos: Sequence[SLO], gaps: Gaps | None = None) -> list[SLOResult]:
+    """Each SLO held against all that was sent; none is met where nothing was. `gaps` is `pool_gaps`, if it is known."""
+    measured = {metric: _over_all_sent(records, metric, gaps) for metric in {slo.metric for slo in slos}}
     return [_hold(slo, measured[slo.metric], sent=len(records)) for slo in slos]
 
 
@@ -146,23 +150,25 @@ def holds(percentile: int, *, within: int, of: int, sent: int) -> bool:
     return sent > 0 and 100 * within >= percentile * of
 
 
-def _over_all_sent(records: Sequence[RequestRecord], metric: Metric) -> Distribution:
+def _over_all_sent(records: Sequence[RequestRecord], metric: Metric, gaps: Gaps | None) -> Distribution:
     completed = [record for record in records if record.completed]
     if metric is Metric.ITL:
         owed = sum(max(1, record.wanted_tokens - 1) for record in records if not record.completed)
-        return Distribution(_pooled_gaps(completed), infinite=owed)
+        return Distribution(pool_gaps(completed) if gaps is None else gaps, infinite=owed)
     values = (record.latency_microseconds(metric, 100) for record in completed)
     return Distribution.of(values, infinite=len(records) - len(completed))
 
 
-def _pooled_gaps(completed: Iterable[RequestRecord]) -> Counter[int]:
+def pool_gaps(records: Iterable[RequestRecord]) -> Gaps:
+    """Of all requests that completed."""
     pooled: Counter[int] = Counter()
-    for record in completed:
-        pooled.update(record.gaps_microseconds)
+    for record in records:
+        if record.completed:
+            pooled.update(record.gaps_microseconds)
     return pooled
 
 
-def summarise(records: Sequence[RequestRecord]) -> list[LatencySummary]:
+def summarise(records: Sequence[RequestRecord], gaps: Gaps | None = None) -> list[LatencySummary]:
     """Percentiles of what completed, as `vllm bench serve` prints them. Nothing is judged by these."""
     return [
         LatencySummary(
@@ -173,22 +179,23 @@ def summarise(records: Sequence[RequestRecord]) -> list[LatencySummary]:
             p95_microseconds=distribution.interpolated(95),
             p99_microseconds=distribution.interpolated(99),
         )
-        for metric, distribution in _distributions(records).items()
+        for metric, distribution in _distributions(records, gaps).items()
     ]
 
 
-def sketch(records: Sequence[RequestRecord], rate_percent: int) -> list[LatencySketch]:
+def sketch(records: Sequence[RequestRecord], rate_percent: int, gaps: Gaps | None = None) -> list[LatencySketch]:
     """The values that are summarised, and above them those that requests failed to give, at the finest scale."""
     return [
         stored(Sketch.of(distribution.counts, distribution.infinite), rate_percent, metric)
-        for metric, distribution in _distributions(records).items()
+        for metric, distribution in _distributions(records, gaps).items()
     ]
 
 
-def _distributions(records: Sequence[RequestRecord]) -> Mapping[Metric, Distribution]:
+def _distributions(records: Sequence[RequestRecord], gaps: Gaps | None) -> Mapping[Metric, Distribution]:
     """As `_over_all_sent`, but a TPOT has only who got several tokens."""
     several = [record for record in records if record.wanted_tokens > 1 or not record.completed]
-    return {metric: _over_all_sent(several if metric is Metric.TPOT else records, metric) for metric in Metric}
+    sent = {metric: several if metric is Metric.TPOT else records for metric in CLIENT_METRICS}
+    return {metric: _over_all_sent(of, metric, gaps) for metric, of in sent.items()}
 
 
 def is_overwhelmed(records: Sequence[RequestRecord], slos: Sequence[SLO]) -> bool:

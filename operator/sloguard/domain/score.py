@@ -37,6 +37,15 @@ def figure_of(trial: Trial, objective: Objective, percent: int) -> float | None:
     return capacity.requests_per_minute if capacity else 0.0
 
 
+def margin_of(trial: Trial, objective: Objective, percent: int) -> float | None:
+    """How far the figure may be off within the run that gave it, at 95 % confidence; None where that is not known."""
+    measurement = at_rate(trial, percent)
+    margin = measurement.goodput_margin_tokens_per_second if measurement else None
+    if margin is None or objective is Objective.CAPACITY:
+        return None
+    return margin / (trial.status.gpus or 1) if objective is Objective.GOODPUT_PER_GPU else margin
+
+
 def holds(trial: Trial, objective: Objective, percent: int) -> bool:
     """Whether the SLOs held where the figure was taken. A capacity above zero is a rate at which they do."""
     if objective is Objective.CAPACITY:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
-from pydantic import ValidationError
 
-from sloguard.api.v1alpha1 import LoadResult, ObjectMeta, Trial
+from sloguard.api.v1alpha1 import ObjectMeta, Trial
 from sloguard.domain.arguments import split_command
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.margins import margins_from_log
@@ -30,6 +29,7 @@ from sloguard.local.own_trace import reading_own_trace
 from sloguard.local.process import Child, Family
 from sloguard.local.readiness import until_ready
 from sloguard.local.server_log import read_log
+from sloguard.measure.encode import UnreadableResultError, decode
 from sloguard.measure.request import LoadRequest
 
 
@@ -114,9 +114,9 @@ class LocalSubstrate:
         if running.load.ended is None:
             return Load(LoadState.RUNNING)
         try:
-            content = self.directory.load_file(trial.name, "result.json").read_bytes()
-            return Load(LoadState.DONE, LoadResult.model_validate_json(content))
-        except (OSError, ValidationError):
+            content = self.directory.load_file(trial.name, "result.json").read_text(encoding="utf-8")
+            return Load(LoadState.DONE, decode(content))
+        except (OSError, UnicodeDecodeError, UnreadableResultError):
             said = read_log(self.directory.load_file(trial.name, "log")).strip().rpartition("\n")[2]
             detail = f"the load ended with exit code {running.load.ended} and no result: {said or 'it said nothing'}"
             return Load(LoadState.FAILED, detail=detail)

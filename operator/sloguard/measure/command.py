@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from sloguard.api.v1alpha1 import LoadResult, RateMeasurement
 from sloguard.domain.goodput import RequestRecord
 
-from .encode import encode
+from .encode import READABLE_SCALE, as_json, at_scale, encode
 from .load import OnRate, run_load
 from .request import LoadInputError, LoadRequest
 
@@ -62,9 +62,9 @@ def load(
     # mounted file that cannot be replaced.
     with _writable(output) as file, _writable(requests_output or os.devnull) as requests_file:
         result = _run(what, ready_timeout_seconds, requests_file)
-        file.write(encode(result) + ("" if output else "\n"))
+        file.write(encode(result) if output else as_json(at_scale(result, READABLE_SCALE)) + "\n")
     if output:  # for the log; what was written may be packed
-        click.echo(result.model_dump_json(by_alias=True, exclude_none=True))
+        click.echo(as_json(result.model_copy(update={"sketches": [], "blocks": []})))
 
 
 def _read_request(*, url: str | None, model: str | None, study: str | None, request: str | None) -> LoadRequest:
@@ -155,7 +155,7 @@ def _reporter(file: TextIO) -> OnRate:
     def report(rate: RateMeasurement, records: Sequence[RequestRecord]) -> None:
         click.echo(
             f"{rate.rate_percent} %: {rate.good} of {rate.sent} requests good, "
-            f"{rate.goodput_tokens_per_second:.1f} good tokens/s, SLOs {'met' if rate.slos_met else 'not met'}",
+            f"{_goodput(rate)} good tokens/s, SLOs {'met' if rate.slos_met else 'not met'}",
             err=True,
         )
         lines = (_line(rate.rate_percent, record) for record in records)
@@ -163,6 +163,12 @@ def _reporter(file: TextIO) -> OnRate:
         file.flush()
 
     return report
+
+
+def _goodput(rate: RateMeasurement) -> str:
+    """With the wider side of its 95 % confidence."""
+    value, margin = rate.goodput_tokens_per_second, rate.goodput_margin_tokens_per_second
+    return f"{value:.1f}" if margin is None else f"{value:.1f} \u00b1 {margin:.1f}"
 
 
 def _line(percent: int, record: RequestRecord) -> dict[str, Any]:

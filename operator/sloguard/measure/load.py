@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from sloguard.api.v1alpha1 import LoadResult, RateMeasurement, ServerFault, ServerFaultKind
+from sloguard.api.v1alpha1 import LatencySketch, LoadResult, RateMeasurement, ServerFault, ServerFaultKind
+from sloguard.domain.confidence import sum_blocks, with_intervals
 from sloguard.domain.goodput import (
     RequestRecord,
     hold_slos,
     is_overwhelmed,
     lag_p99_microseconds,
+    pool_gaps,
+    sketch,
     summarise,
     tally,
 )
@@ -58,6 +61,7 @@ async def run_load(
         started_at=started_at,
         finished_at=datetime.now(UTC),
         rates=sweep.rates,
+        sketches=sweep.sketches,
         fault=sweep.watch.fault,
         invalid=sweep.watch.own_fault or sweep.lagged,
     )
@@ -79,6 +83,7 @@ class _Sweep:
         trace: Sequence[RecordedRequest] | None,
     ) -> None:
         self.rates: list[RateMeasurement] = []
+        self.sketches: list[LatencySketch] = []
         self.watch = FaultWatch()
         self.lagged: str | None = None
         self._request = request
@@ -112,6 +117,7 @@ class _Sweep:
         records = await self._run_window(str(percent), percent, seconds)
         after = await scrape(self._session, self._request.url)
         counted = tally(records, self._request.slos)
+        gaps = pool_gaps(records)
         lag = lag_p99_microseconds(records)
         self._check_lag(percent, lag)
         measurement = RateMeasurement(
@@ -125,12 +131,14 @@ class _Sweep:
             output_tokens=counted.output_tokens,
             good_tokens=counted.good_tokens,
             violations=counted.violations,
-            latencies=summarise(records),
-            slos=hold_slos(records, self._request.slos),
+            latencies=summarise(records, gaps),
+            slos=hold_slos(records, self._request.slos, gaps),
             dispatch_lag_p99_microseconds=lag,
             server=difference(before, after),
         )
+        measurement = with_intervals(measurement, sum_blocks(records, self._request.slos, seconds, percent))
         self.rates.append(measurement)
+        self.sketches += sketch(records, percent, gaps)
         self._on_rate(measurement, records)
         return records
 

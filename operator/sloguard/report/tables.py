@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sloguard.api.v1alpha1 import SLO, KnobName, Objective, Outcome, Purpose, Study, Trial
 from sloguard.domain.arguments import ArgumentsError, split_command
-from sloguard.domain.score import UNITS, at_rate, figure_of
+from sloguard.domain.score import UNITS, at_rate, figure_of, margin_of
 
 COLOURS = {
     Outcome.FEASIBLE: "green",
@@ -41,7 +41,8 @@ def _explained(study: Study, limits: str, percent: int) -> str:
     unit = UNITS[study.spec.objective]
     if study.spec.objective is Objective.CAPACITY:
         return f"{unit}: the highest rate with {limits}, interpolated; latencies at {percent} % of the workload's rate"
-    return f"{unit}: of requests that met every SLO ({limits}), at {percent} % of the workload's rate"
+    of = f"{unit}: of requests that met every SLO ({limits}), at {percent} % of the workload's rate"
+    return f"{of}; \u00b1 at 95 % confidence within a run, not between starts"
 
 
 def trial_table(study: Study, trials: Sequence[Trial], percent: int, *, wide: bool) -> Table:
@@ -161,7 +162,8 @@ def _command(study: Study, arguments: Sequence[str]) -> str:
 
 def _figure(study: Study, trial: Trial, percent: int) -> str:
     figure = figure_of(trial, study.spec.objective, percent)
-    return "-" if figure is None else f"{figure:.0f}"
+    margin = margin_of(trial, study.spec.objective, percent)
+    return "-" if figure is None else f"{figure:.0f}" if margin is None else f"{figure:.0f} \u00b1 {margin:.0f}"
 
 
 def _measured(trial: Trial, percent: int, slo: SLO) -> str:

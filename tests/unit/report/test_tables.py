@@ -79,6 +79,7 @@ def measured(tokens: int, ttft_microseconds: int | None) -> dict[str, Any]:
         "promptTokens": 10,
         "outputTokens": tokens,
         "goodTokens": tokens,
+        "goodTokensInterval": {"low": tokens - 31, "high": tokens + 9},
         "violations": {},
         "latencies": [],
         "slos": [ttft, itl],
@@ -113,8 +114,8 @@ def test_nothing_but_sentences_is_wider_than_the_terminal(width: int):
 def test_winner_against_production_and_defaults():
     lines = printed(140, recommendation=RECOMMENDATION).splitlines()
     rows = {" ".join(line.split()) for line in lines}
-    assert "production today 106 failed 20 ms broken" in rows
-    assert "vLLM's defaults 350 2000 ms 20 ms broken" in rows
+    assert "production today 106 ± 31 failed 20 ms broken" in rows
+    assert "vLLM's defaults 350 ± 31 2000 ms 20 ms broken" in rows
     assert "winner, trial 2 720 250 ms 20 ms met" in rows
 
 

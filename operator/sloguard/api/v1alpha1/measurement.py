@@ -121,12 +121,13 @@ class RateMeasurement(ObservedModel):
         return self.good_tokens * 1000 / self.duration_milliseconds if self.duration_milliseconds else 0.0
 
     @property
-    def goodput_interval_tokens_per_second(self) -> tuple[float, float] | None:
-        """95 % confidence for the goodput, None where it was not computed."""
-        interval, milliseconds = self.good_tokens_interval, self.duration_milliseconds
-        if interval is None or not milliseconds:
+    def goodput_margin_tokens_per_second(self) -> float | None:
+        """How far the wider end of the 95 % confidence is from the goodput; None where that is not known."""
+        interval = self.good_tokens_interval
+        if interval is None or not self.duration_milliseconds:
             return None
-        return interval.low * 1000 / milliseconds, interval.high * 1000 / milliseconds
+        furthest = max(interval.high - self.good_tokens, self.good_tokens - interval.low)
+        return furthest * 1000 / self.duration_milliseconds
 
     @property
     def slos_met(self) -> bool:
@@ -167,13 +168,15 @@ class LatencySketch(ObservedModel):
 
 
 class TimeBlocks(ObservedModel):
-    """Sums over equal blocks of one rate's window; those of several generators add up, so intervals can be merged.
+    """Sums over each tenth of one rate's window; those of several generators add up, so intervals can be merged.
 
     Columns: tokens asked for, tokens of good requests, then for each SLO how many were within it and of how many.
     """
 
     rate_percent: int
-    columns: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=64)]] = Field(default=[], max_length=18)
+    columns: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=10, max_length=10)]] = Field(
+        default=[], max_length=18
+    )
 
 
 class LoadResult(ObservedModel):
