@@ -67,13 +67,24 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Host:
+    """What the API server's Python takes on its one core."""
+
+    request_seconds: float = 0.0  # a request, without its prompt
+    prompt_token_seconds: float = 0.0
+    token_seconds: float = 0.0  # an output token: taken from the engine, detokenized
+    chunk_seconds: float = 0.00010  # a streamed chunk: built and written
+
+
+@dataclass(frozen=True)
 class Profile:
-    """One GPU type with one model."""
+    """One GPU type with one model, on one kind of host."""
 
     name: str
     gpu: Gpu
     model: Model
     startup_seconds: float  # imports of Python modules and process starts, without loading, compiling and graphs
+    host: Host = Host()
 
 
 LLAMA_3_8B = Model(

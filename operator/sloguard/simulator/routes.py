@@ -146,6 +146,7 @@ class Routes:
                 max_tokens=generation.max_tokens,
                 n=generation.n,
                 priority=generation.priority,
+                streamed=generation.stream,
             )
             for index, prompt in enumerate(generation.prompts)
         ]

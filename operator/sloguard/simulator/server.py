@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from sloguard.simulator import tracebacks
-from sloguard.simulator.engine import Engine, ServingFault
+from sloguard.simulator.engine import Engine
 from sloguard.simulator.log import API_SERVER, ENGINE_CORE, Log
 from sloguard.simulator.metrics import Metrics
 from sloguard.simulator.routes import Routes
+from sloguard.simulator.serving import ServingFault
 
 if TYPE_CHECKING:
     import socket
@@ -79,9 +80,7 @@ class _Server:
         metrics = Metrics(ready.config.served_model_names[0], ready.cache.max_model_len)
         metrics.describe_cache(arguments, ready.config, ready.cache)
         return Engine(
-            ready.config,
-            ready.plan,
-            ready.cache,
+            ready,
             metrics,
             seed=arguments.simulator.seed,
             faults=[

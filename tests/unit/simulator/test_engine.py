@@ -3,16 +3,16 @@ import asyncio
 import pytest
 
 from sloguard.simulator.arguments import parse_arguments
-from sloguard.simulator.engine import Engine, EngineDeadError, ServingFault
+from sloguard.simulator.engine import Engine, EngineDeadError
 from sloguard.simulator.metrics import Metrics
+from sloguard.simulator.serving import ServingFault
 from sloguard.simulator.startup import Ready, script
 
 
 def engine_of(*arguments, **options):
     *_, ready = script(parse_arguments(["m", "--profile", "tiny", *arguments]))
     assert isinstance(ready, Ready)
-    metrics = Metrics("m", ready.cache.max_model_len)
-    return Engine(ready.config, ready.plan, ready.cache, metrics, **options)
+    return Engine(ready, Metrics("m", ready.cache.max_model_len), **options)
 
 
 async def collect(stream):
@@ -45,7 +45,7 @@ async def test_past_saturation_a_chunk_carries_several_tokens_and_none_is_lost()
 
 
 async def test_a_step_that_times_out_kills_the_engine(monkeypatch):
-    monkeypatch.setattr("sloguard.simulator.engine.RPC_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("sloguard.simulator.serving.RPC_TIMEOUT_SECONDS", 0.01)
     engine = engine_of(faults=[ServingFault("rpc-timeout", 0.0)])
     causes = []
     engine.on_death = causes.append
@@ -58,7 +58,7 @@ async def test_a_step_that_times_out_kills_the_engine(monkeypatch):
 
 async def test_requests_to_a_dead_engine_are_refused():
     engine = engine_of()
-    engine._die(None)
+    engine._serving.die(None)
     with pytest.raises(EngineDeadError):
         submit(engine, 1)
 
@@ -68,6 +68,6 @@ async def test_waiting_streams_learn_of_the_death():
     (stream,) = submit(engine, 1)
     taking = asyncio.create_task(stream.take())
     await asyncio.sleep(0)
-    engine._die("torch.OutOfMemoryError: CUDA out of memory.")
+    engine._serving.die("torch.OutOfMemoryError: CUDA out of memory.")
     with pytest.raises(EngineDeadError):
         await taking

@@ -6,17 +6,6 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-# Recorded from a server of 0.24.0.
-FAMILIES = """
-cache_config_info e2e_request_latency_seconds engine_sleep_state estimated_flops_per_gpu estimated_read_bytes_per_gpu
-estimated_write_bytes_per_gpu external_prefix_cache_hits external_prefix_cache_queries generation_tokens
-inter_token_latency_seconds iteration_tokens_total kv_cache_usage_perc mm_cache_hits mm_cache_queries num_preemptions
-num_requests_running num_requests_waiting num_requests_waiting_by_reason prefix_cache_hits prefix_cache_queries
-prompt_tokens prompt_tokens_by_source prompt_tokens_cached request_decode_time_seconds request_generation_tokens
-request_inference_time_seconds request_max_num_generation_tokens request_params_max_tokens request_params_n
-request_prefill_kv_computed_tokens request_prefill_time_seconds request_prompt_tokens request_queue_time_seconds
-request_success request_time_per_output_token_seconds time_to_first_token_seconds
-"""
 PROMPT = list(range(100, 164))
 
 
@@ -112,21 +101,11 @@ async def test_metrics_agree_with_what_was_served(start, session):
     assert samples["vllm:cache_config_info"] == 1
 
 
-async def test_metric_families_are_those_of_vllm_0_24(start, session):
+async def test_the_cache_is_described_by_labels(start, session):
     server = start()
     await server.wait_ready(session)
     async with session.get(f"{server.url}/metrics") as answer:
         families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
-    names = [name.removeprefix("vllm:") for name in families if not name.endswith("_created")]
-    assert sorted(names) == FAMILIES.split()
-    buckets = [
-        float(sample.labels["le"])
-        for sample in families["vllm:time_to_first_token_seconds"].samples
-        if sample.name.endswith("_bucket")
-    ]
-    assert buckets[:4] == [0.001, 0.005, 0.01, 0.02]
-    assert buckets[-2:] == [2560, float("inf")]
-    assert set(families["vllm:num_requests_running"].samples[0].labels) == {"model_name", "engine"}
     info = families["vllm:cache_config_info"].samples[0].labels
     assert int(info["num_gpu_blocks"]) * int(info["block_size"]) >= int(info["kv_cache_size_tokens"])
 
