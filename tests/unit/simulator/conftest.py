@@ -113,7 +113,7 @@ class Server:
         raise AssertionError("nothing runs")
 
     async def wait_end(self) -> int:
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 20)
+        return await asyncio.to_thread(self.process.wait, 20)  # a thread cannot be given up, so it must end itself
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -164,11 +164,12 @@ async def test_memory_that_runs_out_under_load_ends_with_exit_code_0(start, sess
     await server.wait_ready(session)
     small = await server.stream(session, prompt=[1] * 64, max_tokens=3, ignore_eos=True)
     assert small.done  # it starts and serves: a start is no proof
-    results, code = await _drive_until_it_dies(server, session)
-    assert code == 0
-    refused = [result for result in results if not isinstance(result, BaseException) and result.status == 500]
-    assert refused
-    assert refused[0].body["error"]["message"].startswith("EngineCore encountered an issue")
+    prompts = [[number] * 1200 for number in range(12)]  # in one request, so that they meet in one batch
+    answer = await server.stream(session, prompt=prompts, max_tokens=200, ignore_eos=True)
+    assert answer.status == 500 or answer.chunks[-1]["error"]["code"] == 500
+    error = answer.body["error"] if answer.body else answer.chunks[-1]["error"]
+    assert error["message"].startswith("EngineCore encountered an issue")
+    assert await server.wait_end() == 0
     assert "torch.OutOfMemoryError: CUDA out of memory" in server.log
     assert "execute_model" in server.log
     assert server.log.index("OutOfMemoryError") < server.log.index("EngineDeadError")
