@@ -65,7 +65,9 @@ def held_out(trials: Iterable[Mapping[str, Any]]) -> set[str]:
     by_profile: dict[str, list[str]] = {}
     for trial in trials:
         by_profile.setdefault(trial["profile"], []).append(trial["name"])
-    return {name for names in by_profile.values() for name in source.sample(sorted(names), len(names) // 3)}
+    # Whatever order the trials come in; the larger model first.
+    groups = [sorted(by_profile[profile]) for profile in sorted(by_profile, reverse=True)]
+    return {name for names in groups for name in source.sample(names, len(names) // 3)}
 
 
 def compare(trial: dict[str, Any], loads: dict[tuple[str, str], Load], *, simulate_loads: bool = True) -> Compared:
