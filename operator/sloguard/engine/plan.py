@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sloguard.api.v1alpha1 import Outcome, PromotionState, PromotionStatus, Recommendation, StudyPhase, Trial, TrialSpec
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTrial, UpdateTrial
+from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import conclude
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, find_ground, know
@@ -103,6 +104,7 @@ def _take(trial: Trial, step: Step, draft: Draft) -> Trial:
     draft.actions.extend(step.actions)
     if moved.finished and not trial.finished:
         draft.events.append(_trial_event(moved))
+        draft.events.extend(event for event in [disagreement_event(moved)] if event is not None)
     return moved
 
 

@@ -27,6 +27,7 @@ from sloguard.domain.crash import classify
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
+from sloguard.engine.agreement import with_agreement
 from sloguard.engine.snapshot import LoadState, Observation, ServerState
 
 FAULT_GRACE = timedelta(seconds=20)
@@ -177,7 +178,12 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     message = "all SLOs met at 100 %" if met else f"broken at 100 %: {', '.join(broken) or 'not reached'}"
     status = _finished(trial, outcome, now, message)
     goodput = round(at_100.goodput_tokens_per_second) if at_100 else 0
-    found = {"measurements": result.rates, "goodput_tokens_per_second": goodput, "capacity": _capacity(result.rates)}
+    found = {
+        "measurements": result.rates,
+        "goodput_tokens_per_second": goodput,
+        "capacity": _capacity(result.rates),
+        "conditions": with_agreement(status.conditions, result.rates, now),
+    }
     return Step(status.model_copy(update=found))
 
 

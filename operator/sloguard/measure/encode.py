@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, cast
 
-from sloguard.api.v1alpha1 import LoadResult, RateMeasurement
+from sloguard.api.v1alpha1 import LoadResult, RateMeasurement, ServerView
 from sloguard.domain.sketch import COARSEST_SCALE, FINEST_SCALE, read, stored
 
 LIMIT_BYTES = 4096
@@ -61,7 +61,7 @@ def _ever_smaller(result: LoadResult) -> Iterator[LoadResult]:
         yield from (at_scale(result, scale) for scale in SCALES)
     result = result.model_copy(update={"sketches": []})
     yield result
-    for bare in (_without_summaries, _without_intervals):
+    for bare in (_without_bounds, _without_summaries, _without_intervals):
         result = result.model_copy(update={"rates": [bare(rate) for rate in result.rates]})
         yield result
 
@@ -100,8 +100,15 @@ def _plain(text: str) -> str:
     return "".join(character if " " <= character <= "~" else "?" for character in text)[:TEXT_LIMIT]
 
 
+def _without_bounds(rate: RateMeasurement) -> RateMeasurement:
+    """What client and server disagree in stays."""
+    view = rate.server_view
+    bare = view and ServerView(requests=view.requests, restarts=view.restarts, disagreements=view.disagreements)
+    return rate.model_copy(update={"server_view": bare})
+
+
 def _without_summaries(rate: RateMeasurement) -> RateMeasurement:
-    return rate.model_copy(update={"server": None, "latencies": []})
+    return rate.model_copy(update={"server": None, "server_view": None, "latencies": []})
 
 
 def _without_intervals(rate: RateMeasurement) -> RateMeasurement:

@@ -9,6 +9,7 @@ import aiohttp
 
 from sloguard.api.v1alpha1 import LatencySketch, LoadResult, RateMeasurement, ServerFault, ServerFaultKind
 from sloguard.domain.confidence import sum_blocks, with_intervals
+from sloguard.domain.cross_check import compare
 from sloguard.domain.goodput import (
     RequestRecord,
     hold_slos,
@@ -19,13 +20,15 @@ from sloguard.domain.goodput import (
     summarise,
     tally,
 )
+from sloguard.domain.increments import between
+from sloguard.domain.server_view import under_way, window_of
 
 from .client import CompletionClient, Observation, open_session
 from .fault import FaultWatch, server_fault
 from .pulse import Pulse
 from .request import LoadInputError, LoadRequest
 from .requests import RequestFactory
-from .scrape import difference, scrape
+from .scrape import counters, scrape
 from .trace import RecordedRequest
 from .trace_file import trace_of
 from .window import Patience, Window
@@ -116,6 +119,7 @@ class _Sweep:
         before = await scrape(self._session, self._request.url)
         records = await self._run_window(str(percent), percent, seconds)
         after = await scrape(self._session, self._request.url)
+        grown = between(before, after) if before is not None and after is not None else None
         counted = tally(records, self._request.slos)
         gaps = pool_gaps(records)
         lag = lag_p99_microseconds(records)
@@ -134,9 +138,12 @@ class _Sweep:
             latencies=summarise(records, gaps),
             slos=hold_slos(records, self._request.slos, gaps),
             dispatch_lag_p99_microseconds=lag,
-            server=difference(before, after),
+            server=counters(grown),
         )
         measurement = with_intervals(measurement, sum_blocks(records, self._request.slos, seconds, percent))
+        if grown is not None and before is not None:
+            seen = compare(measurement, window_of(grown, under_way(before)), self._request.slos)
+            measurement = measurement.model_copy(update={"server_view": seen})
         self.rates.append(measurement)
         self.sketches += sketch(records, percent, gaps)
         self._on_rate(measurement, records)

@@ -1,4 +1,4 @@
-"""vLLM's own counters before and after a rate, from its /metrics.
+"""vLLM's own counters and histograms before and after a rate, from its /metrics.
 
 Names are those of vllm/v1/metrics/loggers.py. Sums run over all engines of the server. What is absent stays None; a
 counter that went down was restarted in between and says nothing.
@@ -6,11 +6,14 @@ counter that went down was restarted in between and says nothing.
 
 import asyncio
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 import aiohttp
 
 from sloguard.api.v1alpha1 import ServerCounters
+from sloguard.domain.increments import Increments, Samples, Series
+from sloguard.domain.server_view import FAMILIES, OPEN_GAUGES
 
 SIZE_LIMIT_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 5.0
@@ -22,12 +25,17 @@ COUNTERS: Mapping[str, str] = {
     "vllm:prefix_cache_queries_total": "prefix_cache_queries_tokens",
     "vllm:prefix_cache_hits_total": "prefix_cache_hits_tokens",
 }
+NAMES = frozenset({*COUNTERS, *OPEN_GAUGES, *(family + part for family in FAMILIES for part in ("_bucket", "_sum"))})
 
-Counts = Mapping[str, float]
+# The text format's sample line: a name, labels in braces if there are any, a value, and a time that is passed over.
+_LINE = re.compile(
+    r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?[ \t]+(?P<value>\S+)(?:[ \t]+-?\d+)?\s*", re.ASCII
+)
+_LABEL = re.compile(r'\s*([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)', re.ASCII)
 
 
-async def scrape(session: aiohttp.ClientSession, base_url: str) -> Counts | None:
-    """The counters now, or None where the server does not give them."""
+async def scrape(session: aiohttp.ClientSession, base_url: str) -> Samples | None:
+    """The counters and histograms now, or None where the server does not give them."""
     text = await page(session, base_url)
     return None if text is None else parse(text)
 
@@ -55,32 +63,47 @@ async def _bounded_text(content: aiohttp.StreamReader) -> str | None:
     return body.decode(errors="replace")
 
 
-def parse(text: str) -> Counts:
-    """Sums of the counters above. Only their own lines are parsed: vLLM's page has some thousand others."""
-    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - costs 50 ms of start-up
+def parse(text: str) -> Samples:
+    """The samples that are of use; of vLLM's page most are not. A line that makes no sense is passed over."""
+    return dict(_samples(text))
 
-    sums: dict[str, float] = {}
-    for line in _wanted_lines(text):
-        try:
-            samples = [sample for family in text_string_to_metric_families(line) for sample in family.samples]
-        except (ValueError, IndexError, KeyError):
+
+def _samples(text: str) -> Iterator[tuple[Series, float]]:
+    for line in text.split("\n"):
+        if not line.startswith("vllm:") or (found := _LINE.fullmatch(line)) is None or found["name"] not in NAMES:
             continue
-        for sample in samples:
-            if sample.name in COUNTERS and math.isfinite(sample.value):
-                name = COUNTERS[sample.name]
-                sums[name] = sums.get(name, 0.0) + sample.value
-    return sums
+        labels = _labels(found["labels"] or "")
+        value = _number(found["value"])
+        if labels is not None and value is not None:
+            yield Series(found["name"], labels), value
 
 
-def _wanted_lines(text: str) -> Iterator[str]:
-    names = tuple(COUNTERS)
-    return (line + "\n" for line in text.split("\n") if line.startswith(names))
+def _labels(text: str) -> tuple[tuple[str, str], ...] | None:
+    """In the order of their names; None where they are not written as labels are."""
+    found: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        label = _LABEL.match(text, position)
+        if label is None:
+            return None
+        found[label[1]] = label[2]
+        position = label.end()
+    return tuple(sorted(found.items()))
 
 
-def difference(before: Counts | None, after: Counts | None) -> ServerCounters | None:
-    """What was counted in between; None where nothing is known at all."""
-    if before is None or after is None:
+def _number(text: str) -> float | None:
+    """None for what says nothing: NaN, an infinity, or no number."""
+    try:
+        value = float(text)
+    except ValueError:
         return None
-    grown = {name: round(after[name] - before[name]) for name in after if name in before}
-    known = {name: value for name, value in grown.items() if value >= 0}
+    return value if math.isfinite(value) else None
+
+
+def counters(increments: Increments | None) -> ServerCounters | None:
+    """What was counted in between; None where nothing is known at all."""
+    if increments is None:
+        return None
+    grown = {field: increments.counter(name) for name, field in COUNTERS.items()}
+    known = {field: value for field, value in grown.items() if value is not None}
     return ServerCounters(**known) if known else None

@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from sloguard.api.v1alpha1 import SLO, Arrival, Metric, ServerFaultKind, SharedPrefix, TokenLengths, Workload
+from sloguard.api.v1alpha1 import (
+    SLO,
+    Arrival,
+    DisagreementPart,
+    Metric,
+    ServerFaultKind,
+    SharedPrefix,
+    TokenLengths,
+    Workload,
+)
 from sloguard.measure import load as load_module
 from sloguard.measure import pulse as pulse_module
 from sloguard.measure.client import open_session
@@ -64,6 +73,13 @@ async def test_client_and_server_count_the_same(simulate):
         assert rate.server.prompt_tokens == rate.prompt_tokens
         assert rate.server.generation_tokens == rate.output_tokens
         assert rate.server.prefix_cache_hits_tokens > 0
+        view = rate.server_view
+        assert view.requests == rate.sent
+        assert (view.prompt_tokens, view.output_tokens) == (rate.prompt_tokens, rate.output_tokens)
+        assert view.good_low <= rate.good <= view.good_high
+        assert view.good_tokens_low <= rate.good_tokens <= view.good_tokens_high
+        # On a busy machine the client may well be late; but nobody else sends, and nothing is lost.
+        assert {one.part for one in view.disagreements} <= {DisagreementPart.QUEUE, DisagreementPart.NETWORK}
 
 
 async def test_an_engine_that_dies_under_load(simulate):

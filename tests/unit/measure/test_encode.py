@@ -9,6 +9,8 @@ from random import Random
 import pytest
 
 from sloguard.api.v1alpha1 import (
+    Disagreement,
+    DisagreementPart,
     Interval,
     LatencySummary,
     LoadResult,
@@ -17,6 +19,8 @@ from sloguard.api.v1alpha1 import (
     ServerCounters,
     ServerFault,
     ServerFaultKind,
+    ServerView,
+    SLOBounds,
     SLOResult,
     TimeBlocks,
     Violations,
@@ -153,6 +157,41 @@ def test_blocks_go_before_sketches_and_sketches_before_figures():
     assert (len(kept.blocks), len(kept.sketches)) == (0, 20)
     kept = decode(encode(a_result([100, 150], digits=2, sketched=2000, blocks=True)))
     assert (len(kept.blocks), len(kept.sketches)) == (2, 8)
+
+
+def seen_by_the_server(draw, rate):
+    bounds = [
+        SLOBounds(
+            metric=slo.metric,
+            percentile=slo.percentile,
+            count=draw(),
+            within_low=draw(),
+            within_high=draw(),
+            low_microseconds=draw(),
+            high_microseconds=draw(),
+        )
+        for slo in rate.slos
+    ]
+    apart = [Disagreement(part=part, client=draw(), server_low=draw()) for part in list(DisagreementPart)[:3]]
+    figures = {name: draw() for name in ("requests", "good_low", "good_high", "good_tokens_low", "good_tokens_high")}
+    view = ServerView(slos=bounds, disagreements=apart, **figures)
+    return rate.model_copy(update={"server_view": view})
+
+
+@pytest.mark.parametrize(("percents", "whole"), [([50, 100, 150], True), (EIGHT[:6], False)])
+def test_the_servers_bounds_go_before_other_figures(percents, whole):
+    random = Random(7)
+    result = a_result(percents, digits=5, slos=4)
+    rates = [seen_by_the_server(lambda: random.randrange(10_000), rate) for rate in result.rates]
+    result = result.model_copy(update={"rates": rates})
+    text = encode(result)
+    assert len(text) <= LIMIT_BYTES
+    told = decode(text)
+    assert (told == result) == whole
+    for before, after in zip(result.rates, told.rates, strict=True):
+        assert after.slos == before.slos
+        assert after.latencies == before.latencies
+        assert after.server_view.disagreements == before.server_view.disagreements
 
 
 def test_a_usual_result_can_be_read_by_people():

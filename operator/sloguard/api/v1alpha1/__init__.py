@@ -2,9 +2,12 @@
 
 from .arrival import Arrival, ArrivalPattern, Burst
 from .base import API_VERSION, GROUP, VERSION, Model
+from .conditions import ConditionStatus, StatusCondition
 from .knobs import KnobName
 from .lengths import LengthBucket, LengthDistribution, TokenLengths
 from .measurement import (
+    Disagreement,
+    DisagreementPart,
     Interval,
     LatencySketch,
     LatencySummary,
@@ -14,6 +17,9 @@ from .measurement import (
     ServerCounters,
     ServerFault,
     ServerFaultKind,
+    ServerSource,
+    ServerView,
+    SLOBounds,
     SLOResult,
     TimeBlocks,
     Violations,
@@ -32,12 +38,10 @@ from .search_space import (
     SearchSpace,
 )
 from .status import (
-    ConditionStatus,
     PromotionState,
     PromotionStatus,
     Recommendation,
     Scored,
-    StatusCondition,
     StudyPhase,
     StudyStatus,
     TrialCounts,
@@ -96,6 +100,8 @@ __all__ = [
     "CrashClass",
     "CrashPhase",
     "DecimalDomain",
+    "Disagreement",
+    "DisagreementPart",
     "Fault",
     "IntDomain",
     "Interval",
@@ -128,6 +134,7 @@ __all__ = [
     "Resource",
     "Rule",
     "RulesBrokenError",
+    "SLOBounds",
     "SLOResult",
     "Scale",
     "Scored",
@@ -135,6 +142,8 @@ __all__ = [
     "ServerCounters",
     "ServerFault",
     "ServerFaultKind",
+    "ServerSource",
+    "ServerView",
     "SharedPrefix",
     "StatusCondition",
     "Strategy",

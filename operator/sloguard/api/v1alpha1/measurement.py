@@ -93,6 +93,74 @@ class ServerCounters(ObservedModel):
     prefix_cache_hits_tokens: int | None = None
 
 
+class SLOBounds(ObservedModel):
+    """What the server's histogram says of one SLO: between two edges it knows only that values lie there."""
+
+    metric: Metric
+    percentile: int
+    count: int = Field(description="Requests that it holds; gaps for ITL.")
+    within_low: int = Field(description="At least so many of them are within the limit.")
+    within_high: int
+    low_microseconds: int = Field(description="The percentile is at least this.")
+    high_microseconds: int | None = Field(default=None, description="Absent where no edge bounds it.")
+
+
+class DisagreementPart(StrEnum):
+    """In what client and server disagree, beyond what the histograms' edges and usual delays explain.
+
+    Restart: the counters began anew. OtherTraffic: the server served requests that are not the load's. Missing: it
+    served fewer. Tokens: it counted other numbers. Queue: time passes before the server takes a request.
+    Network: tokens are late on their way. Clock: the client is faster than the server says it was.
+    GoodRequests: the numbers of good requests differ although nothing above does.
+    """
+
+    RESTART = "Restart"
+    OTHER_TRAFFIC = "OtherTraffic"
+    MISSING = "Missing"
+    TOKENS = "Tokens"
+    QUEUE = "Queue"
+    NETWORK = "Network"
+    CLOCK = "Clock"
+    GOOD_REQUESTS = "GoodRequests"
+
+
+class Disagreement(ObservedModel):
+    """One figure as the client has it, and the bounds that the server's counters allow: in the figure's own unit.
+
+    Latencies are in microseconds and have a metric and a percentile; everything else is counted.
+    """
+
+    part: DisagreementPart
+    metric: Metric | None = None
+    percentile: int | None = None
+    client: int = 0
+    server_low: int = 0
+    server_high: int | None = None
+
+
+class ServerSource(StrEnum):
+    """Where the server's counters were read: from its own /metrics, or from Prometheus."""
+
+    SCRAPE = "Scrape"
+    PROMETHEUS = "Prometheus"
+
+
+class ServerView(ObservedModel):
+    """The same window by the server's own histograms, as bounds on what the client measures exactly."""
+
+    source: ServerSource = ServerSource.SCRAPE
+    requests: int = Field(description="That the server finished.")
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    good_low: int | None = Field(default=None, description="At least so many requests were within every limit.")
+    good_high: int | None = None
+    good_tokens_low: int | None = None
+    good_tokens_high: int | None = None
+    restarts: int = Field(default=0, description="Of the counters; with one, only `requests` is known, at the least.")
+    slos: list[SLOBounds] = Field(default=[], max_length=8)
+    disagreements: list[Disagreement] = Field(default=[], max_length=8)
+
+
 class RateMeasurement(ObservedModel):
     """One rate of the sweep. sent = good + all violations, always."""
 
@@ -114,6 +182,7 @@ class RateMeasurement(ObservedModel):
     slos: list[SLOResult] = Field(default=[], max_length=8)
     dispatch_lag_p99_microseconds: int = Field(default=0, description="How late the generator itself was.")
     server: ServerCounters | None = None
+    server_view: ServerView | None = None
 
     @property
     def goodput_tokens_per_second(self) -> float:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, Field
 
 from .base import ObservedModel
+from .conditions import CONDITION_MAP, StatusCondition
 from .trial import Parameters
 
 
@@ -21,25 +22,6 @@ class StudyPhase(StrEnum):
     COMPLETED = "Completed"
     SUSPENDED = "Suspended"
     FAILED = "Failed"
-
-
-class ConditionStatus(StrEnum):
-    """Kubernetes' three values."""
-
-    TRUE = "True"
-    FALSE = "False"
-    UNKNOWN = "Unknown"
-
-
-class StatusCondition(ObservedModel):
-    """A condition as Kubernetes' conventions have it. Ready, Reconciling and Stalled follow kstatus."""
-
-    type: str = Field(max_length=316)
-    status: ConditionStatus
-    observed_generation: int | None = None
-    last_transition_time: AwareDatetime
-    reason: str = Field(max_length=1024)
-    message: str = Field(default="", max_length=4096)
 
 
 class TrialCounts(ObservedModel):
@@ -109,12 +91,7 @@ class StudyStatus(ObservedModel):
     phase: StudyPhase = StudyPhase.PENDING
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
-    conditions: list[StatusCondition] = Field(
-        default=[],
-        max_length=32,
-        # one of each type, as `kubectl wait --for=condition=Ready` and server-side apply expect
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: list[StatusCondition] = Field(default=[], max_length=32, json_schema_extra=CONDITION_MAP)
     trials: TrialCounts = TrialCounts()
     gpu_minutes: int = 0
     comparison_rate_percent: int | None = Field(default=None, description="The rate at which candidates are compared.")

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from .base import API_VERSION, Model, ObservedModel
+from .conditions import CONDITION_MAP, StatusCondition
 from .knobs import KnobName
 from .measurement import RateMeasurement
 from .meta import ObjectMeta
@@ -154,6 +155,7 @@ class TrialStatus(ObservedModel):
     capacity: CapacityEstimate | None = Field(default=None, description="Read off the curve of several rates.")
     crash: Crash | None = None
     margins: Margins | None = None
+    conditions: list[StatusCondition] = Field(default=[], max_length=8, json_schema_extra=CONDITION_MAP)
     message: str = Field(default="", max_length=1024)
 
 
