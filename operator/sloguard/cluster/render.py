@@ -11,8 +11,8 @@ from sloguard.cluster.labels import LOAD, LOAD_CONTAINER, ROLE, SERVER, TRIAL, l
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.target import containers_of, find_container, with_arguments
 from sloguard.domain.arguments import option
+from sloguard.engine.load_request import load_request_of
 from sloguard.engine.progress import load_limit_seconds
-from sloguard.measure.request import LoadRequest
 
 DEFAULT_PORT = 8000
 """vLLM's own."""
@@ -69,7 +69,7 @@ def load_job(trial: Trial, study: Study, production: Object, image: str, pull_po
     assert serving is not None, "the target was gathered with this container"
     port = port_of(serving, tuple(trial.status.arguments))
     url = f"http://{trial.name}.{study.metadata.namespace}.svc:{port}"
-    request = LoadRequest(url=url, workload=study.spec.workload, slos=study.spec.slos)
+    request = load_request_of(study, trial, url)
     own = labels(trial.spec.study, trial.name, LOAD)
     pod = {
         "restartPolicy": "Never",

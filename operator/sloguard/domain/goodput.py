@@ -42,6 +42,7 @@ class Ending(StrEnum):
     TIMED_OUT = "timed_out"
     STALLED = "stalled"
     UNFINISHED = "unfinished"
+    SPARED = "spared"
 
 
 def _no_gaps() -> "array[int]":
@@ -102,6 +103,7 @@ class Tally:
     prompt_tokens: int
     output_tokens: int
     good_tokens: int
+    spared_tokens: int
     violations: Violations
 
 
@@ -117,6 +119,7 @@ def tally(records: Sequence[RequestRecord], slos: Sequence[SLO]) -> Tally:
         prompt_tokens=sum(record.prompt_tokens for record in completed),
         output_tokens=sum(record.wanted_tokens for record in completed),
         good_tokens=sum(record.wanted_tokens for record in good),
+        spared_tokens=sum(record.wanted_tokens for record in records if record.ending is Ending.SPARED),
         violations=Violations(slow=len(completed) - len(good), **kinds),
     )
 
@@ -126,7 +129,11 @@ Gaps = Mapping[int, int]
 
 
 def hold_slos(records: Sequence[RequestRecord], slos: Sequence[SLO], gaps: Gaps | None = None) -> list[SLOResult]:
-    """Each SLO held against all that was sent; none is met where nothing was. `gaps` is `pool_gaps`, if it is known."""
+    """Each SLO held against all that was sent; none is met where nothing was. `gaps` is `pool_gaps`, if it is known.
+
+    What was spared says nothing about the server: the rate was lost without it.
+    """
+    records = [record for record in records if record.ending is not Ending.SPARED]
     measured = {metric: _over_all_sent(records, metric, gaps) for metric in {slo.metric for slo in slos}}
     return [_hold(slo, measured[slo.metric], sent=len(records)) for slo in slos]
 

@@ -20,6 +20,8 @@ class Result:
     `objective` is in the study's unit (tokens/s for Goodput), None where nothing was measured.
     `violation_ratios` holds measured/limit for each SLO in the study's order, capped at VIOLATION_CAP;
     empty for a crash, which ranks below any live configuration.
+    `censored`: the rate was ended early as hopeless, so that `objective` is a lower bound of what it would have given,
+    and the configuration broke its SLOs for certain.
     """
 
     number: int
@@ -30,3 +32,4 @@ class Result:
     crash: Crash | None = None
     margins: Margins | None = None
     gpu_seconds: float = 0.0
+    censored: bool = False

@@ -46,6 +46,16 @@ def margin_of(trial: Trial, objective: Objective, percent: int) -> float | None:
     return margin / (trial.status.gpus or 1) if objective is Objective.GOODPUT_PER_GPU else margin
 
 
+def highest_figure_of(trial: Trial, objective: Objective, percent: int) -> float | None:
+    """What the figure could have been at the most, where the rate was ended early; else None."""
+    measurement = at_rate(trial, percent)
+    if objective is Objective.CAPACITY or measurement is None or measurement.good_tokens_at_most is None:
+        return None
+    whole = measurement.model_copy(update={"good_tokens": measurement.good_tokens_at_most})
+    gpus = (trial.status.gpus or 1) if objective is Objective.GOODPUT_PER_GPU else 1
+    return whole.goodput_tokens_per_second / gpus
+
+
 def holds(trial: Trial, objective: Objective, percent: int) -> bool:
     """Whether the SLOs held where the figure was taken. A capacity above zero is a rate at which they do."""
     if objective is Objective.CAPACITY:
@@ -106,6 +116,7 @@ def result_of(trial: Trial, slos: Sequence[SLO], objective: Objective, percent: 
         crash=trial.status.crash,
         margins=trial.status.margins,
         gpu_seconds=float(trial.status.gpu_seconds or 0),
+        censored=measurement is not None and measurement.censored,
     )
 
 

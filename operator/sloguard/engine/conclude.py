@@ -51,6 +51,7 @@ def conclude(
             "finished_at": before.finished_at or (known.now if verdict.phase in AFTER_SEARCH else None),
             "trials": _counts(known),
             "gpu_minutes": round(known.used.gpu_seconds / 60),
+            "saved_gpu_minutes": round(sum(t.status.saved_gpu_seconds for t in known.trials) / 60),
             "comparison_rate_percent": known.percent,
             "baseline": _scored(known, known.gate.baseline) or before.baseline,
             "best": _scored(known, known.gate.best) or before.best,

@@ -176,6 +176,8 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     outcome = Outcome.FEASIBLE if met else Outcome.INFEASIBLE
     broken = [] if at_100 is None else [f"{s.metric} p{s.percentile}" for s in at_100.slos if not s.met]
     message = "all SLOs met at 100 %" if met else f"broken at 100 %: {', '.join(broken) or 'not reached'}"
+    if any(rate.censored for rate in result.rates):
+        message += f"; ended early at {result.rates[-1].rate_percent} %, where more than half were lost already"
     status = _finished(trial, outcome, now, message)
     goodput = round(at_100.goodput_tokens_per_second) if at_100 else 0
     found = {
@@ -183,6 +185,7 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
         "goodput_tokens_per_second": goodput,
         "capacity": _capacity(result.rates),
         "conditions": with_agreement(status.conditions, result.rates, now),
+        "saved_gpu_seconds": result.saved_seconds * (trial.status.gpus or 1),
     }
     return Step(status.model_copy(update=found))
 

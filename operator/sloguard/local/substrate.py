@@ -13,6 +13,7 @@ from sloguard.domain.arguments import split_command
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.actions import ApplyArguments, Plan, RecordTrial, StartLoad, StartServer, StopTrial, UpdateTrial
+from sloguard.engine.load_request import load_request_of
 from sloguard.engine.snapshot import (
     Load,
     LoadState,
@@ -30,7 +31,6 @@ from sloguard.local.process import Child, Family
 from sloguard.local.readiness import until_ready
 from sloguard.local.server_log import read_log
 from sloguard.measure.encode import UnreadableResultError, decode
-from sloguard.measure.request import LoadRequest
 
 
 @dataclass(slots=True)
@@ -136,10 +136,10 @@ class LocalSubstrate:
         running = self.running.get(name)
         if running is None or running.load is not None:
             return
-        spec = self.directory.run.study.spec
+        run = self.directory.run
         request, result = (self.directory.load_file(name, f"{part}.json") for part in ("request", "result"))
-        workload = reading_own_trace(spec.workload, self.directory.path)
-        what = LoadRequest(url=running.url, workload=workload, slos=spec.slos)
+        workload = reading_own_trace(run.study.spec.workload, self.directory.path)
+        what = load_request_of(run.study, run.trials[name], running.url).model_copy(update={"workload": workload})
         self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
         command = [sys.executable, "-P", "-m", "sloguard", "load"]
         command += ["--request", str(request), "--output", str(result)]

@@ -21,6 +21,7 @@ from sloguard.domain.goodput import (
     tally,
 )
 from sloguard.domain.increments import between
+from sloguard.domain.outlook import Outlook
 from sloguard.domain.server_view import under_way, window_of
 
 from .client import CompletionClient, Observation, open_session
@@ -33,6 +34,7 @@ from .trace import RecordedRequest
 from .trace_file import trace_of
 from .window import Patience, Window
 
+WARM_UP = "warmup"
 POLL_SECONDS = 0.25
 PROBE_TIMEOUT_SECONDS = 5.0
 MODELS_LIMIT_BYTES = 1024 * 1024
@@ -66,6 +68,7 @@ async def run_load(
         rates=sweep.rates,
         sketches=sweep.sketches,
         fault=sweep.watch.fault,
+        saved_seconds=sweep.saved_seconds,
         invalid=sweep.watch.own_fault or sweep.lagged,
     )
 
@@ -89,6 +92,7 @@ class _Sweep:
         self.sketches: list[LatencySketch] = []
         self.watch = FaultWatch()
         self.lagged: str | None = None
+        self.saved_seconds = 0
         self._request = request
         self._session = session
         self._factory = RequestFactory(
@@ -107,12 +111,14 @@ class _Sweep:
                 return
             records = await self._measure(percent)
             if is_overwhelmed(records, self._request.slos):
+                higher = sum(later > percent for later in percents)
+                self.saved_seconds += higher * self._request.workload.duration_seconds
                 return
 
     async def _warm_up(self, percent: int) -> None:
         seconds = self._request.workload.warmup_seconds
         if seconds:
-            await self._run_window("warmup", percent, seconds)
+            await self._run_window(WARM_UP, percent, seconds)
 
     async def _measure(self, percent: int) -> list[RequestRecord]:
         seconds = self._request.workload.duration_seconds
@@ -134,6 +140,7 @@ class _Sweep:
             prompt_tokens=counted.prompt_tokens,
             output_tokens=counted.output_tokens,
             good_tokens=counted.good_tokens,
+            good_tokens_at_most=counted.good_tokens + counted.spared_tokens if counted.violations.spared else None,
             violations=counted.violations,
             latencies=summarise(records, gaps),
             slos=hold_slos(records, self._request.slos, gaps),
@@ -154,8 +161,15 @@ class _Sweep:
         patience = Patience(
             workload.request_timeout_seconds, workload.stream_stall_seconds, float(workload.drain_seconds)
         )
-        window = Window(self._client, self.watch, self._pulse, patience)
-        records = await window.run(self._factory.stream(name, percent=percent, duration_seconds=seconds))
+        stream = self._factory.stream(name, percent=percent, duration_seconds=seconds)
+        outlook: Outlook | None = None
+        if self._request.stop_when_hopeless and name != WARM_UP:
+            planned = list(stream)
+            stream, outlook = iter(planned), Outlook(len(planned), self._request.slos)
+        window = Window(self._client, self.watch, self._pulse, patience, outlook)
+        records = await window.run(stream)
+        if window.hopeless_after_seconds is not None:
+            self.saved_seconds += max(0, round(seconds - window.hopeless_after_seconds))
         if self.watch.fault is None and not all(record.completed for record in records):
             # The server may have died after the last request was sent; then nothing was left to be refused.
             for _ in range(2):

@@ -23,6 +23,10 @@ class LoadRequest(Model):
     model: str | None = Field(default=None, min_length=1, max_length=512, description="Asked of the server if absent.")
     workload: Workload
     slos: list[SLO] = Field(min_length=1, max_length=8)
+    stop_when_hopeless: bool = Field(
+        default=False,
+        description="End a rate as soon as it is certain to overwhelm the server; its figures are then bounds.",
+    )
     first_token_id: int = Field(
         default=100,
         ge=0,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 from sloguard.domain.goodput import Ending, RequestRecord
+from sloguard.domain.outlook import OpenRequest, Outlook
 
 from .client import CompletionClient, Exchange
 from .fault import FaultWatch
@@ -49,7 +50,17 @@ class Patience:
 class Window:
     """One run through a stream of requests. Every planned request has a record in the end, sent or not."""
 
-    def __init__(self, client: CompletionClient, watch: FaultWatch, pulse: Pulse, patience: Patience) -> None:
+    def __init__(
+        self,
+        client: CompletionClient,
+        watch: FaultWatch,
+        pulse: Pulse,
+        patience: Patience,
+        outlook: Outlook | None = None,
+    ) -> None:
+        self.hopeless_after_seconds: float | None = None
+        """When the rate was ended because its outlook, if it was given one, was hopeless."""
+        self._outlook = outlook
         self._client = client
         self._watch = watch
         self._pulse = pulse
@@ -60,11 +71,13 @@ class Window:
         self._dispatching: asyncio.Task[None] | None = None
 
     async def run(self, planned: Iterable[PlannedRequest]) -> list[RequestRecord]:
-        """Ends when all requests have, when the drain limit passes, or at once when the server is gone."""
+        """Ends when all requests have, when the drain limit passes, or at once when the server is gone or hopeless."""
         remaining = iter(planned)
         self._watch.on_fault = self._stop
         self._dispatching = asyncio.create_task(self._dispatch(remaining))
         watching = [asyncio.create_task(self._keep_patience()), asyncio.create_task(self._feel_pulse())]
+        if self._outlook is not None:
+            watching.append(asyncio.create_task(self._look_ahead(self._outlook)))
         for task in watching:
             task.add_done_callback(self._ended)
         late: list[RequestRecord] = []
@@ -128,8 +141,31 @@ class Window:
             await asyncio.sleep(LOOK_SECONDS)
             await self._pulse.look(working=bool(self._open))
 
+    async def _look_ahead(self, outlook: Outlook) -> None:
+        """Ends a rate that is lost already."""
+        begun_ns = perf_counter_ns()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now_ns = perf_counter_ns()
+            if outlook.is_hopeless(_as_open(exchange, now_ns) for exchange in self._open.values()):
+                self.hopeless_after_seconds = (now_ns - begun_ns) / 1e9
+                self._spare(outlook, now_ns)
+                self._stop()
+                return
+
+    def _spare(self, outlook: Outlook, now_ns: int) -> None:
+        """What is cut off by us did not fail, unless it was late already."""
+        sent = {id(exchange.record): exchange for exchange in self._open.values()}
+        for record in self._records:
+            exchange = sent.get(id(record))
+            late = exchange is not None and outlook.has_lost(_as_open(exchange, now_ns))
+            if record.ending is Ending.UNFINISHED and not late:
+                record.ending = Ending.SPARED
+
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._open.pop(task, None)
+        exchange = self._open.pop(task, None)
+        if self._outlook is not None and exchange is not None:
+            self._outlook.settle(exchange.record)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = error
             self._stop()
@@ -151,9 +187,14 @@ class Window:
 
     def _never_sent(self, request: PlannedRequest) -> RequestRecord:
         record = _record_of(request)
-        record.ending = Ending.REFUSED
-        record.detail = "not sent: the server was gone"
+        spared = self.hopeless_after_seconds is not None
+        record.ending = Ending.SPARED if spared else Ending.REFUSED
+        record.detail = "not sent: the rate was hopeless" if spared else "not sent: the server was gone"
         return record
+
+
+def _as_open(exchange: Exchange, now_ns: int) -> OpenRequest:
+    return OpenRequest((now_ns - exchange.clock_ns) // 1000, begun=bool(exchange.stream.first_ns))
 
 
 def _record_of(request: PlannedRequest) -> RequestRecord:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sloguard.api.v1alpha1 import SLO, KnobName, Objective, Outcome, Purpose, Study, Trial
 from sloguard.domain.arguments import ArgumentsError, split_command
-from sloguard.domain.score import UNITS, at_rate, figure_of, margin_of
+from sloguard.domain.score import UNITS, at_rate, figure_of, highest_figure_of, margin_of
 
 COLOURS = {
     Outcome.FEASIBLE: "green",
@@ -161,6 +161,9 @@ def _command(study: Study, arguments: Sequence[str]) -> str:
 
 
 def _figure(study: Study, trial: Trial, percent: int) -> str:
+    at_most = highest_figure_of(trial, study.spec.objective, percent)
+    if at_most is not None:
+        return f"≤{at_most:.0f}"
     figure = figure_of(trial, study.spec.objective, percent)
     margin = margin_of(trial, study.spec.objective, percent)
     return "-" if figure is None else f"{figure:.0f}" if margin is None else f"{figure:.0f} \u00b1 {margin:.0f}"

@@ -74,7 +74,7 @@ def test_every_kind_of_failure_has_its_own_count():
     counted = tally([a_record(), *(failed(kind) for kind in kinds)], [slo(Metric.TTFT, 100)])
     one_each = dict.fromkeys(Violations.model_fields, 1) | {"slow": 0}
     assert counted.violations == Violations(**one_each)
-    assert counted.violations.failed == len(kinds)
+    assert counted.violations.total == len(kinds)
     assert (counted.sent, counted.completed, counted.good) == (1 + len(kinds), 1, 1)
     assert (counted.prompt_tokens, counted.output_tokens, counted.good_tokens) == (8, 4, 4)
 

@@ -9,6 +9,7 @@ from sloguard.domain.score import (
     comparison_rate_percent,
     figure_of,
     goodput_tokens_per_second,
+    highest_figure_of,
     result_of,
     slos_met,
     violation_ratio,
@@ -79,6 +80,15 @@ def test_goodput_per_gpu_divides_by_what_the_server_held():
     trial = make_trial(2, Outcome.FEASIBLE, [rate(90)], gpus=2)
     assert figure_of(trial, Objective.GOODPUT_PER_GPU, 100) == 45
     assert figure_of(swept(rate(90)), Objective.GOODPUT_PER_GPU, 100) == 90, "an old record does not know of GPUs"
+
+
+def test_a_figure_of_a_rate_that_was_ended_early_has_an_upper_bound():
+    lost = rate(9, met=False).model_copy(update={"good_tokens_at_most": 200})
+    trial = make_trial(2, Outcome.INFEASIBLE, [lost], gpus=2)
+    assert figure_of(trial, Objective.GOODPUT_PER_GPU, 100) == 4.5
+    assert highest_figure_of(trial, Objective.GOODPUT_PER_GPU, 100) == 10
+    assert highest_figure_of(trial, Objective.GOODPUT, 100) == 20
+    assert highest_figure_of(swept(rate(9)), Objective.GOODPUT, 100) is None
 
 
 def test_capacity_is_judged_where_the_sweep_begins():

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from sloguard.api.v1alpha1 import CrashClass, Fault, Outcome, ServerFaultKind, TrialPhase
+from sloguard.api.v1alpha1 import CrashClass, Fault, Objective, Outcome, ServerFaultKind, TrialPhase, Violations
 from sloguard.domain.evidence import Evidence
+from sloguard.domain.score import result_of
 from sloguard.engine.actions import StartLoad, StartServer, StopTrial
 from sloguard.engine.progress import FAULT_GRACE, advance, cancel, load_limit_seconds
 from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState
@@ -111,6 +112,19 @@ def test_a_load_to_its_end_is_a_measurement():
     assert moved.status.outcome is Outcome.FEASIBLE
     assert moved.status.goodput_tokens_per_second == 123
     assert (moved.status.gpu_seconds, kinds(moved)) == (40, [StopTrial])
+
+
+def test_a_hopeless_rate_says_so_and_counts_what_it_saved():
+    lost = rate(9, met=False).model_copy(update={"good_tokens_at_most": 200, "violations": Violations(spared=1)})
+    ended_early = result(lost).model_copy(update={"saved_seconds": 70})
+    trial = loading()
+    trial = trial.model_copy(update={"status": trial.status.model_copy(update={"gpus": 2})})
+    moved = step(trial, seen(READY, load=LoadState.DONE, loaded=ended_early), 40)
+    assert "ended early at 100 %" in moved.status.message
+    assert moved.status.saved_gpu_seconds == 140
+    heard = result_of(trial.model_copy(update={"status": moved.status}), make_study().spec.slos, Objective.GOODPUT, 100)
+    assert heard.censored
+    assert heard.outcome is Outcome.INFEASIBLE
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,12 @@ class Violations(ObservedModel):
     timed_out: int = Field(default=0, description="Not complete within the workload's requestTimeoutSeconds.")
     stalled: int = Field(default=0, description="Nothing came for streamStallSeconds in the middle of the answer.")
     unfinished: int = Field(default=0, description="Still open when the drain limit passed.")
+    spared: int = Field(default=0, description="Not sent or cut off by the generator, since the rate was hopeless.")
+
+    @property
+    def total(self) -> int:
+        """Everything that was sent, or planned, and is not good."""
+        return self.slow + self.failed + self.spared
 
     @property
     def failed(self) -> int:
@@ -177,6 +183,10 @@ class RateMeasurement(ObservedModel):
         default=None,
         description="95 % confidence for goodTokens, for these very requests: a bootstrap over blocks of time.",
     )
+    good_tokens_at_most: int | None = Field(
+        default=None,
+        description="What goodTokens could have become if all the requests that were spared had been good.",
+    )
     violations: Violations = Violations()
     latencies: list[LatencySummary] = Field(default=[], max_length=8)
     slos: list[SLOResult] = Field(default=[], max_length=8)
@@ -197,6 +207,11 @@ class RateMeasurement(ObservedModel):
             return None
         furthest = max(interval.high - self.good_tokens, self.good_tokens - interval.low)
         return furthest * 1000 / self.duration_milliseconds
+
+    @property
+    def censored(self) -> bool:
+        """Ended early, because it was certain to overwhelm the server: good and good tokens are lower bounds."""
+        return self.violations.spared > 0
 
     @property
     def slos_met(self) -> bool:
@@ -257,6 +272,7 @@ class LoadResult(ObservedModel):
     sketches: list[LatencySketch] = Field(default=[], max_length=40)
     blocks: list[TimeBlocks] = Field(default=[], max_length=8, description="Of one generator among several only.")
     fault: ServerFault | None = None
+    saved_seconds: int = Field(default=0, description="Of planned load, not run because it was hopeless.")
     invalid: str | None = Field(
         default=None, description="Why the figures cannot be trusted for a reason that is not the server's."
     )

@@ -94,6 +94,7 @@ class StudyStatus(ObservedModel):
     conditions: list[StatusCondition] = Field(default=[], max_length=32, json_schema_extra=CONDITION_MAP)
     trials: TrialCounts = TrialCounts()
     gpu_minutes: int = 0
+    saved_gpu_minutes: int = Field(default=0, description="By ending hopeless rates early.")
     comparison_rate_percent: int | None = Field(default=None, description="The rate at which candidates are compared.")
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None

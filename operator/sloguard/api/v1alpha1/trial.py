@@ -150,6 +150,7 @@ class TrialStatus(ObservedModel):
     gpus: int | None = Field(default=None, description="That the server holds.")
     gpu_seconds: int | None = None
     arguments: list[str] = Field(default=[], max_length=1024, description="The server's whole command line arguments.")
+    saved_gpu_seconds: int = Field(default=0, description="Of load that was not needed, since it was hopeless.")
     goodput_tokens_per_second: int | None = Field(default=None, description="At 100 % of the rate, rounded.")
     measurements: list[RateMeasurement] = Field(default=[], max_length=8)
     capacity: CapacityEstimate | None = Field(default=None, description="Read off the curve of several rates.")
