@@ -74,9 +74,12 @@ def _within(gaps: Sequence[int], limit: int) -> int:
 
 
 def with_intervals(measurement: RateMeasurement, blocks: TimeBlocks) -> RateMeasurement:
-    """The measurement with what the blocks say about its error; unchanged where nothing was sent."""
+    """The measurement with what the blocks say about its error.
+
+    Unchanged where nothing was sent, and where the rate was ended early: its figures are bounds already.
+    """
     columns = blocks.columns
-    if not measurement.sent:
+    if not measurement.sent or measurement.censored:
         return measurement
     draws = _draws()
     offered, sent = sum(columns[0]), measurement.sent
