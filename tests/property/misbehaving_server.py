@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -154,32 +155,53 @@ class MisbehavingServer:
     behaviours: list[Behaviour]
     killed_after: int | None = None
     served: Counter = field(default_factory=Counter)
-    _transports: set = field(default_factory=set)
     _asked: int = 0
-    _server: asyncio.Server | None = None
+    _connections: list = field(default_factory=list)
+    _open: list = field(default_factory=list)
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
         return self
 
     async def __aexit__(self, *_):
         self._kill()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        for connection in self._connections:  # of those, too, whose task had not begun
+            connection.close()
 
     def _kill(self):
-        self._server.close()
-        for transport in self._transports:
-            transport.abort()
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        for task in self._open:
+            if task is not asyncio.current_task():
+                task.cancel()
 
-    async def _serve(self, reader, writer):
-        self._transports.add(writer.transport)
-        try:
-            while await self._answer(reader, writer):
+    def _accept(self):
+        connection, _ = self._listener.accept()
+        connection.setblocking(False)
+        self._connections.append(connection)
+        self._open.append(asyncio.create_task(self._serve(connection)))
+
+    async def _serve(self, connection):
+        with connection:
+            reader = asyncio.StreamReader()
+            loop = asyncio.get_running_loop()
+            transport, protocol = await loop.connect_accepted_socket(
+                lambda: asyncio.StreamReaderProtocol(reader), connection
+            )
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            try:
+                while await self._answer(reader, writer):
+                    pass
+            except (ConnectionError, asyncio.IncompleteReadError):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
+            finally:
+                transport.abort()
+                await asyncio.sleep(0)
 
     async def _answer(self, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
