@@ -13,6 +13,7 @@ SHORT = {
     "warmupSeconds": 1,
     "durationSeconds": 8,
     "drainSeconds": 15,
+    "dispatchLagFloorMilliseconds": 500,  # everything runs on one machine
 }
 BUDGET = {"trials": 4, "gpuMinutes": 30, "wallClockMinutes": 30}
 OFF = {"mode": "Off", "confirmations": 0}

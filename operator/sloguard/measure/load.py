@@ -181,7 +181,8 @@ class _Sweep:
         if lag_microseconds > limit and self.lagged is None:
             self.lagged = (
                 f"at {percent} % the load generator sent its requests {lag_microseconds / 1000:.1f} ms late (p99), "
-                f"more than {limit / 1000:.1f} ms; give it more CPU or offer a lower rate"
+                f"more than {limit / 1000:.1f} ms; give it more CPU, offer a lower rate, or allow more with "
+                "workload.dispatchLagFloorMilliseconds"
             )
 
 

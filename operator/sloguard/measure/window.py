@@ -1,7 +1,7 @@
 """Sends the requests of one rate when they are due, whatever became of the earlier ones (open loop), and drains.
 
-A request's clock starts when it was due. Timers may fire up to half a millisecond early; such a request's clock starts
-when it was really sent, so no latency is ever understated. How late it was sent is its lag.
+A request's clock starts when it was due. Where a timer fires early, its clock starts when it was really sent, so that
+no latency is ever understated. How late it was sent is its lag.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from time import perf_counter_ns
 from sloguard.domain.goodput import Ending, RequestRecord
 from sloguard.domain.outlook import OpenRequest, Outlook
 
+from .alarm import Alarm
 from .client import CompletionClient, Exchange
 from .fault import FaultWatch
 from .pulse import LOOK_SECONDS, Pulse
@@ -20,9 +21,6 @@ from .sse import CompletionStream
 
 LEAD_NS = 20_000_000
 """From the start of the clock to the first request, so that the first is not late."""
-
-TIMER_NS = 500_000
-"""uvloop's timers have a resolution of a millisecond; waiting for less would only spin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +97,20 @@ class Window:
         return self._records
 
     async def _dispatch(self, planned: Iterable[PlannedRequest]) -> None:
+        alarm = Alarm()
+        try:
+            await self._dispatch_at(alarm, planned)
+        finally:
+            alarm.close()
+
+    async def _dispatch_at(self, alarm: Alarm, planned: Iterable[PlannedRequest]) -> None:
         start_ns = perf_counter_ns() + LEAD_NS
         for request in planned:
             record = _record_of(request)
             self._records.append(record)
             body = request.body()  # built ahead of its time
             due_ns = start_ns + int(request.due_seconds * 1e9)
-            early_ns = due_ns - perf_counter_ns()
-            # A pause of zero still lets answers be read when the generator cannot keep up.
-            await asyncio.sleep(early_ns / 1e9 if early_ns > TIMER_NS else 0)
+            await alarm.until(due_ns)
             exchange = Exchange(record, due_ns, CompletionStream(request.output_tokens))
             task = asyncio.create_task(self._send(body, exchange))
             self._open[task] = exchange

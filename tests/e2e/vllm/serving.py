@@ -37,6 +37,7 @@ WORKLOAD = {
     "warmupSeconds": 7,
     "durationSeconds": 15,
     "drainSeconds": 10,
+    "dispatchLagFloorMilliseconds": 1000,  # vLLM computes on the very cores that the load runs on
 }
 
 

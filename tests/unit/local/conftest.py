@@ -41,6 +41,7 @@ def short_study(*arguments: str, **spec: Any) -> dict[str, Any]:
                 "warmupSeconds": 0,
                 "durationSeconds": 1,
                 "drainSeconds": 1,
+                "dispatchLagFloorMilliseconds": 60_000,
             },
             "searchSpace": {
                 "preset": "None",

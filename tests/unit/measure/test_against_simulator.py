@@ -54,12 +54,12 @@ def a_request(url, **changes):
         "warmup_seconds": 1,
         "duration_seconds": 1,
         "drain_seconds": 30,
+        "dispatch_lag_floor_milliseconds": 60_000,
     }
     return LoadRequest(
         url=url,
         workload=Workload(**fields | changes),
         slos=[SLO(metric=metric, milliseconds=60_000) for metric in Metric],
-        dispatch_lag_floor_milliseconds=60_000,
     )
 
 

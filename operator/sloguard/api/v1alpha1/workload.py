@@ -127,6 +127,12 @@ class Workload(Model):
     request_timeout_seconds: int = Field(
         default=300, ge=1, le=3600, description="A request that is not complete so long after it was due is given up."
     )
+    dispatch_lag_floor_milliseconds: int = Field(
+        default=5,
+        ge=1,
+        le=60_000,
+        description="How late the load generator may be (p99) where 1 % of the tightest TTFT or E2E limit is less.",
+    )
     stream_stall_seconds: int = Field(
         default=60, ge=1, le=3600, description="An answer that has begun and then says nothing for so long is given up."
     )
