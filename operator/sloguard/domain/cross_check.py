@@ -54,7 +54,8 @@ def _disagreements(
 def _traffic(client: RateMeasurement, window: ServerWindow, seen: ServerView) -> Iterator[Disagreement]:
     """Whether the server served the load's requests and no others. A failed one may have been finished there."""
     failed = client.violations
-    most = client.completed + failed.failed - failed.refused - failed.client_error + window.open_before
+    unsure = failed.failed + failed.spared - failed.refused - failed.client_error
+    most = client.completed + unsure + window.open_before
     if seen.requests > most:
         yield _counted(DisagreementPart.OTHER_TRAFFIC, most, seen.requests)
     elif seen.requests < client.completed:

@@ -88,6 +88,11 @@ def test_requests_that_failed_for_the_client_only_are_not_others():
     assert parts(held(client, *served([*HUNDRED, *[a_record()] * 7]))) == []
 
 
+def test_requests_that_were_spared_may_have_been_served():
+    spared = [replace(one, ending=Ending.SPARED) for one in HUNDRED[:20]]
+    assert parts(held([*HUNDRED[20:], *spared], *served(HUNDRED))) == []
+
+
 def test_a_server_that_served_only_a_part():
     assert parts(held(HUNDRED, *served(HUNDRED[:40]))) == [DisagreementPart.MISSING]
 
