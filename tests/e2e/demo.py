@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sloguard.measure.encode import decode
 from tests.clusters import image
 
 if TYPE_CHECKING:
@@ -106,7 +107,12 @@ def measure(cluster: Cluster, namespace: str, name: str) -> Object:
     command = ["sloguard", "load", "--output", "/dev/termination-log"]
     cluster.create(pod(namespace, name, command, env=environment))
     cluster.wait_for(f"measurement {name}", lambda: _message(cluster, namespace, name), 120)
-    return json.loads(_message(cluster, namespace, name))
+    return result(cluster, namespace, name)
+
+
+def result(cluster: Cluster, namespace: str, name: str) -> Object:
+    """What a load's pod left behind, which may be packed."""
+    return decode(_message(cluster, namespace, name)).model_dump(mode="json", by_alias=True)
 
 
 def _message(cluster: Cluster, namespace: str, name: str) -> str:
