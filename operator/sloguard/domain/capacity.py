@@ -26,7 +26,12 @@ class Capacity:
 
 
 def capacity_of(measurements: Sequence[RateMeasurement]) -> Capacity | None:
-    """From one start's rates; None where there are none. A rate that holds above one that broke does not count."""
+    """From one start's rates; None where there are none. A rate that holds above one that broke does not count.
+
+    None for a closed loop as well: what came of its users is no rate that was offered.
+    """
+    if any(measurement.users is not None for measurement in measurements):
+        return None
     held: RateMeasurement | None = None
     for measurement in sorted(measurements, key=lambda m: m.rate_percent):
         if not measurement.slos_met:

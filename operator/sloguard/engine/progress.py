@@ -176,6 +176,8 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     outcome = Outcome.FEASIBLE if met else Outcome.INFEASIBLE
     broken = [] if at_100 is None else [f"{s.metric} p{s.percentile}" for s in at_100.slos if not s.met]
     message = "all SLOs met at 100 %" if met else f"broken at 100 %: {', '.join(broken) or 'not reached'}"
+    if at_100 is not None and at_100.users is not None:
+        message += f" (closed loop of {at_100.users} users)"
     if any(rate.censored for rate in result.rates):
         message += f"; ended early at {result.rates[-1].rate_percent} %, where more than half were lost already"
     status = _finished(trial, outcome, now, message)

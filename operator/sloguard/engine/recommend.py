@@ -21,6 +21,8 @@ def recommendation_of(known: Known) -> Recommendation | None:
     better = round(100 * (winner.figure / beaten.figure - 1)) if beaten.figure > 0 else None
     times = "1 confirmation" if known.gate.confirmations == 1 else f"{known.gate.confirmations} confirmations"
     reason = f"{figure} {unit} over {times}, against {beaten.figure:.0f} {unit} of {beaten.trial.name}"
+    mark = known.study.spec.workload.closed_loop_mark
+    reason += f"; {mark}" if mark else ""
     holds = winner.slos_met and winner.serves_offered
     crashed = "".join(
         f"; {t.name} ({t.spec.purpose.value}) crashed when it was measured: {t.status.message}"

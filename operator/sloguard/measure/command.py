@@ -153,8 +153,9 @@ def _writable(path: str | None) -> AbstractContextManager[TextIO]:
 
 def _reporter(file: TextIO) -> OnRate:
     def report(rate: RateMeasurement, records: Sequence[RequestRecord]) -> None:
+        loop = "" if rate.users is None else f", closed loop of {rate.users} users"
         click.echo(
-            f"{rate.rate_percent} %: {rate.good} of {rate.sent} requests good, "
+            f"{rate.rate_percent} %{loop}: {rate.good} of {rate.sent} requests good, "
             f"{_goodput(rate)} good tokens/s, SLOs {'met' if rate.slos_met else 'not met'}",
             err=True,
         )

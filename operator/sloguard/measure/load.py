@@ -25,6 +25,7 @@ from sloguard.domain.outlook import Outlook
 from sloguard.domain.server_view import under_way, window_of
 
 from .client import CompletionClient, Observation, open_session
+from .closed_loop import ClosedLoop, elapsed_milliseconds, users_at
 from .fault import FaultWatch, server_fault
 from .pulse import Pulse
 from .request import LoadInputError, LoadRequest
@@ -130,10 +131,14 @@ class _Sweep:
         gaps = pool_gaps(records)
         lag = lag_p99_microseconds(records)
         self._check_lag(percent, lag)
+        users = users_at(self._request.workload.arrival, percent)
+        milliseconds = seconds * 1000 if users is None else elapsed_milliseconds(records, seconds)
+        offered = self._factory.offered_per_minute(percent, seconds) if users is None else None
         measurement = RateMeasurement(
             rate_percent=percent,
-            requests_per_minute=self._factory.offered_per_minute(percent, seconds),
-            duration_milliseconds=seconds * 1000,
+            requests_per_minute=round(len(records) * 60_000 / milliseconds) if offered is None else offered,
+            users=users,
+            duration_milliseconds=milliseconds,
             sent=counted.sent,
             completed=counted.completed,
             good=counted.good,
@@ -163,10 +168,11 @@ class _Sweep:
         )
         stream = self._factory.stream(name, percent=percent, duration_seconds=seconds)
         outlook: Outlook | None = None
-        if self._request.stop_when_hopeless and name != WARM_UP:
+        # How many requests a closed loop will send is not known before.
+        if self._request.stop_when_hopeless and name != WARM_UP and workload.arrival.closed_loop is None:
             planned = list(stream)
             stream, outlook = iter(planned), Outlook(len(planned), self._request.slos)
-        window = Window(self._client, self.watch, self._pulse, patience, outlook)
+        window = self._window(patience, outlook, percent, seconds)
         records = await window.run(stream)
         if window.hopeless_after_seconds is not None:
             self.saved_seconds += max(0, round(seconds - window.hopeless_after_seconds))
@@ -175,6 +181,21 @@ class _Sweep:
             for _ in range(2):
                 self.watch.observe(await _probe(self._session, self._request.url))
         return records
+
+    def _window(self, patience: Patience, outlook: Outlook | None, percent: int, seconds: int) -> Window:
+        arrival = self._request.workload.arrival
+        users = users_at(arrival, percent)
+        if users is None or arrival.closed_loop is None:
+            return Window(self._client, self.watch, self._pulse, patience, outlook)
+        return ClosedLoop(
+            self._client,
+            self.watch,
+            self._pulse,
+            patience,
+            users=users,
+            think_seconds=arrival.closed_loop.think_milliseconds / 1000,
+            duration_seconds=seconds,
+        )
 
     def _check_lag(self, percent: int, lag_microseconds: int) -> None:
         limit = self._request.dispatch_lag_limit_microseconds

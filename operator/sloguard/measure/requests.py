@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import count
 from random import Random
 
 from sloguard.api.v1alpha1 import ArrivalPattern, Workload
@@ -50,14 +51,14 @@ class RequestFactory:
         self._prefix = Random(f"{workload.seed}/prefix").randbytes(prefix.tokens) if prefix else b""
 
     def stream(self, name: str, *, percent: int, duration_seconds: int) -> Iterator[PlannedRequest]:
-        """The requests of one window, in the order in which they are due."""
+        """The requests of one window, in the order in which they are due; of a closed loop, more than can be sent."""
         seed = f"{self._workload.seed}/{name}"
         for index, request in enumerate(self._plan(seed, percent, duration_seconds)):
             body = partial(self._body, seed, index, request)
             yield PlannedRequest(request.at_seconds, request.prompt_tokens, request.output_tokens, body)
 
     def offered_per_minute(self, percent: int, duration_seconds: int) -> int:
-        """The mean rate over a window, in whole requests a minute."""
+        """The mean rate over a window of an open loop, in whole requests a minute."""
         arrival = self._workload.arrival
         if arrival.pattern is not ArrivalPattern.TRACE:
             return offered_per_minute(arrival, percent, duration_seconds)
@@ -72,6 +73,9 @@ class RequestFactory:
         assert workload.output_tokens is not None, "a rule of the workload"
         lengths = Random(f"{seed}/lengths")
         prompt, output = drawing(workload.prompt_tokens), drawing(workload.output_tokens)
+        if workload.arrival.pattern is ArrivalPattern.CLOSED_LOOP:
+            # Without end: how many there will be is up to the server.
+            return (RecordedRequest(0.0, prompt(lengths), output(lengths)) for _ in count())
         due = due_seconds(workload.arrival, percent, duration_seconds, Random(f"{seed}/arrivals"))
         return (RecordedRequest(at, prompt(lengths), output(lengths)) for at in due)
 

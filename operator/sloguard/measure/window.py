@@ -93,7 +93,7 @@ class Window:
         self._raise_own_errors()
         for record in late:
             record.ending = Ending.UNFINISHED
-        self._records.extend(self._never_sent(request) for request in remaining)
+        self._records.extend(self._left_unsent(remaining))
         return self._records
 
     async def _dispatch(self, planned: Iterable[PlannedRequest]) -> None:
@@ -111,10 +111,14 @@ class Window:
             body = request.body()  # built ahead of its time
             due_ns = start_ns + int(request.due_seconds * 1e9)
             await alarm.until(due_ns)
-            exchange = Exchange(record, due_ns, CompletionStream(request.output_tokens))
-            task = asyncio.create_task(self._send(body, exchange))
-            self._open[task] = exchange
-            task.add_done_callback(self._ended)
+            self._begin(body, record, due_ns)
+
+    def _begin(self, body: bytes, record: RequestRecord, due_ns: int) -> "asyncio.Task[None]":
+        exchange = Exchange(record, due_ns, CompletionStream(record.wanted_tokens))
+        task = asyncio.create_task(self._send(body, exchange))
+        self._open[task] = exchange
+        task.add_done_callback(self._ended)
+        return task
 
     async def _send(self, body: bytes, exchange: Exchange) -> None:
         now_ns, due_ns = perf_counter_ns(), exchange.clock_ns
@@ -187,6 +191,10 @@ class Window:
         assert self._dispatching is not None
         if not self._dispatching.cancelled():
             self._dispatching.result()
+
+    def _left_unsent(self, remaining: Iterable[PlannedRequest]) -> list[RequestRecord]:
+        """All of them were due."""
+        return [self._never_sent(request) for request in remaining]
 
     def _never_sent(self, request: PlannedRequest) -> RequestRecord:
         record = _record_of(request)

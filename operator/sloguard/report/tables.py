@@ -38,6 +38,12 @@ def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> Non
 
 
 def _explained(study: Study, limits: str, percent: int) -> str:
+    mark = study.spec.workload.closed_loop_mark
+    loop = f"; {mark}, so no figure compares with those of an open loop" if mark else ""
+    return _unit_explained(study, limits, percent) + loop
+
+
+def _unit_explained(study: Study, limits: str, percent: int) -> str:
     unit = UNITS[study.spec.objective]
     if study.spec.objective is Objective.CAPACITY:
         return f"{unit}: the highest rate with {limits}, interpolated; latencies at {percent} % of the workload's rate"

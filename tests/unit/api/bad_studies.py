@@ -130,7 +130,28 @@ BAD_STUDIES = (
     Bad(
         "rate-of-a-trace",
         {ARRIVAL: {"pattern": "Trace", "trace": [ENTRY], "requestsPerMinute": 60}},
-        (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern Trace; remove it, or scale the trace by replay"),
+        (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern Trace; remove it: a trace is scaled by replay"),
+    ),
+    Bad(
+        "rate-of-a-closed-loop",
+        {ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}, "requestsPerMinute": 60}},
+        (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern ClosedLoop; remove it"),
+    ),
+    Bad("no-users", {ARRIVAL: {"pattern": "ClosedLoop"}}, (f"{ARRIVAL}.closedLoop", "add closedLoop.users")),
+    Bad(
+        "unused-users",
+        {f"{ARRIVAL}.closedLoop": {"users": 3}},
+        (f"{ARRIVAL}.closedLoop", "pattern is Poisson; set pattern to ClosedLoop or remove closedLoop"),
+    ),
+    Bad(
+        "nobody",
+        {ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 0}}},
+        (f"{ARRIVAL}.closedLoop.users", "0", "1"),
+    ),
+    Bad(
+        "capacity-of-a-closed-loop",
+        {"spec.objective": "Capacity", ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}}},
+        ("spec.objective", "objective Capacity is a rate, and pattern ClosedLoop offers none; choose another"),
     ),
     Bad(
         "prefix-of-no-group",

@@ -128,6 +128,9 @@ GOOD_STUDIES: dict[str, Object] = {
     "burst": changed(
         {"spec.workload.arrival": {"pattern": "Burst", "requestsPerMinute": 60, "burst": {"requestsPerMinute": 600}}}
     ),
+    "closed-loop": changed(
+        {"spec.workload.arrival": {"pattern": "ClosedLoop", "closedLoop": {"users": 32, "thinkMilliseconds": 500}}}
+    ),
     "gamma": changed({"spec.workload.arrival": {"pattern": "Gamma", "requestsPerMinute": 60, "burstinessPercent": 25}}),
     "lengths": changed(
         {

@@ -29,6 +29,11 @@ def test_nothing_measured_is_no_capacity():
     assert capacity_of([]) is None
 
 
+def test_a_closed_loop_has_none():
+    rates = [measured(100, 250), measured(200, 1000)]
+    assert capacity_of([each.model_copy(update={"users": each.rate_percent}) for each in rates]) is None
+
+
 def test_between_the_last_that_held_and_the_first_that_broke():
     found = capacity_of([measured(100, 250), measured(200, 1000)])
     assert (found.low_requests_per_minute, found.high_requests_per_minute) == (600, 1200)

@@ -137,6 +137,14 @@ def test_a_broken_slo_or_an_early_end_of_the_sweep_is_infeasible(rates, said):
     assert said in moved.status.message
 
 
+def test_a_closed_loop_is_told_as_one():
+    users = rate(100).model_copy(update={"users": 32})
+    moved = step(loading(), seen(READY, load=LoadState.DONE, loaded=result(users)), 40)
+    assert moved.status.message == "all SLOs met at 100 % (closed loop of 32 users)"
+    assert moved.status.measurements[0].users == 32
+    assert moved.status.capacity is None
+
+
 def test_death_under_load_is_a_crash_even_with_exit_0():
     died = seen(ENDED, load=LoadState.RUNNING, ended=True, exit_code=0, container_reason="Completed")
     moved = step(loading(), died, 30)

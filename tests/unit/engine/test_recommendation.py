@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose, StudyPhase
+from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose, StudyPhase, Workload
 from sloguard.engine.plan import plan
 from tests.unit.engine.builders import (
     OOM,
@@ -44,6 +44,18 @@ def test_the_recommendation_holds_the_exact_arguments_that_were_measured():
     assert found.reason == "112 tokens/s over 1 confirmation, against 32 tokens/s of s-1-1"
     assert condition(world.study.status, "Ready").status.value == "True"
     assert not world.applied
+
+
+def test_figures_of_a_closed_loop_are_marked():
+    """In the status itself: they must not pass for an open loop's."""
+    study = make_study(promotion={"mode": "Off"})
+    arrival = {"pattern": "ClosedLoop", "closedLoop": {"users": 32}}
+    lengths = {"promptTokens": {"mean": 64, "max": 64}, "outputTokens": {"mean": 16, "max": 16}}
+    spec = study.spec.model_copy(update={"workload": Workload.model_validate({"arrival": arrival} | lengths)})
+    world = World(study.model_copy(update={"spec": spec}), grows)
+    world.run()
+    assert world.study.status.recommendation.reason.endswith("of s-1-1; closed loop of 32 users")
+    assert "closed loop of 32 users" in condition(world.study.status, "Ready").message
 
 
 def test_once_given_it_stays():

@@ -119,6 +119,16 @@ def test_winner_against_production_and_defaults():
     assert "winner, trial 2 720 250 ms 20 ms met" in rows
 
 
+def test_figures_of_a_closed_loop_are_marked():
+    closed = {"pattern": "ClosedLoop", "closedLoop": {"users": 32}}
+    spec = SPEC | {"workload": SPEC["workload"] | {"arrival": closed}}
+    given = study(recommendation=RECOMMENDATION).model_dump(by_alias=True, exclude_none=True) | {"spec": spec}
+    text = io.StringIO()
+    print_report(Console(file=text, width=140, color_system=None), Study.model_validate(given), TRIALS)
+    assert "; closed loop of 32 users, so no figure compares with those of an open loop" in text.getvalue()
+    assert "closed loop" not in printed(140, recommendation=RECOMMENDATION)
+
+
 def test_command_can_be_pasted():
     text = printed(80, recommendation=RECOMMENDATION)
     assert """  vllm serve m --max-num-seqs=64 --override-generation-config '{"a": 1}'\n""" in text

@@ -1,6 +1,6 @@
 """sloguard.dev/v1alpha1."""
 
-from .arrival import Arrival, ArrivalPattern, Burst
+from .arrival import Arrival, ArrivalPattern, Burst, ClosedLoop
 from .base import API_VERSION, GROUP, VERSION, Model
 from .conditions import ConditionStatus, StatusCondition
 from .knobs import KnobName
@@ -94,6 +94,7 @@ __all__ = [
     "Burst",
     "CapacityEstimate",
     "ChoiceDomain",
+    "ClosedLoop",
     "Condition",
     "ConditionStatus",
     "Crash",

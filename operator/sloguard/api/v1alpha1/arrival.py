@@ -11,13 +11,20 @@ from .trace import Replay, TraceEntry
 
 
 class ArrivalPattern(StrEnum):
-    """How requests arrive: evenly, as a Poisson process, with gamma-distributed gaps, in bursts, or as recorded."""
+    """How requests arrive: evenly, as a Poisson process, with gamma-distributed gaps, in bursts, or as recorded.
+
+    ClosedLoop: when a user's last request has ended. Its figures do not compare with those of the others.
+    """
 
     CONSTANT = "Constant"
     POISSON = "Poisson"
     GAMMA = "Gamma"
     BURST = "Burst"
     TRACE = "Trace"
+    CLOSED_LOOP = "ClosedLoop"
+
+
+WITHOUT_RATE = frozenset({ArrivalPattern.TRACE, ArrivalPattern.CLOSED_LOOP})
 
 
 class Burst(Model):
@@ -26,6 +33,13 @@ class Burst(Model):
     requests_per_minute: int = Field(ge=1, le=1_000_000)
     period_seconds: int = Field(default=30, ge=1, le=3600)
     duty_percent: int = Field(default=20, ge=1, le=99)
+
+
+class ClosedLoop(Model):
+    """So many users, each of whom waits for an answer, then thinks, then sends the next request."""
+
+    users: int = Field(ge=1, le=10_000, description="At 100 % of the sweep, which scales them.")
+    think_milliseconds: int = Field(default=0, ge=0, le=3_600_000)
 
 
 def _trace_missing(arrival: "Arrival") -> tuple[object, ...] | None:
@@ -47,12 +61,22 @@ def _trace_unused(arrival: "Arrival") -> tuple[object, ...] | None:
 
 
 def _rate_missing(arrival: "Arrival") -> tuple[object, ...] | None:
-    missing = arrival.pattern is not ArrivalPattern.TRACE and arrival.requests_per_minute is None
+    missing = arrival.pattern not in WITHOUT_RATE and arrival.requests_per_minute is None
     return (arrival.pattern.value,) if missing else None
 
 
 def _rate_unused(arrival: "Arrival") -> tuple[object, ...] | None:
-    return () if arrival.pattern is ArrivalPattern.TRACE and arrival.requests_per_minute is not None else None
+    unused = arrival.pattern in WITHOUT_RATE and arrival.requests_per_minute is not None
+    return (arrival.pattern.value,) if unused else None
+
+
+def _users_missing(arrival: "Arrival") -> tuple[object, ...] | None:
+    return () if arrival.pattern is ArrivalPattern.CLOSED_LOOP and arrival.closed_loop is None else None
+
+
+def _users_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    unused = arrival.pattern is not ArrivalPattern.CLOSED_LOOP and arrival.closed_loop is not None
+    return (arrival.pattern.value,) if unused else None
 
 
 def _burst_missing(arrival: "Arrival") -> tuple[object, ...] | None:
@@ -114,15 +138,17 @@ class Arrival(Model):
             path=".traceFile",
         ),
         Rule(
-            cel="self.pattern == 'Trace' || has(self.requestsPerMinute)",
+            cel="self.pattern in ['Trace', 'ClosedLoop'] || has(self.requestsPerMinute)",
             message="pattern %s needs requestsPerMinute; set it to the rate that production has to serve",
             values=("self.pattern",),
             broken=_rate_missing,
             path=".requestsPerMinute",
         ),
         Rule(
-            cel="self.pattern != 'Trace' || !has(self.requestsPerMinute)",
-            message="requestsPerMinute has no effect with pattern Trace; remove it, or scale the trace by replay",
+            cel="!(self.pattern in ['Trace', 'ClosedLoop']) || !has(self.requestsPerMinute)",
+            message="requestsPerMinute has no effect with pattern %s; remove it: a trace is scaled by replay, "
+            "a closed loop by its users",
+            values=("self.pattern",),
             broken=_rate_unused,
             path=".requestsPerMinute",
         ),
@@ -146,6 +172,19 @@ class Arrival(Model):
             values=("self.burst.requestsPerMinute", "self.requestsPerMinute"),
             broken=_burst_no_burst,
             path=".burst.requestsPerMinute",
+        ),
+        Rule(
+            cel="self.pattern != 'ClosedLoop' || has(self.closedLoop)",
+            message="pattern ClosedLoop needs closedLoop; add closedLoop.users",
+            broken=_users_missing,
+            path=".closedLoop",
+        ),
+        Rule(
+            cel="self.pattern == 'ClosedLoop' || !has(self.closedLoop)",
+            message="closedLoop is given but pattern is %s; set pattern to ClosedLoop or remove closedLoop",
+            values=("self.pattern",),
+            broken=_users_unused,
+            path=".closedLoop",
         ),
         Rule(
             cel="self.pattern != 'Gamma' || has(self.burstinessPercent)",
@@ -179,3 +218,4 @@ class Arrival(Model):
         description="Local files only: JSONL or CSV, such as the Azure LLM inference and Mooncake traces.",
     )
     replay: Replay | None = None
+    closed_loop: ClosedLoop | None = None

@@ -172,7 +172,15 @@ class RateMeasurement(ObservedModel):
 
     rate_percent: int
     requests_per_minute: int = Field(description="What was offered.")
-    duration_milliseconds: int = Field(description="The window in which requests were due; goodput is over this time.")
+    users: int | None = Field(
+        default=None,
+        description="Of a closed loop: each request was due when one of so many users was free to send it, and the "
+        "rate is what came of that. Not comparable with figures that have no users here.",
+    )
+    duration_milliseconds: int = Field(
+        description="The window in which requests were due, of a closed loop until the last answer; goodput is over "
+        "this time."
+    )
     sent: int
     completed: int
     good: int = Field(description="Completed within every SLO's limit.")

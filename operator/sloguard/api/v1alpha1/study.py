@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from .arrival import ArrivalPattern
 from .base import API_VERSION, Model
 from .measurement import Metric
 from .meta import ObjectMeta
@@ -216,6 +217,11 @@ def _no_curve(spec: "StudySpec") -> tuple[object, ...] | None:
     return (spec.workload.sweep_percent,) if short else None
 
 
+def _capacity_of_users(spec: "StudySpec") -> tuple[object, ...] | None:
+    closed = spec.workload.arrival.pattern is ArrivalPattern.CLOSED_LOOP
+    return () if spec.objective is Objective.CAPACITY and closed else None
+
+
 _LOAD_SECONDS = "(self.workload.warmupSeconds + self.workload.durationSeconds)"
 _SAME_SLO = "self.slos.exists_one(t, t.metric == s.metric && t.percentile == s.percentile)"
 LEAST_CURVE = 3
@@ -266,6 +272,12 @@ class StudySpec(Model):
             values=("self.workload.sweepPercent",),
             broken=_no_curve,
             path=".workload.sweepPercent",
+        ),
+        Rule(
+            cel="self.objective != 'Capacity' || self.workload.arrival.pattern != 'ClosedLoop'",
+            message="objective Capacity is a rate, and pattern ClosedLoop offers none; choose another of the two",
+            broken=_capacity_of_users,
+            path=".objective",
         ),
         immutable("target", INCOMPARABLE),
         immutable("slos", INCOMPARABLE),

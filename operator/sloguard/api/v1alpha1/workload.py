@@ -139,6 +139,12 @@ class Workload(Model):
     seed: int = Field(default=7, ge=0, le=2_147_483_647)
 
     @property
+    def closed_loop_mark(self) -> str:
+        """Put beside every figure of a closed loop, which must not pass for an open loop's; else empty."""
+        loop = self.arrival.closed_loop
+        return "" if loop is None else f"closed loop of {loop.users} users"
+
+    @property
     def longest_request_tokens(self) -> int | None:
         """Prompt and answer of the longest request that can come; None where only a trace's file tells."""
         prompt, output = self.prompt_tokens or TokenLengths(mean=1), self.output_tokens or TokenLengths(mean=1)
