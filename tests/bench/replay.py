@@ -96,7 +96,9 @@ def start(profile: str, config: dict[str, Any], *, compile_cached: bool) -> Star
 
 
 @dataclass
-class _Answer:
+class Answer:
+    """When a request was due, and when its chunks came: seconds of one clock."""
+
     sent: float
     chunks: list[float] = field(default_factory=list)
     tokens: int = 0
@@ -113,23 +115,23 @@ class Client:
         self._now = 0.0
         self._load = ""
         self._numbers = 0
-        self._open: dict[Request, _Answer] = {}
+        self._open: dict[Request, Answer] = {}
 
     def play(self, load: Load) -> list[dict[str, float | str]]:
         """Each request's figures in milliseconds, as the recordings have them."""
         self._load = load.name
         begun = self._now
-        answers: dict[Request, _Answer] = {}
+        answers: dict[Request, Answer] = {}
         for due, length, prefixed in zip(load.due, load.prompt_tokens, load.prefixed, strict=True):
             self._serving.advance(begun + due)
             request = self._request(length, load.output_tokens, prefixed)
-            answers[request] = self._open[request] = _Answer(begun + due)
+            answers[request] = self._open[request] = Answer(begun + due)
             self._serving.submit(request, 1, begun + due)
         self._finish(begun + load.seconds, begun + load.seconds + DRAIN_SECONDS)
         for request in self._open:
             self._serving.abort(request)
         self._open.clear()
-        return [_figures(answer) for answer in answers.values()]
+        return [figures_of(answer) for answer in answers.values()]
 
     def _request(self, length: int, output_tokens: int, prefixed: bool) -> Request:
         self._numbers += 1
@@ -174,7 +176,8 @@ class Client:
         self.died_in = self._load
 
 
-def _figures(answer: _Answer) -> dict[str, float | str]:
+def figures_of(answer: Answer) -> dict[str, float | str]:
+    """In milliseconds, with the recordings' names."""
     if not answer.chunks:
         return {"err": "unfinished"}
     figures: dict[str, float | str] = {"ttft": 1e3 * (answer.chunks[0] - answer.sent)}

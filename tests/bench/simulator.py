@@ -1,9 +1,11 @@
 """The simulator against recordings of real vLLM 0.24.0 on H200s.
 
     python -m tests.bench.simulator [--quick] [--each]
+    python -m tests.bench.simulator --http
 
 Every recorded start is simulated, and every load sent to it again at the recorded times, in simulated time. Constants
 were fitted without a random third of the recordings; both parts are printed. `--each` adds a line for every trial.
+`--http` checks simulated time: the defaults' first loads once more, to a simulator in a process of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.percentiles import FIGURES, latencies
 from tests.bench.recordings.derive import TABLE
 from tests.bench.replay import Client, Load, Start, start
+from tests.bench.replay_http import play_over_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -109,6 +112,7 @@ class Summary:
     trials: int
     errors: dict[str, tuple[float, int]]  # by figure: median, number of trials
     agreement: float
+    agreement_past_arguments: float  # without those that vLLM refuses for their arguments alone
     same_reason: float
 
     @classmethod
@@ -123,10 +127,12 @@ class Summary:
             if found:
                 errors[f"{rate} latency"] = (statistics.median(found), len(found))
         crashes = [one for one in compared if one.crashed == (True, True)]
+        past = [one for one in compared if one.reason[0] != "invalid_arguments"]
         return cls(
             len(compared),
             errors,
             sum(one.agrees for one in compared) / len(compared),
+            sum(one.agrees for one in past) / max(1, len(past)),
             sum(_same(*one.reason) for one in crashes) / max(1, len(crashes)),
         )
 
@@ -161,6 +167,7 @@ def report(fitted: Summary, kept_back: Summary) -> str:
         rows.append(f"| {figure} | {cells[0]} | {cells[1]} |")
     for title, shares in (
         ("crash or no crash agrees", (fitted.agreement, kept_back.agreement)),
+        ("the same, without refused arguments", (fitted.agreement_past_arguments, kept_back.agreement_past_arguments)),
         ("the same reason, where both crash", (fitted.same_reason, kept_back.same_reason)),
     ):
         rows.append(f"| {title} | {100 * shares[0]:.1f} % | {100 * shares[1]:.1f} % |")
@@ -173,12 +180,31 @@ def line_of(one: Compared) -> str:
     return f"{one.name} {'' if one.agrees else 'DISAGREES '}{one.reason[0]}>{one.reason[1]} {figures}"
 
 
+def cross_check(table: Recorded, names: Sequence[str] = ("warmup", "low", "mid")) -> str:
+    """The defaults on 24 GiB, in simulated time and over HTTP in real time."""
+    loads = [table.loads["tight24", name] for name in names]
+    begun = start("7b-h200-24gb", {}, compile_cached=False)
+    assert begun.ready is not None
+    client = Client(begun.ready)
+    simulated = [latencies(client.play(load)) for load in loads]
+    served = [latencies(requests) for requests in play_over_http("7b-h200-24gb", {}, loads)]
+    rows = ["| milliseconds | simulated time | over HTTP |", "|---|---|---|"]
+    for name, one, other in zip(names, simulated, served, strict=True):
+        if name != "warmup":
+            rows += [f"| {name} {figure} | {one[figure]} | {other[figure]} |" for figure in COMPARED]
+    return "\n".join(rows)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.simulator", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="every tenth trial")
     parser.add_argument("--each", action="store_true", help="a line for every trial")
+    parser.add_argument("--http", action="store_true", help="simulated time against a server in real time")
     options = parser.parse_args(arguments)
     table = recorded()
+    if options.http:
+        print(cross_check(table))
+        return
     fitted, kept_back = run(table.trials[:: 10 if options.quick else 1], table.loads)
     if options.each:
         print("\n".join(line_of(one) for one in [*fitted, *kept_back]))

@@ -1,8 +1,14 @@
-"""How long one engine step takes: a roofline of GPU and model, plus what the CPU adds. Pure.
+"""How long one engine step takes: a roofline of GPU and model, and what the CPU needs to launch it. Pure.
 
 GPU: the larger of arithmetic (2 FLOPs a weight and token, plus attention) and memory traffic (weights once a step,
-plus every KV entry that is read). CPU: scheduling and sampling grow with the batch; without CUDA graphs each kernel
-is launched by Python, and a step cannot be shorter than all its launches.
+plus every KV entry that is read). CPU: scheduling and sampling grow with the batch, and unless the whole step is one
+captured CUDA graph, Python launches a part of it layer by layer while the GPU works; the slower of the two decides.
+How much it launches depends on the batch (vLLM's cudagraph mode FULL_AND_PIECEWISE):
+
+- only decodes, and a full graph for that many sequences (sizes are captured up to max_num_seqs): nothing,
+- no more tokens than the largest captured size: attention, between the captured pieces,
+- more tokens: every compiled piece,
+- --enforce-eager: every kernel.
 """
 
 from __future__ import annotations
@@ -29,13 +35,14 @@ class StepShape:
     sequences: int
     context_tokens: int  # KV entries read, summed over sequences
     attention_pairs: int  # sum over scheduled tokens of the context each attends to
+    prompts: int = 0  # sequences of which more than one token is computed
 
 
 class LatencyModel:
     """Seconds a step, for one configuration."""
 
     def __init__(self, config: EngineConfig) -> None:
-        gpu, model = config.profile.gpu, config.profile.model
+        gpu, model, host = config.profile.gpu, config.profile.model, config.profile.host
         speedup = FP8_SPEEDUP if config.quantization == "fp8" and gpu.has_fp8 else 1.0
         flops = gpu.peak_flops_per_second * gpu.flops_efficiency * config.tensor_parallel_size
         self._seconds_per_token = 2 * model.layer_parameters / (flops * speedup)
@@ -47,13 +54,17 @@ class LatencyModel:
         self._weight_seconds = max(0, weight_bytes(config) - embedding) * config.pipeline_parallel_size / bandwidth
         kv_penalty = FP8_KV_PENALTY if config.kv_cache_dtype.startswith("fp8") else 1.0
         self._seconds_per_context_token = kv_bytes_per_token(config) * kv_penalty / bandwidth
-        self._largest_graph = config.cudagraph_sizes[-1] if config.cudagraph_sizes else 0
-        self._launch_seconds = gpu.eager_launch_seconds_per_layer * model.layers
-        # Beyond the captured sizes the compiled model still needs one launch a compiled piece: about a fifth.
-        self._compiled_launch_seconds = self._launch_seconds / 5
+        sizes = config.cudagraph_sizes
+        self._largest_graph = sizes[-1] if sizes else 0
+        self._full_graph = max((size for size in sizes if size <= config.max_num_seqs), default=0)
+        self._attention_launch = host.attention_launch_seconds * model.layers
+        self._compiled_launch = host.compiled_launch_seconds * model.layers
+        quantizing = host.quantization_launch_seconds if config.quantization else 0.0
+        self._eager_launch = (host.eager_launch_seconds + quantizing) * model.layers
         factor = 1.0 if config.async_scheduling else SYNCHRONOUS_SCHEDULING_FACTOR
-        self._overhead_seconds = gpu.step_overhead_seconds * factor
-        self._overhead_per_sequence = gpu.overhead_seconds_per_sequence * factor
+        self._overhead_seconds = host.step_seconds * factor
+        self._overhead_per_sequence = host.sequence_seconds * factor
+        self._overhead_per_prompt = host.prompt_seconds * factor
         if config.tensor_parallel_size > 1:
             self._overhead_seconds += TENSOR_PARALLEL_STEP_SECONDS * model.layers
 
@@ -62,13 +73,13 @@ class LatencyModel:
         compute += shape.attention_pairs * self._seconds_per_pair
         traffic = self._weight_seconds + shape.context_tokens * self._seconds_per_context_token
         gpu = max(compute, traffic)
-        return (
-            max(gpu, self._launch(shape.tokens))
-            + self._overhead_seconds
-            + shape.sequences * self._overhead_per_sequence
-        )
+        overhead = self._overhead_seconds + shape.sequences * self._overhead_per_sequence
+        overhead += shape.prompts * self._overhead_per_prompt
+        return max(gpu, self._launch(shape)) + overhead
 
-    def _launch(self, tokens: int) -> float:
+    def _launch(self, shape: StepShape) -> float:
         if not self._largest_graph:
-            return self._launch_seconds
-        return 0.0 if tokens <= self._largest_graph else self._compiled_launch_seconds
+            return self._eager_launch
+        if not shape.prompts and shape.sequences <= self._full_graph:
+            return 0.0
+        return self._attention_launch if shape.tokens <= self._largest_graph else self._compiled_launch

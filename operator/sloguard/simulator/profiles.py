@@ -29,9 +29,6 @@ class Gpu:
     graph_bytes_per_layer: int = int(0.15 * 1024**2)  # a captured graph takes 4.2 MiB for 28 layers
     flops_efficiency: float = 0.65
     bandwidth_efficiency: float = 0.92
-    eager_launch_seconds_per_layer: float = 0.00060  # ~20 kernels a layer, each launched by Python
-    step_overhead_seconds: float = 0.0014  # scheduling and sampling with CUDA graphs and an empty batch
-    overhead_seconds_per_sequence: float = 0.00002
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,19 @@ class Model:
 
 @dataclass(frozen=True)
 class Host:
-    """What the API server's Python takes on its one core."""
+    """What vLLM's Python takes on a CPU: seconds of the API server's core, and of the engine's."""
 
-    request_seconds: float = 0.0  # a request, without its prompt
-    prompt_token_seconds: float = 0.0
-    token_seconds: float = 0.0  # an output token: taken from the engine, detokenized
-    chunk_seconds: float = 0.00010  # a streamed chunk: built and written
+    request_seconds: float = 0.0045  # API server: a request, without its prompt
+    prompt_token_seconds: float = 0.000004
+    token_seconds: float = 0.000085  # an output token: taken from the engine, detokenized
+    chunk_seconds: float = 0.00011  # a streamed chunk: built and written
+    step_seconds: float = 0.0012  # engine: scheduling and sampling for an empty batch
+    sequence_seconds: float = 0.00002
+    prompt_seconds: float = 0.001  # each prompt in a batch: its blocks, its row
+    eager_launch_seconds: float = 0.0007  # a layer: ~20 kernels, each launched by Python
+    quantization_launch_seconds: float = 0.0001  # a layer's more of them with online quantization
+    compiled_launch_seconds: float = 0.00075  # a layer of the compiled model, without a graph
+    attention_launch_seconds: float = 0.00019  # a layer's attention, between captured pieces
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,19 @@ TINY_GPU = Gpu(
     non_torch_bytes=int(0.01 * GIB),
     libraries_bytes=int(0.005 * GIB),
     graph_bytes_per_layer=16 * 1024,
-    step_overhead_seconds=0.0003,
+)
+# Fast enough not to be what tests of the tiny profile measure.
+TINY_HOST = Host(
+    request_seconds=0.0002,
+    prompt_token_seconds=0.0,
+    token_seconds=0.0,
+    chunk_seconds=0.0001,
+    step_seconds=0.0003,
+    prompt_seconds=0.0,
+    eager_launch_seconds=0.0006,
+    quantization_launch_seconds=0.0,
+    compiled_launch_seconds=0.00012,
+    attention_launch_seconds=0.0,
 )
 
 PROFILES: dict[str, Profile] = {
@@ -172,9 +188,9 @@ PROFILES: dict[str, Profile] = {
         Profile("8b-l4", L4, LLAMA_3_8B, 44.0),
         Profile("8b-4090", RTX_4090, LLAMA_3_8B, 44.0),
         Profile("1.5b-a100", A100, QWEN2_1_5B, 44.0),
-        Profile("7b-h200-24gb", H200_AS_24GB, QWEN2_7B, 44.0),
-        Profile("1.5b-h200-8gb", H200_AS_8GB, QWEN2_1_5B, 44.0),
-        Profile("tiny", TINY_GPU, TINY_MODEL, 4.0),
+        Profile("7b-h200-24gb", H200_AS_24GB, QWEN2_7B, 50.0),
+        Profile("1.5b-h200-8gb", H200_AS_8GB, QWEN2_1_5B, 50.0),
+        Profile("tiny", TINY_GPU, TINY_MODEL, 4.0, TINY_HOST),
     )
 }
 ALIASES = {"7b-80gb": "7b-h100", "8b-24gb": "8b-l4", "1.5b-40gb": "1.5b-a100"}

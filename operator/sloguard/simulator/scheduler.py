@@ -245,4 +245,4 @@ def _shape(chunks: list[tuple[Request, int]]) -> StepShape:
         tokens += number
         context += request.computed + number
         pairs += number * request.computed + number * (number + 1) // 2
-    return StepShape(tokens, len(chunks), context, pairs)
+    return StepShape(tokens, len(chunks), context, pairs, sum(number > 1 for _, number in chunks))

@@ -87,7 +87,10 @@ class Serving:
         self._frontend = Frontend(config.profile.host)
         self._events: deque[Event] = deque()  # of the API server's present round
         self._clock = 0.0
+        self._admitted: deque[Request] = deque()  # not yet seen by the scheduler
+        self._asynchronous = config.async_scheduling
         self._step: Step | None = None
+        self._step_began = 0.0
         self._step_ends: float | None = None
         self._dying: str | None = None
         self._stuck = False
@@ -133,20 +136,21 @@ class Serving:
             case Admitted(seconds, request):
                 if not request.finished:
                     request.arrival_seconds = seconds
-                    self.scheduler.add(request)
-                    self._observer.admitted(request)
+                    self._admitted.append(request)
                     if self._step_ends is None and not self._stuck:
                         self._begin_step(seconds)
+                    self._observer.admitted(request)
             case Processed(seconds, requests):
                 self._observer.processed(requests, seconds)
             case Chunk():
                 self._observer.chunk(event)
 
     def _begin_step(self, now: float) -> None:
+        began, self._step_began = self._step_began, now
         self._step, self._step_ends = None, None
         if self._fault_strikes(now):
             return
-        step = self.scheduler.plan(now)
+        step = self._plan_step(now, began if self._asynchronous else now)
         if step is None:
             return
         peak = self._plan.serving_peak(self._kv_bytes, step.tokens, step.shape.sequences, self._vocabulary)
@@ -155,6 +159,21 @@ class Serving:
             return
         noise = 1.0 + TIMING_NOISE * (2 * self._noise.random() - 1)
         self._step, self._step_ends = step, now + self._latency.step_seconds(step.shape) * noise
+
+    def _plan_step(self, now: float, known_seconds: float) -> Step | None:
+        """The next step. With async scheduling it was planned when the last one began, unless there was nothing."""
+        self._schedule(known_seconds)
+        step = self.scheduler.plan(now)
+        if step is None and self._admitted:
+            self._schedule(now)
+            step = self.scheduler.plan(now)
+        return step
+
+    def _schedule(self, known_seconds: float) -> None:
+        while self._admitted and self._admitted[0].arrival_seconds <= known_seconds:
+            request = self._admitted.popleft()
+            if not request.finished:
+                self.scheduler.add(request)
 
     def _end_step(self, now: float) -> None:
         if self._step is None:

@@ -1,6 +1,7 @@
 """The script of a start: log lines in vLLM's wording, how long each phase lasts, and how it may end. Pure.
 
-Durations are nominal seconds (58-125 s were recorded with graphs, 42-87 eager) and are scaled when played.
+Durations are nominal seconds and are scaled when played. Recorded were 58-125 s with graphs, 42-87 eager, on hosts
+whose cores 5 to 12 starting servers shared: imports and process starts 50 s, of which 25 until arguments are refused.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ VERSION = "0.24.0"
 LOAD_BYTES_PER_SECOND = 1.0e9  # safetensors from a network volume
 DUMMY_LOAD_SECONDS = 0.6
 SECONDS_PER_GRAPH = 0.06
-COMPILE_SECONDS_PER_LAYER = 0.75
-CACHED_COMPILE_SECONDS_PER_LAYER = 0.13
+COMPILE_SECONDS_PER_LAYER = 0.7
+QUANTIZED_COMPILE_FACTOR = 1.7  # each matrix product brings its quantization along
+CACHED_COMPILE_SECONDS_PER_LAYER = 0.17
+PROFILE_SECONDS_PER_LAYER = 0.08
+GRAPH_PROFILE_SECONDS_PER_LAYER = 0.07  # capturing a few graphs to estimate their memory
 SLOW_START_FACTOR = 10.0
 FOREVER = math.inf
 
@@ -126,7 +130,7 @@ class _Start:
         self.compile_cached = compile_cached
         self.faults = {fault.phase: fault for fault in self.simulator.faults if fault.phase is not None}
         seconds = self.simulator.profile.startup_seconds
-        self.import_seconds, self.engine_seconds, self.finish_seconds = 0.42 * seconds, 0.48 * seconds, 0.1 * seconds
+        self.import_seconds, self.engine_seconds, self.finish_seconds = 0.49 * seconds, 0.41 * seconds, 0.1 * seconds
 
     def events(self) -> Iterator[Event]:
         profile = self.simulator.profile
@@ -245,11 +249,12 @@ class _Start:
     def _profile(self, config: EngineConfig, plan: MemoryPlan) -> Iterator[Event]:
         layers = config.profile.model.layers
         if config.cudagraph_sizes:
-            yield from self._compile(layers)
-        yield Wait(0.05 * layers)
+            yield from self._compile(config)
+        yield Wait(PROFILE_SECONDS_PER_LAYER * layers)
         yield from self._fault("profile", config, plan)
         yield from self._checked(config, lambda: check_profile(plan))
         if config.cudagraph_sizes:
+            yield Wait(GRAPH_PROFILE_SECONDS_PER_LAYER * layers)
             sizes, full = config.cudagraph_sizes, full_graph_count(config)
             text = f"Profiling CUDA graph memory: PIECEWISE={len(sizes)} (largest={sizes[-1]})"
             if full:
@@ -261,14 +266,15 @@ class _Start:
             text = f"Available KV cache memory: {plan.kv_available / GIB:.2f} GiB"
             yield info(ENGINE_CORE, "gpu_worker.py:508", text)
 
-    def _compile(self, layers: int) -> Iterator[Event]:
+    def _compile(self, config: EngineConfig) -> Iterator[Event]:
         directory = self.simulator.compile_cache or "~/.cache/vllm"
         yield info(
             ENGINE_CORE,
             "backends.py:1089",
             f"Using cache directory: {directory}/torch_compile_cache/backbone for vLLM's torch.compile",
         )
-        seconds = (CACHED_COMPILE_SECONDS_PER_LAYER if self.compile_cached else COMPILE_SECONDS_PER_LAYER) * layers
+        seconds = CACHED_COMPILE_SECONDS_PER_LAYER if self.compile_cached else COMPILE_SECONDS_PER_LAYER
+        seconds *= config.profile.model.layers * (QUANTIZED_COMPILE_FACTOR if config.quantization else 1.0)
         yield Wait(seconds)
         yield info(ENGINE_CORE, "backends.py:1148", f"Dynamo bytecode transform time: {seconds / 4:.2f} s")
         if self.compile_cached:

@@ -142,7 +142,7 @@ def decode(sequences, context=1000):
 
 
 def prefill(tokens):
-    return StepShape(tokens, 1, tokens, tokens * tokens // 2)
+    return StepShape(tokens, 1, tokens, tokens * tokens // 2, prompts=1)
 
 
 def test_steps_last_about_as_long_as_recorded_on_an_h200():
