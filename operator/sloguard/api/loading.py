@@ -49,10 +49,7 @@ def load_study(path: FilePath | str) -> Study:
 
 
 def _beside(study: Study, file: FilePath) -> Study:
-    trace = study.spec.workload.arrival.trace_file
-    if trace is None:
-        return study
-    workload = study.spec.workload.with_trace_file(str(file.absolute().parent / trace))
+    workload = study.spec.workload.with_files(lambda path: str(file.absolute().parent / path))
     return study.model_copy(update={"spec": study.spec.model_copy(update={"workload": workload})})
 
 

@@ -17,7 +17,9 @@ from sloguard.local.progress import Progress
 from sloguard.local.records import Run
 from sloguard.local.report_command import Refused, open_console
 from sloguard.local.tune import tune as run_study
-from sloguard.measure.trace_file import TraceFileError, trace_of
+from sloguard.measure.request import LoadInputError
+from sloguard.measure.trace_file import trace_of
+from sloguard.measure.words import words_of
 from sloguard.report.tables import print_report
 
 EXIT_NO_RECOMMENDATION = 3
@@ -83,11 +85,12 @@ def _read(path: Path) -> Study:
                 "Set kind: Process and command: [vllm, serve, MODEL], or apply the study to a cluster."
             )
         problem = command_line.problem(study.spec)
-        trace_of(study.spec.workload)  # what is wrong with its file is told before anything is started
+        trace_of(study.spec.workload)  # what is wrong with its files is told before anything is started
+        words_of(study.spec.workload)
     except StudyFileError as error:
         raise Refused(str(error)) from error
-    except TraceFileError as error:
-        raise Refused(f"{path}: spec.workload.arrival.traceFile: {error}.") from error
+    except LoadInputError as error:
+        raise Refused(f"{path}: spec.workload: {error}.") from error
     except ArgumentsError as error:
         raise Refused(f"{path}: spec.target.command: {error}.") from error
     if problem is not None:

@@ -13,7 +13,7 @@ import yaml
 
 from sloguard.api.v1alpha1 import Study, StudySpec, StudyStatus, Trial
 from sloguard.local.errors import RunDirectoryError
-from sloguard.local.own_trace import with_own_trace
+from sloguard.local.own_files import with_own_files
 from sloguard.local.records import RECORDS_FILE, SCHEMA, STUDY_FILE, Run, read_run, whole_lines
 
 LOCK_FILE = "lock"
@@ -37,7 +37,7 @@ class RunDirectory:
             for folder in (path, path / "logs", path / "loads"):
                 folder.mkdir(parents=True, exist_ok=True)
             opening.callback(os.close, _locked(path))
-            study = with_own_trace(study, path)
+            study = with_own_files(study, path)
             self.run = _resumed(path, study) if (path / STUDY_FILE).exists() else _begun(path, study)
             # Unbuffered: a write that failed must not be tried again at the end.
             self._stream = opening.enter_context((path / RECORDS_FILE).open("ab", buffering=0))

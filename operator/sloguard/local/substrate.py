@@ -26,7 +26,7 @@ from sloguard.engine.snapshot import (
 from sloguard.local.command_line import child_environment, gpus_of, serving_at
 from sloguard.local.directory import RunDirectory
 from sloguard.local.errors import CommandError
-from sloguard.local.own_trace import reading_own_trace
+from sloguard.local.own_files import reading_own_files
 from sloguard.local.process import Child, Family
 from sloguard.local.readiness import until_ready
 from sloguard.local.server_log import read_log
@@ -138,7 +138,7 @@ class LocalSubstrate:
             return
         run = self.directory.run
         request, result = (self.directory.load_file(name, f"{part}.json") for part in ("request", "result"))
-        workload = reading_own_trace(run.study.spec.workload, self.directory.path)
+        workload = reading_own_files(run.study.spec.workload, self.directory.path)
         what = load_request_of(run.study, run.trials[name], running.url).model_copy(update={"workload": workload})
         self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
         command = [sys.executable, "-P", "-m", "sloguard", "load"]

@@ -66,10 +66,10 @@ class Exchange:
 class CompletionClient:
     """Streams completions of one server. `last_token_ns` is when a token last came, in any answer."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, path: str = "/v1/completions") -> None:
         self.last_token_ns = 0
         self._session = session
-        self._url = URL(f"{base_url}/v1/completions")
+        self._url = URL(f"{base_url}{path}")
 
     async def send(self, body: bytes, exchange: Exchange) -> Observation:
         """Fills the record in. A cancelled call leaves it as it is."""
@@ -124,6 +124,8 @@ def _settle(exchange: Exchange) -> None:
         record.ttft_microseconds = (stream.first_ns - exchange.clock_ns) // 1000
         record.e2e_microseconds = (stream.last_ns - exchange.clock_ns) // 1000
         record.gaps_microseconds = stream.gaps_microseconds
+        # Of a text, how many tokens it is only the server knows.
+        record.prompt_tokens = stream.prompt_tokens or record.prompt_tokens
         return
     record.ending = Ending.CUT_OFF
 

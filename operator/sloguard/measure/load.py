@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from sloguard.api.v1alpha1 import LatencySketch, LoadResult, RateMeasurement, ServerFault, ServerFaultKind
+from sloguard.api.v1alpha1 import (
+    LatencySketch,
+    LoadResult,
+    PromptFormat,
+    RateMeasurement,
+    ServerFault,
+    ServerFaultKind,
+    Workload,
+)
 from sloguard.domain.confidence import sum_blocks, with_intervals
 from sloguard.domain.cross_check import compare
 from sloguard.domain.goodput import (
@@ -34,6 +42,7 @@ from .scrape import counters, scrape
 from .trace import RecordedRequest
 from .trace_file import trace_of
 from .window import Patience, Window
+from .words import words_of
 
 WARM_UP = "warmup"
 POLL_SECONDS = 0.25
@@ -55,13 +64,13 @@ async def run_load(
     A server that dies, or never answers, is a result with a fault. LoadInputError: the request itself cannot be run.
     """
     started_at = datetime.now(UTC)
-    trace = trace_of(request.workload)
+    trace, words = trace_of(request.workload), words_of(request.workload)
     async with open_session() as session:
         fault = await _wait_until_ready(session, request.url, ready_timeout_seconds)
         if fault is not None:
             return LoadResult(started_at=started_at, finished_at=datetime.now(UTC), fault=fault)
         model = request.model or await _first_model(session, request.url)
-        sweep = _Sweep(request, session, model, on_rate, trace)
+        sweep = _Sweep(request, session, model, on_rate, trace, words)
         await sweep.run()
     return LoadResult(
         started_at=started_at,
@@ -88,6 +97,7 @@ class _Sweep:
         model: str,
         on_rate: OnRate,
         trace: Sequence[RecordedRequest] | None,
+        words: Sequence[str] | None,
     ) -> None:
         self.rates: list[RateMeasurement] = []
         self.sketches: list[LatencySketch] = []
@@ -97,9 +107,9 @@ class _Sweep:
         self._request = request
         self._session = session
         self._factory = RequestFactory(
-            request.workload, model=model, first_token_id=request.first_token_id, trace=trace
+            request.workload, model=model, first_token_id=request.first_token_id, trace=trace, words=words
         )
-        self._client = CompletionClient(session, request.url)
+        self._client = CompletionClient(session, request.url, _path_of(request.workload))
         self._pulse = Pulse(session, request.url, self._client, self.watch)
         self._on_rate = on_rate
 
@@ -205,6 +215,10 @@ class _Sweep:
                 f"more than {limit / 1000:.1f} ms; give it more CPU, offer a lower rate, or allow more with "
                 "workload.dispatchLagFloorMilliseconds"
             )
+
+
+def _path_of(workload: Workload) -> str:
+    return "/v1/chat/completions" if workload.prompts.format is PromptFormat.CHAT else "/v1/completions"
 
 
 async def _wait_until_ready(session: aiohttp.ClientSession, url: str, seconds: float) -> ServerFault | None:

@@ -1,8 +1,9 @@
-"""What is sent: bodies of /v1/completions, made from a seed, byte for byte the same for every trial.
+"""What is sent: bodies of requests, made from a seed, byte for byte the same for every trial.
 
-Prompts are token ids, so no tokenizer is needed and the server's count is ours. Each request draws from a generator of
-its own, seeded by the study's seed, its stream (a rate, or the warm-up) and its place: which rates ran before, and how
-far they got, changes nothing. Streams differ so that one rate does not find the last one's prompts in the prefix cache.
+Prompts are token ids, so that no tokenizer is needed and the server's count is ours, or words. Each request draws from
+a generator of its own, seeded by the study's seed, its stream (a rate, or the warm-up) and its place: which rates ran
+before, and how far they got, changes nothing. Streams differ so that one rate does not find the last one's prompts in
+the prefix cache.
 """
 
 import json
@@ -11,12 +12,21 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import count
 from random import Random
+from typing import Final
 
-from sloguard.api.v1alpha1 import ArrivalPattern, Workload
+from sloguard.api.v1alpha1 import ArrivalPattern, PromptFormat, Workload
 
 from .arrivals import due_seconds, offered_per_minute
 from .lengths import drawing
 from .trace import RecordedRequest, recorded, replayed
+from .words import COMMON
+
+FRAMES: Final = {
+    PromptFormat.TOKEN_IDS: (b',"prompt":[', b",", b"]"),
+    PromptFormat.TEXT: (b',"prompt":"', b" ", b'"'),
+    PromptFormat.CHAT: (b',"messages":[{"role":"user","content":"', b" ", b'"}]'),
+}
+"""What stands before, between and after a prompt's tokens. Words of letters need no escape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,8 @@ class PlannedRequest:
 class RequestFactory:
     """Makes the requests of a workload. Prompt tokens are drawn from the 256 ids from `first_token_id` on.
 
-    `trace` is what a trace's file holds; without it the study's own entries are taken.
+    `trace` is what a trace's file holds; without it the study's own entries are taken. `words` are 256 that are one
+    token to the model, for prompts that are text.
     """
 
     def __init__(
@@ -42,11 +53,15 @@ class RequestFactory:
         model: str,
         first_token_id: int = 100,
         trace: Sequence[RecordedRequest] | None = None,
+        words: Sequence[str] | None = None,
     ) -> None:
         self._workload = workload
         self._trace = recorded(workload.arrival.trace or []) if trace is None else trace
-        self._token = [str(first_token_id + offset).encode() for offset in range(256)]
-        self._head = b'{"model":' + json.dumps(model).encode() + b',"prompt":['
+        ids = workload.prompts.format is PromptFormat.TOKEN_IDS
+        pieces = [str(first_token_id + offset) for offset in range(256)] if ids else words or COMMON
+        self._piece = [piece.encode() for piece in pieces]
+        opening, self._between, self._closing = FRAMES[workload.prompts.format]
+        self._head = b'{"model":' + json.dumps(model).encode() + opening
         prefix = workload.shared_prefix
         self._prefix = Random(f"{workload.seed}/prefix").randbytes(prefix.tokens) if prefix else b""
 
@@ -81,13 +96,14 @@ class RequestFactory:
 
     def _body(self, seed: str, index: int, request: RecordedRequest) -> bytes:
         ids = self._prompt(seed, index, request)
-        token, output = self._token, request.output_tokens
+        piece, output = self._piece, request.output_tokens
         return b"".join(
             (
                 self._head,
-                b",".join([token[byte] for byte in ids]),
+                self._between.join([piece[byte] for byte in ids]),
+                self._closing,
                 # A fixed length: the server must not stop early. Greedy: the same work each time.
-                b'],"max_tokens":%d,"min_tokens":%d,"ignore_eos":true,"temperature":0,' % (output, output),
+                b',"max_tokens":%d,"min_tokens":%d,"ignore_eos":true,"temperature":0,' % (output, output),
                 b'"stream":true,"stream_options":{"include_usage":true}}',
             )
         )

@@ -42,6 +42,7 @@ class CompletionStream:
         "first_ns",
         "gaps_microseconds",
         "last_ns",
+        "prompt_tokens",
         "read_ns",
         "tokens",
     )
@@ -56,6 +57,7 @@ class CompletionStream:
         self.read_ns = 0  # when anything last came
         self.gaps_microseconds: array[int] = array("I")
         self.tokens: int | None = None
+        self.prompt_tokens: int | None = None
         self.done = False
 
     def feed(self, data: bytes, now_ns: int) -> None:
@@ -90,7 +92,8 @@ class CompletionStream:
             and b'"error":' not in line
             and line.startswith(b"data: {")
         ):
-            self._token_chunk(now_ns)
+            if self._chunks or not _only_announces(line):
+                self._token_chunk(now_ns)
         elif line.startswith(b"data:"):
             self._take_data(line[5:].strip(), now_ns)
         # Anything else is a comment, another field of server-sent events, or noise that the standard says to ignore.
@@ -106,7 +109,10 @@ class CompletionStream:
             self._token_chunk(now_ns)
         usage = message.get("usage")
         if isinstance(usage, dict):
-            self.tokens = _token_count(cast("dict[str, Any]", usage).get("completion_tokens"))
+            counts = cast("dict[str, Any]", usage)
+            self.tokens = _token_count(counts.get("completion_tokens"))
+            prompt = counts.get("prompt_tokens")
+            self.prompt_tokens = prompt if type(prompt) is int and 0 < prompt <= TOKENS_LIMIT else None
 
     def _token_chunk(self, now_ns: int) -> None:
         self._chunks += 1
@@ -117,6 +123,11 @@ class CompletionStream:
         else:
             self.gaps_microseconds.append(min((now_ns - self.last_ns) // 1000, GAP_LIMIT_MICROSECONDS))
         self.last_ns = now_ns
+
+
+def _only_announces(line: bytes) -> bool:
+    """A chat's first chunk may name the role and hold nothing; a server is free to send it before it has a token."""
+    return b'"role":"assistant"' in line and b'"content":""' in line
 
 
 def _parsed(payload: bytes) -> dict[str, Any]:

@@ -18,6 +18,8 @@ def _models_say(study):
         return str(error)
     if model.spec.workload.arrival.trace_file is not None:
         return "traceFile"
+    if model.spec.workload.prompts.tokenizer_file is not None:
+        return "tokenizerFile"
     return "" if model.spec.target.kind is TargetKind.DEPLOYMENT else "kind Process"
 
 

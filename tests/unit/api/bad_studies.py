@@ -212,6 +212,22 @@ BAD_STUDIES = (
         ("burst.periodSeconds 121", "durationSeconds 120", "shorten it or measure longer"),
     ),
     Bad(
+        "prompt-format",
+        {"spec.workload.prompts": {"format": "Words"}},
+        ("spec.workload.prompts.format", '"Words"', "TokenIds"),
+    ),
+    Bad(
+        "unused-tokenizer",
+        {"spec.workload.prompts": {"tokenizerFile": "tokenizer.json"}},
+        ("spec.workload.prompts.tokenizerFile", "has no effect with format TokenIds; remove it, or set format to Text"),
+    ),
+    Bad(
+        "tokenizer-in-a-cluster",
+        {"spec.workload.prompts": {"format": "Chat", "tokenizerFile": "tokenizer.json"}},
+        ("spec.workload.prompts.tokenizerFile", "tokenizerFile is for local files; a cluster cannot read it"),
+        only="cluster",
+    ),
+    Bad(
         "no-burstiness",
         {f"{ARRIVAL}.pattern": "Gamma"},
         (f"{ARRIVAL}.burstinessPercent", "pattern Gamma needs burstinessPercent; 100 is as Poisson"),

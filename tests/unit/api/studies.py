@@ -131,6 +131,7 @@ GOOD_STUDIES: dict[str, Object] = {
     "closed-loop": changed(
         {"spec.workload.arrival": {"pattern": "ClosedLoop", "closedLoop": {"users": 32, "thinkMilliseconds": 500}}}
     ),
+    "chat": changed({"spec.workload.prompts": {"format": "Chat"}}),
     "gamma": changed({"spec.workload.arrival": {"pattern": "Gamma", "requestsPerMinute": 60, "burstinessPercent": 25}}),
     "lengths": changed(
         {

@@ -25,6 +25,7 @@ from .measurement import (
     Violations,
 )
 from .meta import ObjectMeta, OwnerReference
+from .prompts import PromptFormat, Prompts
 from .resources import STUDIES, TRIALS, Resource
 from .rules import Rule, RulesBrokenError
 from .search_space import (
@@ -128,6 +129,8 @@ __all__ = [
     "PromotionMode",
     "PromotionState",
     "PromotionStatus",
+    "PromptFormat",
+    "Prompts",
     "Purpose",
     "RateMeasurement",
     "Recommendation",

@@ -1,5 +1,6 @@
 """The load under which a configuration is judged."""
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from pydantic import Field
 from .arrival import Arrival, ArrivalPattern
 from .base import Model
 from .lengths import UNBOUNDED_TOKENS, TokenLengths
+from .prompts import Prompts
 from .rules import Rule
 from .trace import Replay
 
@@ -118,6 +120,7 @@ class Workload(Model):
         default=None, description="Of a trace, which has its own, only min and max hold: lengths are clipped to them."
     )
     output_tokens: TokenLengths | None = None
+    prompts: Prompts = Prompts()
     shared_prefix: SharedPrefix | None = None
     warmup_seconds: int = Field(default=20, ge=0, le=3600)
     duration_seconds: int = Field(default=120, ge=1, le=3600, description="Of each rate, without warm-up and drain.")
@@ -155,6 +158,9 @@ class Workload(Model):
         limits = prompt.max + output.max if max(prompt.max, output.max) < UNBOUNDED_TOKENS else None
         return max(both, default=limits)
 
-    def with_trace_file(self, path: str) -> "Workload":
-        """The same with the trace in another place."""
-        return self.model_copy(update={"arrival": self.arrival.model_copy(update={"trace_file": path})})
+    def with_files(self, moved: Callable[[str], str]) -> "Workload":
+        """The same with its files in other places."""
+        trace, tokenizer = self.arrival.trace_file, self.prompts.tokenizer_file
+        arrival = self.arrival.model_copy(update={"trace_file": trace and moved(trace)})
+        prompts = self.prompts.model_copy(update={"tokenizer_file": tokenizer and moved(tokenizer)})
+        return self.model_copy(update={"arrival": arrival, "prompts": prompts})
