@@ -15,15 +15,26 @@ TEACHING = frozenset({Outcome.FEASIBLE, Outcome.INFEASIBLE, Outcome.CRASHED})
 
 
 @dataclass(frozen=True, slots=True)
+class Veto:
+    """A configuration that was passed over because it would most likely crash."""
+
+    parameters: Values
+    crash_probability: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Suggestion:
     """What to try next, and why, as a sentence for an engineer.
 
-    `predicted` holds what the optimizer expects, named with units; empty where it expects nothing in particular.
+    `predicted` holds what the optimizer expects, all finite: `objective` and `expected_improvement` in the study's
+    unit, `crash_probability` and `feasible_probability`; empty where it expects nothing in particular.
     """
 
     parameters: Values
     reason: str
     predicted: Mapping[str, float] = field(default_factory=dict[str, float])
+    vetoes: tuple[Veto, ...] = ()
 
 
 class Optimizer(Protocol):

@@ -3,7 +3,7 @@
 Optuna's study is rebuilt from the history at each ask and thrown away: nothing to store, nothing to lose.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -16,6 +16,7 @@ from sloguard.domain.result import Result, Value, Values
 from sloguard.domain.rules import effective
 
 from .base import Suggestion, derived_seed, lessons, seen_keys
+from .changes import changes
 from .domains import Domain
 from .quasi_random import first_unseen
 from .scores import Score, pessimistic, scores
@@ -28,8 +29,6 @@ STARTUP = 8
 
 DRAWS = 12
 """Suggestions asked of Optuna before the nearest valid unseen configuration is taken instead: it knows no rules."""
-
-CHANGES_TOLD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,8 @@ class TPE:
         known = scores(self.space, taught)
         if len(seen) < STARTUP:
             return self._start(seen)
-        assumed = [pessimistic(known, values) for values in pending]
-        drawn = self._drawn([*known, *assumed], seen)
-        return None if drawn is None else Suggestion(drawn, self._reason(drawn, known))
+        drawn = next(self.drawn(known, pending, seen), None)
+        return None if drawn is None else Suggestion(drawn, self.reason(drawn, known))
 
     def _start(self, seen: Collection[Key]) -> Suggestion | None:
         found = first_unseen(self.space, self.seed, seen)
@@ -64,14 +62,21 @@ class TPE:
             "enough to learn from",
         )
 
-    def _drawn(self, known: Sequence[Score], seen: Collection[Key]) -> dict[KnobName, Value] | None:
-        study = self._study(known, derived_seed(self.seed, len(known), *sorted(seen)))
-        values: dict[KnobName, Value] = {}
+    def drawn(
+        self, known: Sequence[Score], pending: Sequence[Values], seen: Collection[Key]
+    ) -> Iterator[dict[KnobName, Value]]:
+        """Different valid configurations that are not in `seen`, one at least where there is one left."""
+        assumed = [pessimistic(known, values) for values in pending]
+        study = self._study([*known, *assumed], derived_seed(self.seed, len(known) + len(assumed), *sorted(seen)))
+        passed_over, values = set(seen), dict[KnobName, Value]()
         for _ in range(DRAWS):
             values = self._draw(study)
-            if self.space.broken(values) is None and self.space.key(values) not in seen:
-                return values
-        return self.space.nearest_unseen(values, seen)
+            if self.space.broken(values) is None and self.space.key(values) not in passed_over:
+                passed_over.add(self.space.key(values))
+                yield values
+        nearest = self.space.nearest_unseen(values, passed_over)
+        if nearest is not None and len(passed_over) == len(seen):
+            yield nearest
 
     def _study(self, known: Sequence[Score], seed: int) -> optuna.Study:
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False, n_startup_trials=0, constant_liar=False)
@@ -99,28 +104,17 @@ class TPE:
                 values[name] = _suggested(trial, domain)
         return self.space.restricted(values)
 
-    def _reason(self, values: Values, known: Sequence[Score]) -> str:
+    def reason(self, values: Values, known: Sequence[Score]) -> str:
+        """Why TPE comes up with these values."""
         best = min(known, key=lambda score: score.rank, default=None)
         met = sum(score.feasible for score in known)
         if met:
             why = f"TPE: like the best of {len(known)} configurations known ({met} met the SLOs) and unlike the others"
         else:
             why = f"TPE: none of {len(known)} configurations known met the SLOs; like those that came nearest"
-        return why if best is None else f"{why}; against the best so far: {self._changes(best.parameters, values)}"
-
-    def _changes(self, old: Values, new: Values) -> str:
-        before, after = (effective(values, self.space.context) for values in (old, new))
-        changes = [
-            f"{name.value} {_text(before.get(name))} -> {_text(after.get(name))}"
-            for name in self.space.names
-            if _text(before.get(name)) != _text(after.get(name))
-        ]
-        more = f" and {len(changes) - CHANGES_TOLD} more" if len(changes) > CHANGES_TOLD else ""
-        return ", ".join(changes[:CHANGES_TOLD]) + more
-
-
-def _text(value: Value | None) -> str:
-    return "unset" if value is None else value_text(value)
+        return (
+            why if best is None else f"{why}; against the best so far: {changes(self.space, best.parameters, values)}"
+        )
 
 
 def _distribution(domain: Domain) -> BaseDistribution:
