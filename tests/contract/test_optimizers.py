@@ -273,7 +273,7 @@ def test_another_process_with_another_hash_seed_suggests_the_same(name):
             check=True,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         ).stdout
 
     first = search("1")
@@ -304,13 +304,15 @@ def test_results_without_usable_figures_are_survived(name):
         Result(25, {K.MAX_NUM_SEQS: 28}, Outcome.FEASIBLE, objective=-5.0, violation_ratios=(0.2, 0.2)),
         Result(26, {K.MAX_NUM_SEQS: 32}, Outcome.INFEASIBLE, objective=0.0, violation_ratios=()),
         Result(27, {K.MAX_NUM_SEQS: 36}, Outcome.CRASHED, objective=900.0, violation_ratios=(0.1, 0.1)),
+        Result(28, {K.MAX_NUM_SEQS: 40}, Outcome.INFEASIBLE, 700.0, violation_ratios=(0.9, 3.0), censored=True),
+        Result(29, {K.MAX_NUM_SEQS: 44}, Outcome.INFEASIBLE, 50.0, violation_ratios=(0.9, 0.9), censored=True),
     ]
-    for number in range(28, 40):
+    for number in range(30, 44):
         suggestion = optimizer.ask([*history, *odd], [])
         assert suggestion is not None
         assert space.contains(suggestion.parameters)
         assert_explained(suggestion)
-        odd.append(replace(odd[number % 8], number=number, parameters=suggestion.parameters))
+        odd.append(replace(odd[number % 10], number=number, parameters=suggestion.parameters))
 
 
 def test_nothing_but_unusable_figures_is_survived(name):

@@ -37,6 +37,15 @@ class Suggestion:
     vetoes: tuple[Veto, ...] = ()
 
 
+LONGEST_REASON = 1000
+"""Characters: a trial holds 1024, and what records it may add a few words."""
+
+
+def cut(reason: str) -> str:
+    """A reason that a trial can hold."""
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 4]} ..."
+
+
 class Optimizer(Protocol):
     """Rebuilt from the history at each ask: same history (in any order), same pending, same seed, same suggestion."""
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sloguard.domain.result import Values
+from sloguard.domain.result import Result, Values
 
 from .crash_predictor_calibration import Calibration, calibrated
 from .crash_predictor_features import Columns, columns_of
-from .crash_predictor_records import CrashRecord, Platform
+from .crash_predictor_records import CrashRecord, Ledger, Platform, platform_of, records_of
 from .forest import SMALLEST, Forest, grown, skill_of
 from .rows import Rows
+from .space import Space
 
 LEAST_SKILL = 0.15
 """Brier skill on unseen trials below which nothing is vetoed."""
@@ -53,6 +54,12 @@ class CrashPredictor:
         said = self.forest.predict(self.columns.table([(values, self.platform) for values in configurations]))
         least = 1.0 / (self.trials + 2.0)
         return np.round(np.clip(self.calibration(said), least, 1.0 - least), 9)
+
+
+def study_predictor(space: Space, taught: Sequence[Result], ledger: Ledger, seed: int) -> CrashPredictor | None:
+    """Learned from the ledger and the study's own trials, for the study's own platform."""
+    platform = platform_of(space, ledger)
+    return crash_predictor((*ledger.records, *records_of(space, taught, platform)), platform, seed)
 
 
 def crash_predictor(records: Sequence[CrashRecord], platform: Platform, seed: int) -> CrashPredictor | None:

@@ -33,6 +33,11 @@ class Chosen:
     vetoes: tuple[Veto, ...] = ()
     note: str = ""
 
+    @property
+    def predicted(self) -> dict[str, float]:
+        """For a suggestion."""
+        return {} if self.crash_probability is None else {"crash_probability": self.crash_probability}
+
 
 def first_not_vetoed(
     space: Space, ranked: Sequence[Values], predictor: CrashPredictor | None, seed: int, trials: int

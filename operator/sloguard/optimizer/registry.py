@@ -9,6 +9,7 @@ from typing import cast
 from sloguard.api.v1alpha1 import OptimizerName
 
 from .base import Optimizer
+from .crash_predictor_records import EMPTY, Ledger
 from .space import Space
 
 BEST = OptimizerName.TPE
@@ -17,12 +18,16 @@ BEST = OptimizerName.TPE
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of `sloguard list-optimizers`; `factory` is the module and the class in it."""
+    """A line of `sloguard list-optimizers`; `factory` is the module and the class in it.
+
+    `learns_from_ledger`: what crashed in earlier studies is given to it.
+    """
 
     name: OptimizerName
     purpose: str
     needs: str
     factory: tuple[str, str]
+    learns_from_ledger: bool = False
 
 
 _TPE = ("tpe", "TPE")
@@ -44,13 +49,37 @@ OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
                 "about 10 trials before it knows more than random; package optuna",
                 _TPE,
             ),
+            Entry(
+                OptimizerName.TBA,
+                "crash-aware annealing: steps away from what is known to work, leaving alone what keeps crashing",
+                "about 10 trials before it is more than annealing; package scikit-learn",
+                ("tba", "TBA"),
+                learns_from_ledger=True,
+            ),
+            Entry(
+                OptimizerName.TBA_TPE,
+                "annealing that maps where servers live, then TPE with all that it found",
+                "about 12 trials before TPE takes over; packages scikit-learn and optuna",
+                ("tba_tpe", "TBATPE"),
+                learns_from_ledger=True,
+            ),
+            Entry(
+                OptimizerName.CONSTRAINED_BO,
+                "Gaussian processes for the objective, for each SLO and for crashes: for few and expensive trials",
+                "about 8 trials before it knows more than random; package scikit-learn; some 0.2 s of CPU a trial",
+                ("constrained_bo", "ConstrainedBO"),
+            ),
         )
     }
 )
 
 
-def make_optimizer(name: OptimizerName, space: Space, seed: int) -> Optimizer:
-    """The optimizer of that name for a space; with the same seed and history it suggests the same."""
-    module, attribute = OPTIMIZERS[name].factory
-    make = cast("Callable[[Space, int], Optimizer]", getattr(import_module(f"{__package__}.{module}"), attribute))
-    return make(space, seed)
+def make_optimizer(name: OptimizerName, space: Space, seed: int, ledger: Ledger = EMPTY) -> Optimizer:
+    """The optimizer of that name for a space; with the same seed, ledger and history it suggests the same.
+
+    `ledger` holds what earlier studies left; the optimizers that cannot use it ignore it.
+    """
+    entry = OPTIMIZERS[name]
+    module, attribute = entry.factory
+    make = cast("Callable[..., Optimizer]", getattr(import_module(f"{__package__}.{module}"), attribute))
+    return make(space, seed, ledger) if entry.learns_from_ledger else make(space, seed)

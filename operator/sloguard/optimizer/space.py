@@ -133,7 +133,7 @@ class Space:
             domain = self.domains[name]
             start = values.get(name, domain.at(0.5))
             for value in domain.neighbours(start):
-                changed = self._completed({**values, name: value})
+                changed = self.completed({**values, name: value})
                 if self.broken(changed) is None:
                     yield changed
 
@@ -160,7 +160,7 @@ class Space:
     def _spread(self) -> tuple[dict[KnobName, Value], ...]:
         return tuple(values for values in (*self.corners(), *self.points(SPREAD)) if self.broken(values) is None)
 
-    def _completed(self, values: Values) -> dict[KnobName, Value]:
+    def completed(self, values: Values) -> dict[KnobName, Value]:
         """With a value for each knob that is active but unset (a condition may just have become true)."""
         completed = dict(values)
         for name in self.parents_first:

@@ -113,6 +113,9 @@ class OptimizerName(StrEnum):
     AUTO = "auto"
     RANDOM = "random"
     TPE = "tpe"
+    TBA = "tba"
+    TBA_TPE = "tba-tpe"
+    CONSTRAINED_BO = "constrained-bo"
 
 
 class Optimizer(Model):
