@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from sloguard.api.v1alpha1 import LoadResult, RateMeasurement
 from sloguard.domain.goodput import RequestRecord
 
+from .command_workload import fields_of_options, given_options, workload_options
 from .encode import READABLE_SCALE, as_json, at_scale, encode
 from .load import OnRate, run_load
 from .request import LoadInputError, LoadRequest
@@ -37,6 +38,7 @@ class WrongInput(click.ClickException):
 @click.option("--model", help="Its model's name; asked of the server if not given.")
 @click.option("--study", type=click.Path(exists=True, dir_okay=False), help="Take workload and SLOs of this study.")
 @click.option("--request", type=click.Path(allow_dash=True), help="A LoadRequest as JSON; - is standard input.")
+@workload_options
 @click.option(
     "--output", type=click.Path(dir_okay=False), help="Write the result here (4 KiB), not to standard output."
 )
@@ -51,13 +53,15 @@ def load(
     output: str | None,
     requests_output: str | None,
     ready_timeout_seconds: float,
+    **workload: Any,  # noqa: ANN401 - see workload_options
 ) -> None:
-    """Send a study's workload to one server and hold its latencies against the SLOs.
+    """Send a workload to one server and hold its latencies against the SLOs.
 
-    The workload comes from --study, --request or the environment variable SLOGUARD_LOAD_REQUEST. Ends with 0 when there
+    The workload comes from --study, --request or the environment variable SLOGUARD_LOAD_REQUEST, or is told by options
+    such as --requests-per-second 10 --prompt-tokens 1024 --output-tokens 128 --slo TTFT-p99=500. Ends with 0 when there
     is a result, also where the server died: the result then says so. 2 means that the input was wrong.
     """
-    what = _read_request(url=url, model=model, study=study, request=request)
+    what = _read_request(url=url, model=model, study=study, request=request, workload=workload)
     # Opened first, since a result that cannot be written would be a load for nothing. In place: a termination log is a
     # mounted file that cannot be replaced.
     with _writable(output) as file, _writable(requests_output or os.devnull) as requests_file:
@@ -67,8 +71,17 @@ def load(
         click.echo(as_json(result.model_copy(update={"sketches": [], "blocks": []})))
 
 
-def _read_request(*, url: str | None, model: str | None, study: str | None, request: str | None) -> LoadRequest:
-    fields = _fields_of_study(study) if study else _fields_of_request(request)
+def _read_request(
+    *, url: str | None, model: str | None, study: str | None, request: str | None, workload: dict[str, Any]
+) -> LoadRequest:
+    used = given_options(workload)
+    if used and (study or request):
+        raise WrongInput(f"{used[0]} says what a request or a study says already; leave out the one or the other")
+    try:
+        told = fields_of_options(workload) if used else None
+    except LoadInputError as error:
+        raise WrongInput(str(error)) from error
+    fields = told or (_fields_of_study(study) if study else _fields_of_request(request))
     fields |= {name: value for name, value in (("url", url), ("model", model)) if value is not None}
     if "url" not in fields:
         raise WrongInput("no server is named; give --url")
@@ -81,7 +94,10 @@ def _read_request(*, url: str | None, model: str | None, study: str | None, requ
 def _fields_of_request(request: str | None) -> dict[str, Any]:
     text = _text_of(request) if request else os.environ.get(ENVIRONMENT)
     if text is None:
-        raise WrongInput(f"nothing to measure; give --study, --request or the environment variable {ENVIRONMENT}")
+        raise WrongInput(
+            f"nothing to measure; give --study, --request or the environment variable {ENVIRONMENT}, or tell the load "
+            "by options: --requests-per-second 10 --prompt-tokens 1024 --output-tokens 128 --slo TTFT-p99=500"
+        )
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,51 @@
+"""What examples/workloads.md shows is taken as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from sloguard.api.v1alpha1 import Workload
+from sloguard.measure import command
+from sloguard.measure.requests import RequestFactory
+from sloguard.measure.trace import RecordedRequest
+
+PAGE = (Path(__file__).resolve().parents[2] / "examples" / "workloads.md").read_text()
+BASE = {
+    "arrival": {"pattern": "Poisson", "requestsPerMinute": 600},
+    "promptTokens": {"mean": 512},
+    "outputTokens": {"mean": 8},
+}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_each_workload_makes_requests(text):
+    workload = Workload.model_validate(BASE | yaml.safe_load(text))
+    trace = [RecordedRequest(at, 10, 10) for at in range(600, 700)] if workload.arrival.trace_file else None
+    stream = RequestFactory(workload, model="m", trace=trace).stream("100", percent=100, duration_seconds=60)
+    assert next(stream).body()
+
+
+@pytest.mark.parametrize("line", [line for text in blocks("sh") for line in text.replace("\\\n", " ").splitlines()])
+def test_each_command_is_understood(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("AzureLLMInferenceTrace_conv.csv").touch()
+    seen = []
+    monkeypatch.setattr(command, "_run", lambda request, *_: seen.append(request) or 1 / 0)
+    program, name, *arguments = shlex.split(line)
+    result = CliRunner().invoke(command.load, arguments)
+    assert (program, name, len(seen)) == ("sloguard", "load", 1), result.output
+
+
+def test_every_pattern_and_distribution_is_shown():
+    from sloguard.api.v1alpha1 import ArrivalPattern, LengthDistribution, PromptFormat
+
+    for shown in (ArrivalPattern, LengthDistribution, PromptFormat):
+        assert [each.value for each in shown if each.value not in PAGE] == []
