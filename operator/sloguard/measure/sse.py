@@ -63,7 +63,9 @@ class CompletionStream:
     def feed(self, data: bytes, now_ns: int) -> None:
         """Takes what one read returned. Several chunks in one read have gaps of zero, as in `vllm bench serve`."""
         self.read_ns = now_ns
-        if b"\n" not in data:
+        if self._is_one_more(data):
+            self._token_chunk(now_ns)
+        elif b"\n" not in data:
             self._rest += data
         else:
             lines = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
@@ -73,6 +75,11 @@ class CompletionStream:
                     self._take(bytes(line), now_ns)
         if len(self._rest) > LINE_LIMIT_BYTES:
             raise StreamBrokenError(f"a line of the stream is longer than {LINE_LIMIT_BYTES} bytes")
+
+    def _is_one_more(self, data: bytes) -> bool:
+        """One token's chunk alone, as most reads are; not the first, which may only announce the answer."""
+        alone = self._chunks and not self._rest and data.endswith(b"}\n\n") and data.find(b"\n") == len(data) - 2
+        return bool(alone) and _is_usual(data)
 
     def finish(self, now_ns: int) -> None:
         """The connection has ended; a last line may lack its line feed."""
@@ -84,14 +91,7 @@ class CompletionStream:
             raise StreamBrokenError(f"a line of the stream is longer than {LINE_LIMIT_BYTES} bytes")
         if line.endswith(b"\r"):
             line = line[:-1]
-        # Within JSON text a quote is escaped, so these patterns cannot come from what the model wrote.
-        if (
-            line.endswith(b"}")
-            and b'"choices":[{' in line
-            and b'"usage":{' not in line
-            and b'"error":' not in line
-            and line.startswith(b"data: {")
-        ):
+        if line.endswith(b"}") and _is_usual(line):
             if self._chunks or not _only_announces(line):
                 self._token_chunk(now_ns)
         elif line.startswith(b"data:"):
@@ -123,6 +123,20 @@ class CompletionStream:
         else:
             self.gaps_microseconds.append(min((now_ns - self.last_ns) // 1000, GAP_LIMIT_MICROSECONDS))
         self.last_ns = now_ns
+
+
+def _is_usual(line: bytes) -> bool:
+    """A chunk of vLLM's usual shape, with a token and nothing else to look at.
+
+    Within JSON text a quote is escaped, so these patterns cannot come from what the model wrote.
+    """
+    return (
+        b'"choices":[{' in line
+        and b'"usage":{' not in line
+        and b'"error":' not in line
+        and line.startswith(b"data: {")
+        and len(line) <= LINE_LIMIT_BYTES
+    )
 
 
 def _only_announces(line: bytes) -> bool:
