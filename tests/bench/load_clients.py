@@ -253,11 +253,13 @@ def character_of(byte):
 
 def environment(client):
     """For a client's process; nothing is asked of the hub."""
-    tokenizer_folder()
+    if client.name in PEER_NAMES:
+        tokenizer_folder()
     hub = {"HF_HOME": str(PEERS), "HF_HUB_CACHE": str(PEERS / "hub"), "HF_HUB_OFFLINE": "1"}
     return os.environ | hub | client.environment()
 
 
+PEER_NAMES = ("vllm bench serve", "AIPerf", "GuideLLM")
 CLIENTS = {
     client.name: client
     for client in (
