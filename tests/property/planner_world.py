@@ -238,7 +238,7 @@ _UNTAUGHT = {None, Outcome.INFRASTRUCTURE, Outcome.CANCELLED}
 def make_world(seed: int) -> Hazards:
     random = Random(seed)
     study = make_study(
-        budget={"trials": random.randint(6, 14), "gpuMinutes": random.choice([3, 10, 1000])},
+        budget={"trials": random.randint(8, 18), "gpuMinutes": random.choice([3, 10, 1000])},
         trial={"parallelism": random.choice([1, 1, 2, 4])},
         promotion={
             "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),

@@ -14,8 +14,8 @@ from sloguard.cluster.objects import Object, listing
 from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.knobs import KNOBS, KnobError, parse_values
+from sloguard.engine.arms import taught
 from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER, trial_name
-from sloguard.engine.gate import taught
 from sloguard.engine.known import make_target_space
 from sloguard.engine.snapshot import TargetProblem, TargetState
 from sloguard.optimizer import Space, SpaceError
@@ -76,7 +76,7 @@ def _identified(study: Study, stored: Object) -> Trial:
     if spec.study != study.name or trial.name != trial_name(study.name, spec.number, spec.attempt):
         raise ForeignTrialError("study, number and attempt do not make its name")
     fixed = {PRODUCTION_NUMBER: Purpose.PRODUCTION, DEFAULT_NUMBER: Purpose.DEFAULT}
-    if fixed.get(spec.number) is not spec.purpose and (spec.number in fixed or spec.purpose in fixed.values()):
+    if fixed.get(spec.number, spec.purpose) is not spec.purpose:
         raise ForeignTrialError(f"trial {spec.number} cannot be for {spec.purpose.value}")
     return trial
 
@@ -115,7 +115,8 @@ def _parameters_objection(trial: Trial, before: list[Trial], space: Space | None
     parameters = trial.spec.parameters
     match trial.spec.purpose:
         case Purpose.PRODUCTION:
-            return ""
+            first = next((t for t in before if t.spec.number == PRODUCTION_NUMBER), trial)
+            return "" if parameters == first.spec.parameters else "production has other parameters"
         case Purpose.DEFAULT:
             return "the defaults set nothing" if parameters else ""
         case Purpose.CONFIRM:

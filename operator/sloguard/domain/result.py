@@ -18,6 +18,7 @@ class Result:
     """What one trial taught.
 
     `objective` is in the study's unit (tokens/s for Goodput), None where nothing was measured.
+    `objective_stddev` is that of one run, from repeats at this rate or from the run itself, whichever is more.
     `violation_ratios` holds measured/limit for each SLO in the study's order, capped at VIOLATION_CAP;
     empty for a crash, which ranks below any live configuration.
     `censored`: the rate was ended early as hopeless, so that `objective` is a lower bound of what it would have given,
@@ -33,3 +34,4 @@ class Result:
     margins: Margins | None = None
     gpu_seconds: float = 0.0
     censored: bool = False
+    objective_stddev: float | None = None

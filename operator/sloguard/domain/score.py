@@ -100,8 +100,40 @@ def comparison_rate_percent(trials: Iterable[Trial]) -> int:
     return next(iter(broken or reversed(higher)), OFFERED_PERCENT)
 
 
-def result_of(trial: Trial, slos: Sequence[SLO], objective: Objective, percent: int) -> Result:
-    """The search's view of a finished trial: at the rate of comparison, or for Capacity at the lowest one."""
+def worst_violation_ratio(trial: Trial, objective: Objective, percent: int) -> float:
+    """Of the SLO that did worst where the figure was taken: up to 1 where all held, above it where one was broken.
+
+    A sweep that ended below the rate did not reach it: VIOLATION_CAP.
+    """
+    at = _lowest_percent(trial) if objective is Objective.CAPACITY else percent
+    measurement = at_rate(trial, at)
+    if measurement is None or measurement.rate_percent != at:
+        return VIOLATION_CAP
+    worst = max((violation_ratio(slo) for slo in measurement.slos), default=VIOLATION_CAP)
+    return min(worst, 1.0) if measurement.slos_met else max(worst, JUST_OVER)
+
+
+JUST_OVER = 1.001
+"""An SLO is broken by counts, though its percentile as it is written down is not over the limit."""
+
+
+def grain_of(trial: Trial, objective: Objective, percent: int) -> float:
+    """By how much one request, good or not, changes the figure; 0 where that has no such steps or is not known."""
+    measurement = at_rate(trial, percent)
+    if measurement is None or not measurement.completed or objective is Objective.CAPACITY:
+        return 0.0
+    tokens_per_second = measurement.output_tokens * 1000 / measurement.duration_milliseconds
+    one = tokens_per_second / measurement.completed
+    return one / (trial.status.gpus or 1) if objective is Objective.GOODPUT_PER_GPU else one
+
+
+def result_of(
+    trial: Trial, slos: Sequence[SLO], objective: Objective, percent: int, noise: float | None = None
+) -> Result:
+    """The search's view of a finished trial: at the rate of comparison, or for Capacity at the lowest one.
+
+    `noise` is what identical runs were apart there, over their mean.
+    """
     measurement = at_rate(trial, _lowest_percent(trial) if objective is Objective.CAPACITY else percent)
     measured = {(r.metric, r.percentile): r for r in measurement.slos} if measurement else {}
     assert trial.status.outcome is not None, "only a finished trial has a result"
@@ -117,7 +149,21 @@ def result_of(trial: Trial, slos: Sequence[SLO], objective: Objective, percent: 
         margins=trial.status.margins,
         gpu_seconds=float(trial.status.gpu_seconds or 0),
         censored=measurement is not None and measurement.censored,
+        objective_stddev=_standard_deviation(trial, objective, percent, noise),
     )
+
+
+def _standard_deviation(trial: Trial, objective: Objective, percent: int, noise: float | None) -> float | None:
+    """Of one run, in the objective's unit; None where nothing is known of it."""
+    figure, margin = figure_of(trial, objective, percent), margin_of(trial, objective, percent)
+    if figure is None:
+        return None
+    known = [margin / MARGIN_DEVIATIONS] if margin is not None else []
+    return max([*known, noise * figure] if noise is not None else known, default=None)
+
+
+MARGIN_DEVIATIONS = 1.96
+"""A 95 % margin is so many standard deviations."""
 
 
 def violation_ratio(slo: SLOResult | None) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
-from sloguard.api.v1alpha1 import Outcome, Purpose, StudySpec, Trial
+from sloguard.api.v1alpha1 import Outcome, StudySpec, Trial
 from sloguard.domain.score import MEASURED
 from sloguard.engine.progress import held_gpu_seconds
 from sloguard.engine.snapshot import Snapshot
@@ -64,15 +64,21 @@ def over(spec: StudySpec, used: Spent) -> str:
     return minutes_over(spec, used)
 
 
-def search_over(spec: StudySpec, latest: Iterable[Trial], used: Spent) -> str:
-    """Why the search ends, with room left for the confirmations, or nothing."""
-    if any(t.spec.purpose is Purpose.CONFIRM for t in latest):
-        return "confirmations have begun"
-    repeats = spec.promotion.confirmations
-    if used.trials >= spec.budget.trials - repeats:
-        return f"{used.trials} trials were made, {repeats} are kept for confirmations"
-    if used.committed_gpu_seconds + (1 + repeats) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
-        return f"the GPU-minutes that are left are kept for {repeats} confirmations"
+def baseline_repeats(spec: StudySpec) -> int:
+    """How often production and the defaults may be repeated: as the candidate, within a third of the trials in all."""
+    confirmations = spec.promotion.confirmations
+    share = (spec.budget.trials - 2 - confirmations) // 6
+    return min(confirmations, max(share, 1))
+
+
+def search_over(spec: StudySpec, latest: Iterable[Trial], used: Spent, kept: int) -> str:
+    """Why the search ends, with room left for the repeats that will be needed, or nothing."""
+    if any(t.spec.is_repeat for t in latest):
+        return "repeats have begun"
+    if used.trials >= spec.budget.trials - kept:
+        return f"{used.trials} trials were made, {kept} are kept for repeats"
+    if used.committed_gpu_seconds + (1 + kept) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
+        return f"the GPU-minutes that are left are kept for {kept} repeats"
     return over(spec, used)
 
 

@@ -1,4 +1,4 @@
-"""The specification of each kind of trial: baseline, another attempt, search, confirmation. Pure."""
+"""The specification of each kind of trial: baseline, another attempt, search, repeat. Pure."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from sloguard.api.v1alpha1 import KnobName, Purpose, Study, Trial, TrialSpec
 from sloguard.domain.arguments import tuned
 from sloguard.domain.knobs import parse_values, text_of
+from sloguard.domain.repeat_noise import relative_noise
 from sloguard.domain.result import Result
 from sloguard.domain.score import result_of
-from sloguard.engine.gate import Gate, taught
+from sloguard.engine.arms import taught
+from sloguard.engine.gate import Gate, Wanted
 from sloguard.engine.known import Ground
 from sloguard.optimizer import make_optimizer
 
@@ -58,15 +60,26 @@ def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) 
 
 def history(study: Study, latest: Iterable[Trial], percent: int) -> list[Result]:
     """Finished trials that say something about their configuration."""
-    return [result_of(trial, study.spec.slos, study.spec.objective, percent) for trial in latest if taught(trial)]
+    spec, trials = study.spec, list(latest)
+    noise = relative_noise(trials, percent)
+    return [result_of(trial, spec.slos, spec.objective, percent, noise) for trial in trials if taught(trial)]
 
 
-def confirmation(study: Study, latest: Sequence[Trial], gate: Gate, ground: Ground) -> TrialSpec:
-    """The gate's candidate once more."""
-    assert gate.candidate is not None, "the gate asked for a confirmation"
-    spec = gate.candidate.spec
-    reason = f"Confirms {gate.candidate.name}: repeat {gate.repeats_begun + 1} of {study.spec.promotion.confirmations}."
-    return _spec(study, ground, _next_number(latest), Purpose.CONFIRM, dict(spec.parameters), reason)
+def repeat(study: Study, latest: Sequence[Trial], gate: Gate, ground: Ground) -> TrialSpec:
+    """One of those that the gate's block still lacks; their order within it is left to chance, which the seed fixes."""
+    assert gate.candidate is not None, "the gate wants repeats for a candidate"
+    one = min(gate.wanted, key=lambda wanted: _lot(study, wanted))
+    most = study.spec.promotion.confirmations
+    if one.purpose is Purpose.CONFIRM:
+        reason = f"Confirms {one.of.name}: repeat {one.block} of at most {most}."
+    else:
+        named = "Production" if one.purpose is Purpose.PRODUCTION else "vLLM's defaults"
+        reason = f"{named} once more, beside repeat {one.block} of {gate.candidate.name}: what it is held against."
+    return _spec(study, ground, _next_number(latest), one.purpose, dict(one.of.spec.parameters), reason)
+
+
+def _lot(study: Study, wanted: Wanted) -> bytes:
+    return hashlib.sha256(f"{study_seed(study)} {wanted.block} {wanted.of.spec.number}".encode()).digest()
 
 
 def _next_number(latest: Sequence[Trial]) -> int:

@@ -12,6 +12,7 @@ from sloguard.api.v1alpha1 import (
     StudyPhase,
     TrialCounts,
 )
+from sloguard.domain.repeat_noise import noise_by_rate
 from sloguard.domain.score import MEASURED, OFFERED_PERCENT, goodput_tokens_per_second, slos_met
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial
 from sloguard.engine.conditions import with_condition
@@ -56,6 +57,7 @@ def conclude(
             "baseline": _scored(known, known.gate.baseline) or before.baseline,
             "best": _scored(known, known.gate.best) or before.best,
             "recommendation": recommendation or before.recommendation,
+            "noise": noise_by_rate(known.latest),
             "promotion": current,
             "conditions": _conditions(known, verdict, ground),
         }

@@ -1,18 +1,25 @@
-"""Whether a candidate is better than production and defaults, by repeats of its own. Pure.
+"""Whether a candidate is better than production and defaults, by repeats of all of them. Pure.
 
-First version: the figure of a candidate is the mean of its confirmations, never the search's own figure, which is
-the best of many and so too good (the winner's curse). It has to beat both baselines by the study's minimum. A
-baseline that crashed serves nothing: 0.
+`domain/contest.py` decides, on figures alone; here trials become its arms, candidates get their order, and what it
+wants becomes the next trials. The order is best first by the search, those within noise of each other by how little
+they change of production; a candidate that was repeated keeps its place, so that later figures reorder nothing.
+A baseline that crashed serves nothing: 0. Production that runs the defaults is one baseline, not two.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from sloguard.api.v1alpha1 import Objective, Outcome, Purpose, StudySpec, Trial
-from sloguard.domain.score import MEASURED, OFFERED_PERCENT, UNITS, figure_of, holds, slos_met
+from sloguard.domain.contest import SLO_SHARE, Arm, Ledger, Standing, Terms, Verdict, contest
+from sloguard.domain.noise import LEAST_NOISE, RatioInterval, ratio_interval
+from sloguard.domain.score import OFFERED_PERCENT, UNITS, figure_of, highest_figure_of, holds, slos_met
+from sloguard.engine.arms import arm_of, confirmations_of, repeats_of, taught
+from sloguard.engine.budget import baseline_repeats
 
 BASELINES = (Purpose.PRODUCTION, Purpose.DEFAULT)
+
+CLEARLY_WORSE = 2.0
+"""Where the best candidate serves so many times a baseline's figure, one repeat is kept for that baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,46 +36,263 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """The verdict: a `winner`, or a `candidate` that needs another confirmation, or neither.
+class Shown:
+    """What was shown of a winner against one baseline; the baseline's `figure` is that of its repeats.
 
-    `beaten` is the better of the baselines that the winner is not itself: the defaults may win over production.
-    `refused` says why better-looking candidates were passed over.
+    `at_most`: some of them were ended early and count with what they could have given.
+    """
+
+    trial: Trial
+    figure: float
+    ratio: RatioInterval
+    at_most: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A repeat to be made: of which trial, as what, and in which block."""
+
+    of: Trial
+    purpose: Purpose
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The verdict: a `winner`, or a `candidate` whose block lacks the repeats that are `wanted`, or neither.
+
+    `shown` holds the baselines that the winner is not itself, the better one first. `refused` says why better-looking
+    candidates were passed over. `kept` is how many trials the search leaves to the repeats.
     """
 
     baseline: Contender | None = None
     best: Contender | None = None
     winner: Contender | None = None
-    beaten: Contender | None = None
+    shown: tuple[Shown, ...] = ()
     confirmations: int = 0
     candidate: Trial | None = None
-    repeats_begun: int = 0
+    wanted: tuple[Wanted, ...] = ()
     refused: tuple[str, ...] = ()
+    kept: int = 0
 
 
 def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
-    """Go through the candidates, best first, until one passes or needs to be repeated."""
+    """Go through the candidates until one passes or needs to be repeated."""
     trials = list(latest)
-    objective = spec.objective
-    baselines = [b for trial in trials if (b := _baseline(trial, objective, percent)) is not None]
-    searched = [t for t in trials if t.spec.purpose is not Purpose.CONFIRM]
-    gate = Gate(baseline=_best_of(baselines), best=_best_of(contenders(searched, objective, percent)))
+    firsts = [t for t in trials if not t.spec.is_repeat]
+    measured = contenders(firsts, spec.objective, percent)
+    baselines = [b for t in firsts if (b := _baseline(t, spec.objective, percent)) is not None]
+    gate = Gate(baseline=_best_of(baselines), best=_best_of(measured), kept=_most_kept(spec))
     if {b.trial.spec.purpose for b in baselines} != set(BASELINES):
         return gate
-    refused: list[str] = []
-    for candidate in _ranked(c for c in contenders(searched, objective, percent) if _may_win(c, baselines, spec)):
-        repeats = [t for t in trials if _repeats(t, candidate.trial)]
-        done = contenders(repeats, objective, percent)
-        confirmed = _confirmed(candidate, done)
-        objection = _objection(confirmed, repeats, baselines, spec)
-        if objection:
-            refused.append(objection)
-        elif len(done) < spec.promotion.confirmations:
-            return replace(gate, refused=tuple(refused), candidate=candidate.trial, repeats_begun=len(repeats))
-        else:
-            beaten = _best_of(b for b in baselines if b.trial.name != candidate.trial.name)
-            return replace(gate, refused=tuple(refused), winner=confirmed, beaten=beaten, confirmations=len(done))
+    ground = _Ground(spec, percent, trials, baselines)
+    gate = replace(gate, kept=_kept(ground, gate.best))
+    return _contested(ground, gate, [c for c in measured if c.trial.spec.purpose in _MAY_WIN])
+
+
+_MAY_WIN = {Purpose.DEFAULT, Purpose.SEARCH}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every candidate is held against."""
+
+    spec: StudySpec
+    percent: int
+    trials: Sequence[Trial]
+    baselines: Sequence[Contender]
+
+    @property
+    def production(self) -> Trial:
+        return next(b.trial for b in self.baselines if b.trial.spec.purpose is Purpose.PRODUCTION)
+
+    @property
+    def terms(self) -> Terms:
+        promotion = self.spec.promotion
+        ratio = (100 + promotion.minimum_improvement_percent) / 100
+        return Terms(ratio, promotion.confirmations, baseline_repeats(self.spec))
+
+    def same_as_production(self, trial: Trial) -> bool:
+        """Production may run the defaults already."""
+        return trial.status.arguments == self.production.status.arguments != []
+
+    def candidate(self, first: Trial) -> Arm:
+        """The defaults too are judged by repeats of their own, not by those that other candidates were held against."""
+        own = confirmations_of(first, self.trials)
+        others = [t for t in repeats_of(first, self.trials) if t not in own]
+        return arm_of([first, *others], own, self.spec.objective, self.percent)
+
+    def baseline(self, first: Trial) -> Arm:
+        """Where production runs the defaults, their first run is one of production's."""
+        twins = [b.trial for b in self.baselines if b.trial.name != first.name and self.same_as_production(b.trial)]
+        firsts = [first, *twins] if first.name == self.production.name else [first]
+        return arm_of(firsts, repeats_of(first, self.trials), self.spec.objective, self.percent, at_most=True)
+
+    def rivals(self, candidate: Trial) -> list[Arm]:
+        """The baselines that a candidate has to beat: those that it is not itself, each configuration once."""
+        return [
+            self.baseline(b.trial)
+            for b in self.baselines
+            if b.trial.name != candidate.name
+            and (b.trial.spec.purpose is Purpose.PRODUCTION or not self.same_as_production(b.trial))
+        ]
+
+
+def _contested(ground: _Ground, gate: Gate, candidates: Sequence[Contender]) -> Gate:
+    ledger, refused = Ledger(), list[str]()
+    for candidate in _ordered(ground, candidates):
+        if not ground.spec.promotion.confirmations:
+            return _unconfirmed(ground, gate, candidate)
+        if ledger.over:
+            refused.append(
+                f"{candidate.trial.name} was not repeated: after so many, one that seems better may be chance"
+            )
+            break
+        verdict = contest(ground.candidate(candidate.trial), ground.rivals(candidate.trial), ledger, ground.terms)
+        if verdict.standing is Standing.WON:
+            return _won(ground, replace(gate, refused=tuple(refused)), candidate, verdict)
+        if verdict.standing is Standing.OPEN:
+            wanted = _wanted(ground, candidate.trial, verdict)
+            return replace(gate, refused=tuple(refused), candidate=candidate.trial, wanted=wanted)
+        refused.append(_objection(ground, candidate.trial, verdict))
+        ledger = verdict.after
     return replace(gate, refused=tuple(refused))
+
+
+def _ordered(ground: _Ground, candidates: Sequence[Contender]) -> list[Contender]:
+    """Those that were repeated first, in that order; then those that may win."""
+    begun = {c.trial.name: repeats for c in candidates if (repeats := confirmations_of(c.trial, ground.trials))}
+    known = [c for c in candidates if c.trial.name in begun]
+    known.sort(key=lambda c: begun[c.trial.name][0].spec.number)
+    others = _ranked(c for c in candidates if c.trial.name not in begun and _may_win(ground, c))
+    return [*known, *_by_changes_where_equal(others, ground.production)]
+
+
+def _by_changes_where_equal(those: Sequence[Contender], production: Trial) -> list[Contender]:
+    """Each time the best of those that are left, or who changes least among those within noise of it."""
+    left, order = list(those), list[Contender]()
+    while left:
+        best = left[0]
+        equal = [c for c in left if _classed(c) == _classed(best) and c.figure >= best.figure * (1 - LEAST_NOISE)]
+        chosen = min(equal, key=lambda c: _changes(c.trial, production))
+        left.remove(chosen)
+        order.append(chosen)
+    return order
+
+
+def _classed(contender: Contender) -> tuple[bool, bool]:
+    return contender.serves_offered, contender.slos_met
+
+
+def _changes(trial: Trial, production: Trial) -> tuple[int, int]:
+    """Settings that differ from production's, then settings that differ from vLLM's own."""
+    ours, theirs = trial.spec.parameters, production.spec.parameters
+    return sum(ours.get(name) != theirs.get(name) for name in {*ours, *theirs}), len(ours)
+
+
+def _may_win(ground: _Ground, candidate: Contender) -> bool:
+    """By what was seen once. The defaults may win over production, unless they are what production runs already."""
+    if ground.same_as_production(candidate.trial) or candidate.figure <= 0:
+        return False
+    rivals = ground.rivals(candidate.trial)
+    return all(_seems_better(candidate, rival, ground.terms.ratio) for rival in rivals)
+
+
+def _seems_better(candidate: Contender, rival: Arm, ratio: float) -> bool:
+    """A configuration that breaks an SLO cannot follow one that holds all; one that holds all need not serve more."""
+    met, offered = (rival.slos_met, rival.serves_offered) if not rival.dead else (False, False)
+    if met > candidate.slos_met or offered > candidate.serves_offered:
+        return False
+    if candidate.slos_met > met and candidate.figure >= rival.sample.mean:
+        return True
+    return candidate.figure >= rival.sample.mean * ratio
+
+
+def _wanted(ground: _Ground, candidate: Trial, verdict: Verdict) -> tuple[Wanted, ...]:
+    """What the block lacks and is not under way yet."""
+    rivals = [b.trial for b in ground.baselines if b.trial.name != candidate.name]
+    lacking = [t for t in (*rivals, candidate) if str(t.spec.number) in verdict.wanted]
+    return tuple(
+        Wanted(t, Purpose.CONFIRM if t is candidate else t.spec.purpose, verdict.block + 1)
+        for t in lacking
+        if all(taught(repeat) for repeat in repeats_of(t, ground.trials))
+    )
+
+
+def _unconfirmed(ground: _Ground, gate: Gate, candidate: Contender) -> Gate:
+    """The study wants no confirmations: the search's figure has to do, and nothing is shown."""
+    return replace(
+        gate, winner=candidate, shown=_shown(ground, candidate.trial, Verdict(Standing.WON, 0, 0.0, Ledger()))
+    )
+
+
+def _won(ground: _Ground, gate: Gate, candidate: Contender, verdict: Verdict) -> Gate:
+    arm = ground.candidate(candidate.trial).up_to(verdict.block)
+    winner = Contender(candidate.trial, arm.sample.mean, arm.slos_met, arm.serves_offered)
+    shown = _shown(ground, candidate.trial, verdict)
+    return replace(gate, winner=winner, shown=shown, confirmations=verdict.block)
+
+
+def _shown(ground: _Ground, candidate: Trial, verdict: Verdict) -> tuple[Shown, ...]:
+    """Against each baseline, the better one first."""
+    arm = ground.candidate(candidate).up_to(verdict.block)
+    shown = list[Shown]()
+    for rival in ground.rivals(candidate):
+        known = rival.up_to(verdict.after.used(rival))
+        trial = next(b.trial for b in ground.baselines if str(b.trial.spec.number) == rival.name)
+        interval = ratio_interval(arm.sample, known.sample, verdict.chance * (1 - SLO_SHARE))
+        bounds = (highest_figure_of(t, ground.spec.objective, ground.percent) for t in _runs(ground, trial))
+        shown.append(Shown(trial, known.sample.mean, interval, any(bound is not None for bound in bounds)))
+    return tuple(sorted(shown, key=lambda s: -s.figure))
+
+
+def _runs(ground: _Ground, first: Trial) -> list[Trial]:
+    return [first, *repeats_of(first, ground.trials)]
+
+
+def _objection(ground: _Ground, candidate: Trial, verdict: Verdict) -> str:
+    """What the repeats say against a candidate."""
+    name, spec = candidate.name, ground.spec
+    if verdict.standing is Standing.CRASHED:
+        crashed = next(t for t in confirmations_of(candidate, ground.trials) if t.status.outcome is Outcome.CRASHED)
+        return f"{name} crashed when it was repeated ({crashed.name}: {crashed.status.message})"
+    against = next(s for s in _shown(ground, candidate, verdict) if str(s.trial.spec.number) == verdict.against)
+    arm = ground.candidate(candidate).up_to(verdict.block)
+    times = "1 repeat" if verdict.block == 1 else f"{verdict.block} repeats"
+    gave = f"{name} gave {arm.sample.mean:.0f} {UNITS[spec.objective]} over {times}"
+    if verdict.standing is Standing.SLO_BROKEN:
+        return f"{gave}, with an SLO broken that {against.trial.name} holds"
+    minimum = spec.promotion.minimum_improvement_percent
+    found = f"{gave}, {improvement(arm.sample.mean, against)} over {against.trial.name}"
+    if verdict.standing is Standing.UNPROVEN:
+        return f"{found}: not enough to show {minimum} %; promotion.confirmations or a longer load would tell more"
+    return f"{found}: further repeats would hardly show {minimum} %"
+
+
+def improvement(figure: float, shown: Shown) -> str:
+    """In percent with its interval, as in `+38 % (95 % interval +22..+57)`."""
+    if shown.figure <= 0:
+        return "more than nothing"
+    best, low, high = (100 * (ratio - 1) for ratio in (figure / shown.figure, shown.ratio.low, shown.ratio.high))
+    interval = f"{low:+.0f}..{high:+.0f}" if shown.ratio.high < MANY else f"{low:+.0f} or more"
+    return f"{best:+.0f} % (95 % interval {interval})"
+
+
+MANY = 1000.0
+"""An interval that reaches further has no end that says anything."""
+
+
+def _most_kept(spec: StudySpec) -> int:
+    return spec.promotion.confirmations + len(BASELINES) * baseline_repeats(spec)
+
+
+def _kept(ground: _Ground, best: Contender | None) -> int:
+    """Trials that the repeats will need: none for a baseline that crashed, one where it is clearly worse."""
+    live = [b for b in ground.baselines if b.trial.status.outcome is not Outcome.CRASHED]
+    apart = [b for b in live if b.trial is ground.production or not ground.same_as_production(b.trial)]
+    most, figure = ground.terms.baseline_repeats, best.figure if best else 0.0
+    each = (min(most, 1) if figure >= CLEARLY_WORSE * b.figure else most for b in apart)
+    return ground.spec.promotion.confirmations + sum(each)
 
 
 def contenders(trials: Iterable[Trial], objective: Objective, percent: int) -> list[Contender]:
@@ -96,59 +320,3 @@ def _ranked(those: Iterable[Contender]) -> list[Contender]:
 
 def _best_of(those: Iterable[Contender]) -> Contender | None:
     return next(iter(_ranked(those)), None)
-
-
-def _may_win(candidate: Contender, baselines: Sequence[Contender], spec: StudySpec) -> bool:
-    """The defaults may win over production, unless they are what production runs already."""
-    if candidate.trial.spec.purpose not in {Purpose.DEFAULT, Purpose.SEARCH}:
-        return False
-    production = next(b.trial for b in baselines if b.trial.spec.purpose is Purpose.PRODUCTION)
-    same = candidate.trial.status.arguments == production.status.arguments != []
-    return not same and _beats_all(candidate, baselines, spec)
-
-
-def _beats_all(candidate: Contender, baselines: Iterable[Contender], spec: StudySpec) -> bool:
-    return all(_beats(candidate, other, spec) for other in baselines if other.trial.name != candidate.trial.name)
-
-
-def _beats(candidate: Contender, other: Contender, spec: StudySpec) -> bool:
-    """A configuration that breaks an SLO cannot follow one that holds all; one that holds all need not serve more."""
-    if other.slos_met > candidate.slos_met or other.serves_offered > candidate.serves_offered:
-        return False
-    if candidate.figure <= 0:
-        return False
-    if candidate.slos_met > other.slos_met and candidate.figure >= other.figure:
-        return True
-    return candidate.figure * 100 >= other.figure * (100 + spec.promotion.minimum_improvement_percent)
-
-
-def _repeats(trial: Trial, candidate: Trial) -> bool:
-    return trial.spec.purpose is Purpose.CONFIRM and trial.spec.parameters == candidate.spec.parameters
-
-
-def _confirmed(candidate: Contender, repeats: Sequence[Contender]) -> Contender:
-    """The candidate with the figure of its repeats; an SLO that broke in any of them does not hold."""
-    return Contender(
-        candidate.trial,
-        fmean(c.figure for c in repeats or [candidate]),
-        all(c.slos_met for c in (candidate, *repeats)),
-        all(c.serves_offered for c in (candidate, *repeats)),
-    )
-
-
-def _objection(confirmed: Contender, repeats: Iterable[Trial], baselines: Sequence[Contender], spec: StudySpec) -> str:
-    """What the repeats say against a candidate, or nothing."""
-    name = confirmed.trial.name
-    crashed = next((t for t in repeats if t.status.outcome is Outcome.CRASHED), None)
-    if crashed is not None:
-        return f"{name} crashed when it was repeated ({crashed.name}: {crashed.status.message})"
-    if _beats_all(confirmed, baselines, spec):
-        return ""
-    how = "within every SLO" if confirmed.slos_met and confirmed.serves_offered else "with an SLO broken"
-    figure = f"{confirmed.figure:.0f} {UNITS[spec.objective]}"
-    return f"{name} gave {figure} {how} on repeat, not enough against the baselines"
-
-
-def taught(trial: Trial) -> bool:
-    """Whether the trial says something about its configuration."""
-    return trial.status.outcome in MEASURED or trial.status.outcome is Outcome.CRASHED

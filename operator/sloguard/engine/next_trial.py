@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
-from sloguard.engine.gate import taught
+from sloguard.engine.arms import taught
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, Verdict
 from sloguard.engine.windows import WindowError, is_open
 
@@ -13,13 +13,6 @@ MOST_BACK_OFF_SECONDS = 300
 
 MOST_ATTEMPTS = 100
 """Of one trial, pauses that the user wanted included; the API takes no higher number."""
-
-PHASES = {
-    Purpose.PRODUCTION: StudyPhase.BASELINING,
-    Purpose.DEFAULT: StudyPhase.BASELINING,
-    Purpose.SEARCH: StudyPhase.SEARCHING,
-    Purpose.CONFIRM: StudyPhase.CONFIRMING,
-}
 
 BASELINE_NUMBERS = (candidates.PRODUCTION_NUMBER, candidates.DEFAULT_NUMBER)
 
@@ -36,12 +29,19 @@ def next_trial(known: Known, ground: Ground) -> TrialSpec | Verdict | None:
     return _busy(known) if known.unfinished else None
 
 
+def phase_for(spec: TrialSpec) -> StudyPhase:
+    """What the study is about while this trial is made."""
+    if spec.is_repeat:
+        return StudyPhase.CONFIRMING
+    return StudyPhase.SEARCHING if spec.purpose is Purpose.SEARCH else StudyPhase.BASELINING
+
+
 def phase_of(known: Known) -> StudyPhase:
     """By the trials that there are."""
     baselines = _baselines(known)
     if len(baselines) < len(BASELINE_NUMBERS) or not all(taught(t) for t in baselines):
         return StudyPhase.BASELINING
-    confirming = any(t.spec.purpose is Purpose.CONFIRM for t in known.latest)
+    confirming = any(t.spec.is_repeat for t in known.latest)
     return StudyPhase.CONFIRMING if confirming else StudyPhase.SEARCHING
 
 
@@ -124,17 +124,16 @@ def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec 
     baselines = _baselines(known)
     if any(not t.finished for t in baselines):
         return _busy(known)
-    if not all(taught(t) for t in baselines) or budget.search_over(known.study.spec, known.latest, known.used):
+    ended = budget.search_over(known.study.spec, known.latest, known.used, known.gate.kept)
+    if ended or not all(taught(t) for t in baselines):
         return None
     return blocked or candidates.search(known.study, known.latest, ground, known.percent)
 
 
 def _confirmation(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
-    """Of the gate's candidate, which is not settled before the search's last trials are in."""
-    if any(t.spec.purpose is not Purpose.CONFIRM for t in known.unfinished):
+    """Of the gate's candidate, which is not settled before the search's last trials are in, or of a baseline."""
+    if any(not t.spec.is_repeat for t in known.unfinished):
         return None
-    gate, spec = known.gate, known.study.spec
-    wanted = gate.candidate is not None and gate.repeats_begun < spec.promotion.confirmations
-    if not wanted or budget.over(spec, known.used):
+    if not known.gate.wanted or budget.over(known.study.spec, known.used):
         return None
-    return blocked or candidates.confirmation(known.study, known.latest, gate, ground)
+    return blocked or candidates.repeat(known.study, known.latest, known.gate, ground)

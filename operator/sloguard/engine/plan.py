@@ -13,7 +13,7 @@ from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import conclude
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, find_ground, know
-from sloguard.engine.next_trial import PHASES, next_trial, phase_of
+from sloguard.engine.next_trial import next_trial, phase_for, phase_of
 from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
@@ -125,7 +125,7 @@ def _record(known: Known, draft: Draft, spec: TrialSpec) -> Verdict:
     parameters = ", ".join(f"{k.value}={v}" for k, v in sorted(spec.parameters.items())) or "vLLM's defaults"
     message = f"Trial {name} ({spec.purpose.value}): {parameters}. {spec.reason}"
     draft.events.append(Event(f"{name}-recorded", "TrialRecorded", message))
-    phase = PHASES[spec.purpose]
+    phase = phase_for(spec)
     return Verdict(phase, phase.value, f"trial {spec.number}: {spec.reason}", wake_after_seconds=AT_ONCE)
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
-from sloguard.api.v1alpha1 import Objective, Outcome, PromotionMode, Recommendation, Study, StudyPhase, Trial
+from sloguard.api.v1alpha1 import Objective, Outcome, PromotionMode, Purpose, Recommendation, Study, StudyPhase, Trial
+from sloguard.domain.contest import ERROR
 from sloguard.domain.score import MEASURED, UNITS, goodput_tokens_per_second
 from sloguard.engine import budget
-from sloguard.engine.gate import Contender, taught
+from sloguard.engine.arms import taught
+from sloguard.engine.gate import MANY, Contender, Shown, improvement
 from sloguard.engine.known import Known, Verdict
 from sloguard.engine.next_trial import BASELINE_NUMBERS
 
@@ -15,15 +17,12 @@ def recommendation_of(known: Known) -> Recommendation | None:
     before, winner = known.study.status.recommendation, known.gate.winner
     if before is not None or winner is None:
         return before
-    beaten = known.gate.beaten
-    assert beaten is not None, "the gate has a winner only against both baselines"
-    figure, unit = round(winner.figure), UNITS[known.study.spec.objective]
-    better = round(100 * (winner.figure / beaten.figure - 1)) if beaten.figure > 0 else None
-    times = "1 confirmation" if known.gate.confirmations == 1 else f"{known.gate.confirmations} confirmations"
-    reason = f"{figure} {unit} over {times}, against {beaten.figure:.0f} {unit} of {beaten.trial.name}"
-    mark = known.study.spec.workload.closed_loop_mark
-    reason += f"; {mark}" if mark else ""
+    assert known.gate.shown, "the gate has a winner only against another configuration"
+    beaten, figure = known.gate.shown[0], round(winner.figure)
+    confirmed = known.gate.confirmations > 0
     holds = winner.slos_met and winner.serves_offered
+    mark = f"; {closed}" if (closed := known.study.spec.workload.closed_loop_mark) else ""
+    broken = "" if holds else "; it is better but breaks an SLO, as the baselines do"
     crashed = "".join(
         f"; {t.name} ({t.spec.purpose.value}) crashed when it was measured: {t.status.message}"
         for t in known.latest
@@ -36,10 +35,35 @@ def recommendation_of(known: Known) -> Recommendation | None:
         objective_value=figure,
         slos_met=holds,
         arguments=winner.trial.status.arguments,
-        improvement_percent=better,
+        improvement_percent=_percent(winner.figure / beaten.figure) if beaten.figure > 0 else None,
+        improvement_low_percent=_percent(beaten.ratio.low) if confirmed else None,
+        improvement_high_percent=_percent(beaten.ratio.high) if confirmed else None,
+        error_percent=round(100 * ERROR) if confirmed else None,
         confirmations=known.gate.confirmations,
-        reason=f"{reason}{'' if holds else '; it is better but breaks an SLO, as the baselines do'}{crashed}"[:1024],
+        reason=f"{_story(known, winner)}{mark}{broken}{crashed}"[:1024],
     )
+
+
+def _percent(ratio: float) -> int | None:
+    """Of improvement; None where there is no end to it."""
+    return round(100 * (ratio - 1)) if ratio < MANY else None
+
+
+def _story(known: Known, winner: Contender) -> str:
+    """What the winner gave, and what was shown against each baseline."""
+    gate, unit = known.gate, UNITS[known.study.spec.objective]
+    figure = f"{winner.figure:.0f} {unit}"
+    if not gate.confirmations:
+        against = f"{gate.shown[0].figure:.0f} {unit} of {gate.shown[0].trial.name}"
+        return f"{figure} in the search alone, against {against}: nothing is confirmed with promotion.confirmations 0"
+    times = "1 repeat" if gate.confirmations == 1 else f"{gate.confirmations} repeats"
+    over = "; ".join(f"{improvement(winner.figure, shown)} over {_baseline(shown, unit)}" for shown in gate.shown)
+    return f"{figure} over {times}: {over}; error allowed {100 * ERROR:.0f} %"
+
+
+def _baseline(shown: Shown, unit: str) -> str:
+    named = "production" if shown.trial.spec.purpose is Purpose.PRODUCTION else "vLLM's defaults"
+    return f"{named} ({shown.trial.name}, {'at most ' if shown.at_most else ''}{shown.figure:.0f} {unit})"
 
 
 def _goodput(known: Known, winner: Contender) -> int:

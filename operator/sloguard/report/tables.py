@@ -34,6 +34,7 @@ def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> Non
     console.print()
     console.print(comparison_table(study, trials, percent))
     _say(console, _explained(study, limits, percent))
+    _print_noise(console, study)
     _print_winner(console, study)
 
 
@@ -49,6 +50,13 @@ def _unit_explained(study: Study, limits: str, percent: int) -> str:
         return f"{unit}: the highest rate with {limits}, interpolated; latencies at {percent} % of the workload's rate"
     of = f"{unit}: of requests that met every SLO ({limits}), at {percent} % of the workload's rate"
     return f"{of}; \u00b1 at 95 % confidence within a run, not between starts"
+
+
+def _print_noise(console: Console, study: Study) -> None:
+    """What identical runs were apart, for those who wonder what a difference is worth."""
+    if study.status.noise:
+        rates = ", ".join(f"{noise.permille / 10:g} % at {noise.rate_percent} %" for noise in study.status.noise)
+        _say(console, f"identical runs differed by (standard deviation): {rates} of the workload's rate")
 
 
 def trial_table(study: Study, trials: Sequence[Trial], percent: int, *, wide: bool) -> Table:
@@ -107,7 +115,8 @@ def comparison_table(study: Study, trials: Sequence[Trial], percent: int) -> Tab
         table.add_column(_named(slo), justify="right", no_wrap=True)
     table.add_column("SLOs")
     for name, purpose in (("production today", Purpose.PRODUCTION), ("vLLM's defaults", Purpose.DEFAULT)):
-        trial = next((t for t in reversed(trials) if t.spec.purpose is purpose), None)
+        firsts = [t for t in trials if t.spec.purpose is purpose and not t.spec.is_repeat]
+        trial = firsts[-1] if firsts else None
         if trial is not None:
             _add_contender(table, study, name, trial, _figure(study, trial, percent), percent)
     recommendation = study.status.recommendation
@@ -138,9 +147,7 @@ def _print_winner(console: Console, study: Study) -> None:
         reason = next((c.message for c in status.conditions if c.type == "Ready"), "the study is not done")
         _say(console, f"\nNo recommendation: {escape(reason)}")
         return
-    better = recommendation.improvement_percent
-    gain = f" ({better:+d} %)" if better is not None else ""
-    said = f"{recommendation.trial}: {recommendation.reason}{gain}"
+    said = f"{recommendation.trial}: {recommendation.reason}"
     _say(console, f"\n[bold]Recommended[/] {escape(said)}")
     settings = sorted(recommendation.parameters.items())
     _say(console, f"Settings: {escape(_changed(settings))}")

@@ -14,7 +14,7 @@ IMMUTABLE = {
 }
 MUTABLE = {
     "more trials": {"budget": {"trials": 40}},
-    "fewer trials": {"budget": {"trials": 6}},
+    "fewer trials": {"budget": {"trials": 8}},
     "more time": {"budget": {"gpuMinutes": 300, "wallClockMinutes": 2880}},
     "windows": {"windows": []},
     "suspend": {"suspend": True},

@@ -19,10 +19,10 @@ STUDY: Object = {
             "warmupSeconds": 0,
             "durationSeconds": 10,
         },
-        # three values, which are all tried before one of them is confirmed
+        # three values, which are all tried before the best is repeated beside both baselines
         "searchSpace": {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 8, "max": 10}}]},
         "optimizer": {"name": "random", "seed": 1},
-        "budget": {"trials": 6, "gpuMinutes": 1000, "wallClockMinutes": 1000},
+        "budget": {"trials": 8, "gpuMinutes": 1000, "wallClockMinutes": 1000},
         "promotion": {"mode": "Manual", "confirmations": 1, "verification": {"durationSeconds": 1}},
     },
 }

@@ -29,8 +29,8 @@ def test_killed_again_and_again_it_ends_the_same(world, operator):
     assert world.status()["promotion"]["state"] == "Promoted"
     assert world.container()["args"] == BEST
     trials = world.trials()
-    assert sorted(trials) == [f"s-{number}-1" for number in range(6)]
-    assert Counter(t["status"]["outcome"] for t in trials.values()) == {"Feasible": 5, "Crashed": 1}
+    assert sorted(trials) == [f"s-{number}-1" for number in range(8)]
+    assert Counter(t["status"]["outcome"] for t in trials.values()) == {"Feasible": 7, "Crashed": 1}
     pods = {role: len(uids) for role, uids in world.made.items() if role != " production"}
     assert set(pods.values()) == {1}, pods
     world.play(lambda: world.children() == [f"sloguardtrials/{name}" for name in sorted(trials)])

@@ -14,9 +14,9 @@ def test_a_study_ends_in_production(world, operator):
     world.create("sloguardstudies", study())
     world.play(lambda: world.phase() == "AwaitingApproval")
     trials = world.trials()
-    assert sorted(trials) == [f"s-{number}-1" for number in range(6)]
+    assert sorted(trials) == [f"s-{number}-1" for number in range(8)]
     outcomes = Counter(t["status"]["outcome"] for t in trials.values())
-    assert outcomes == {"Feasible": 5, "Crashed": 1}
+    assert outcomes == {"Feasible": 7, "Crashed": 1}
     (crashed,) = [t for t in trials.values() if t["status"]["outcome"] == "Crashed"]
     assert crashed["spec"]["parameters"] == {"max_num_seqs": "8"}
     assert crashed["status"]["crash"]["class"] == "HostOutOfMemory"
@@ -28,7 +28,7 @@ def test_a_study_ends_in_production(world, operator):
     world.play(lambda: not world.servers() and not world.items("jobs"))
     assert [s["metadata"]["name"] for s in world.items("services")] == []
     told = Counter(e["reason"] for e in world.items("events") if e["involvedObject"]["kind"] == "SLOGuardStudy")
-    assert told["TrialRecorded"] == 6
+    assert told["TrialRecorded"] == 8
     assert told["TrialCrashed"] == 1
     assert "finalizers" not in world.study()["metadata"]
 
@@ -39,7 +39,7 @@ def test_a_study_ends_in_production(world, operator):
     assert applied_fields(world) == {"f:args"}
     world.play(lambda: "finalizers" not in world.study()["metadata"])
     reconciles, requests = operator.reconciles(world.namespace), operator.requests(world.namespace)
-    print(f"\n{len(requests)} requests in {len(reconciles)} reconciles, {len(requests) / 6:.0f} a trial")
+    print(f"\n{len(requests)} requests in {len(reconciles)} reconciles, {len(requests) / 8:.0f} a trial")
     assert unused_rights(requests) <= NEEDED_ON_CONFLICT
 
 

@@ -477,12 +477,18 @@ BAD_STUDIES = (
     Bad(
         "small-budget",
         {"spec.budget.trials": 5},
-        ("spec.budget.trials", "3 confirmations come first; set it to 6 or more"),
+        (
+            "spec.budget.trials",
+            "come first; set it to 8 or more",
+        ),
     ),
     Bad(
         "small-budget-by-default",
         {"spec.budget.trials": 5, "spec.promotion": GONE},
-        ("budget.trials 5 leaves no trial to search with", "3 confirmations come first; set it to 6 or more"),
+        (
+            "budget.trials 5 leaves no trial to search with",
+            "come first; set it to 8 or more",
+        ),
     ),
     Bad(
         "no-gpu-time", {"spec.budget.gpuMinutes": 6}, ("spec.budget.gpuMinutes", "6 is less than the 420 s", "raise it")

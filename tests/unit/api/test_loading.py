@@ -128,8 +128,8 @@ FIELDS = {
     "a broken rule": (
         "  budget:\n    trials: 4\n",
         (
-            "spec.budget.trials (line 13): budget.trials 4 leaves no trial to search with: production, defaults "
-            "and 3 confirmations come first; set it to 6 or more"
+            "spec.budget.trials (line 13): budget.trials 4 leaves no trial to search with: production and "
+            "defaults, 3 confirmations and a repeat of both baselines beside them come first; set it to 8 or more"
         ),
     ),
 }

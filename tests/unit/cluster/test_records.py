@@ -45,6 +45,8 @@ PENDING = {
         trial_object(3, purpose="Confirm", parameters={"max_num_seqs": "12"}),
     ),
     "confirmation of the defaults": (DONE, trial_object(2, purpose="Confirm", parameters={})),
+    "repeat of production": (DONE, trial_object(2, purpose="Production", parameters=DONE[0]["spec"]["parameters"])),
+    "repeat of the defaults": (DONE, trial_object(2, purpose="Default", parameters={})),
 }
 
 
@@ -63,7 +65,7 @@ FORGED = {
     "of another study": trial_object(2, study="t"),
     "another name": trial_object(2, metadata={"name": "s-2-2"}),
     "a number with zeros": trial_object(2, metadata={"name": "s-02-1"}),
-    "a baseline that is none": trial_object(2, purpose="Production"),
+    "a baseline that is none": trial_object(2, purpose="Production", parameters={"max_num_seqs": "99"}),
     "a search in the baseline's place": trial_object(1, purpose="Search"),
     "defaults that set something": trial_object(1, parameters={"max_num_seqs": "9"}),
     "a canary": trial_object(2, purpose="Canary"),
@@ -125,7 +127,7 @@ def test_the_budget_bounds_what_may_begin():
 def test_what_has_begun_stays_whatever_becomes_of_study_and_target():
     """The records are what the study knows: changed settings must not make it forget."""
     trials = [*DONE, trial_object(3, parameters={"max_num_seqs": "999"}, status=finished())]
-    assert accepted(*trials, budget={"trials": 4}) == ["s-0-1", "s-1-1", "s-3-1"]
+    assert accepted(*trials, budget={"trials": 3}, promotion={"confirmations": 0}) == ["s-0-1", "s-1-1", "s-3-1"]
     assert accepted(*trials, target=GONE) == ["s-0-1", "s-1-1", "s-3-1"]
 
 

@@ -9,10 +9,12 @@ from sloguard.domain.score import (
     comparison_rate_percent,
     figure_of,
     goodput_tokens_per_second,
+    grain_of,
     highest_figure_of,
     result_of,
     slos_met,
     violation_ratio,
+    worst_violation_ratio,
 )
 from tests.unit.engine.builders import feasible, make_trial, rate
 
@@ -74,6 +76,27 @@ def test_the_search_hears_of_the_rate_of_comparison():
     assert result_of(trial, [TTFT], Objective.GOODPUT, 100).outcome is Outcome.FEASIBLE
     none = result_of(trial, [E2E], Objective.GOODPUT, 100)
     assert none.violation_ratios == (VIOLATION_CAP,), "an SLO without a figure"
+
+
+def test_the_search_hears_of_noise_from_repeats():
+    trial = swept(rate(90), number=2)
+    assert result_of(trial, [TTFT], Objective.GOODPUT, 100).objective_stddev is None
+    assert result_of(trial, [TTFT], Objective.GOODPUT, 100, noise=0.1).objective_stddev == 9
+
+
+def test_the_worst_slo_is_the_one_that_did_worst_where_the_figure_was_taken():
+    trial = swept(rate(90), rate(70, met=False, percent=150), number=2)
+    assert worst_violation_ratio(trial, Objective.GOODPUT, 100) == 0.2
+    assert worst_violation_ratio(trial, Objective.GOODPUT, 150) == 1.8
+    assert worst_violation_ratio(trial, Objective.CAPACITY, 150) == 0.2, "taken where the sweep begins"
+    assert worst_violation_ratio(trial, Objective.GOODPUT, 200) == VIOLATION_CAP, "it did not come so far"
+
+
+def test_a_figure_moves_by_one_request_at_least():
+    trial = make_trial(2, Outcome.FEASIBLE, [rate(90)], gpus=2)
+    assert grain_of(trial, Objective.GOODPUT, 100) == 0.001, "a token of a hundred requests in ten seconds"
+    assert grain_of(trial, Objective.GOODPUT_PER_GPU, 100) == 0.0005
+    assert grain_of(make_trial(2, Outcome.CRASHED), Objective.GOODPUT, 100) == 0
 
 
 def test_goodput_per_gpu_divides_by_what_the_server_held():

@@ -63,7 +63,7 @@ SPEC = {
         "parameters": [{"name": "max_num_seqs", "int": {"min": 1, "max": 256, "scale": "Log"}}],
     },
     "optimizer": {"name": "random", "seed": 1},
-    "budget": {"trials": 6, "gpuMinutes": 1000, "wallClockMinutes": 1000},
+    "budget": {"trials": 8, "gpuMinutes": 1000, "wallClockMinutes": 1000},
     "trial": {"startupTimeoutSeconds": 100, "infrastructureRetries": 2, "infrastructurePatienceSeconds": 60},
     "promotion": {"mode": "Off", "confirmations": 1, "verification": {"durationSeconds": 60}},
 }

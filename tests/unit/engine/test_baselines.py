@@ -77,15 +77,19 @@ def test_a_baseline_whose_record_was_deleted_is_made_again():
 
 
 def test_defaults_that_crash_are_a_normal_result():
-    world = World(make_study(), lambda t: OOM if t.spec.number == 1 else float(t.spec.number + 1))
+    world = World(
+        make_study(), lambda t: OOM if t.spec.purpose is Purpose.DEFAULT else float(t.spec.parameters["max_num_seqs"])
+    )
     world.run()
     assert world.phase is StudyPhase.COMPLETED
-    assert world.study.status.recommendation.trial == "s-4-1"
+    assert world.study.status.recommendation.trial == "s-3-1"
     assert "s-1-1 (Default) crashed" in world.study.status.recommendation.reason
 
 
 def test_production_that_crashes_counts_as_serving_nothing_and_the_recommendation_says_so():
-    world = World(make_study(), lambda t: OOM if t.spec.number == 0 else 50.0 + 10 * t.spec.number)
+    world = World(
+        make_study(), lambda t: OOM if t.spec.number == 0 else float(t.spec.parameters.get("max_num_seqs", 32))
+    )
     world.run()
     recommendation = world.study.status.recommendation
     assert world.phase is StudyPhase.COMPLETED

@@ -56,31 +56,41 @@ def test_wall_clock_passes_while_a_trial_is_under_way_and_only_then():
 
 
 def test_the_search_leaves_room_for_the_confirmations():
-    study = make_study(budget={"trials": 6}, promotion={"confirmations": 3})
+    study = make_study(budget={"trials": 8}, promotion={"confirmations": 3})
     planned = plan(snapshot(study, *baselines(), feasible(2, 200)), T0)
-    assert recorded(planned).spec.purpose is Purpose.CONFIRM
+    assert recorded(planned).spec.is_repeat
+    assert planned.status.phase is StudyPhase.CONFIRMING
+
+
+@pytest.mark.parametrize(
+    ("trials", "confirmations", "repeats"), [(30, 3, 3), (12, 2, 1), (8, 3, 1), (500, 10, 10), (9, 0, 0)]
+)
+def test_baselines_are_repeated_within_a_third_of_the_trials(trials, confirmations, repeats):
+    study = make_study(budget={"trials": trials}, promotion={"confirmations": confirmations})
+    assert budget.baseline_repeats(study.spec) == repeats
 
 
 def test_the_trials_of_the_budget_are_never_exceeded():
     world = World(
-        make_study(budget={"trials": 7}, promotion={"confirmations": 2}), lambda t: 10.0 * (t.spec.number + 1)
+        make_study(budget={"trials": 7}, promotion={"confirmations": 2}),
+        lambda t: 100.0 if t.spec.purpose in {Purpose.SEARCH, Purpose.CONFIRM} else 10.0,
     )
     world.run()
     assert len(world.trials) == 7
-    assert [t.spec.purpose for t in world.latest()][-2:] == [Purpose.CONFIRM] * 2
+    assert sum(t.spec.is_repeat for t in world.latest()) == 4
 
 
-@pytest.mark.parametrize(("minutes", "purpose"), [(3, Purpose.SEARCH), (2, Purpose.CONFIRM), (1, None)])
-def test_gpu_minutes_end_the_search_first_and_then_the_confirmations(minutes, purpose):
-    """Three trials of half a minute were made; one more fits into two minutes, another search and it into three."""
+@pytest.mark.parametrize(("minutes", "repeat"), [(4, False), (3, True), (1, None)])
+def test_gpu_minutes_end_the_search_first_and_then_the_confirmations(minutes, repeat):
+    """Three trials of half a minute were made, three are kept for repeats; another of the search is the seventh."""
     study = make_study(budget={"trials": 50, "gpuMinutes": minutes})
     planned = plan(snapshot(study, *baselines(), feasible(2, 200)), T0)
-    if purpose is None:
+    if repeat is None:
         assert planned.status.phase is StudyPhase.COMPLETED
         assert "s-2-1 could not be confirmed" in condition(planned.status, "Ready").message
         assert "GPU-minutes" in condition(planned.status, "Ready").message
     else:
-        assert recorded(planned).spec.purpose is purpose
+        assert recorded(planned).spec.is_repeat is repeat
 
 
 def test_trials_under_way_count_before_another_is_started():
@@ -123,8 +133,8 @@ def test_raising_the_budget_of_a_study_that_has_ended_starts_nothing():
 
 
 def test_raising_the_budget_of_a_study_under_way_counts():
-    world = World(make_study(budget={"trials": 4}))
+    world = World(make_study(budget={"trials": 6}))
     world.step()
     world.change(budget={"trials": 9})
     world.run()
-    assert len(world.trials) == 8
+    assert len(world.trials) == 6, "nothing is better, so what was kept for repeats is left over"

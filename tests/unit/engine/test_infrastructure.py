@@ -95,7 +95,7 @@ def test_too_many_faults_stall_the_study_with_a_remedy_and_raising_the_bound_let
 
 
 def test_a_fault_while_confirming_is_made_again_and_does_not_count_as_a_repeat():
-    study = make_study(budget={"trials": 4})
+    study = make_study(budget={"trials": 6})
     confirm = failed(3, purpose=Purpose.CONFIRM, parameters={"max_num_seqs": "12"})
     trials = (*baselines(), feasible(2, 200), confirm)
     waiting = plan(snapshot(study, *trials), at(1))

@@ -55,12 +55,15 @@ def test_the_last_trials_of_the_search_come_in_before_a_candidate_is_confirmed()
     assert not actions(planned, RecordTrial)
 
 
-def test_confirmations_run_side_by_side_and_only_as_many_as_are_needed():
+def test_a_blocks_repeats_run_side_by_side_and_only_as_many_as_are_needed():
     trials = [*baselines(), *(feasible(n, 100 + n) for n in range(2, 9))]
+    purposes = set()
     for number in range(9, 12):
         spec = recorded(plan(snapshot(WIDE, *trials), T0)).spec
-        assert (spec.number, spec.purpose) == (number, Purpose.CONFIRM)
+        purposes.add(spec.purpose)
+        assert spec.number == number
         trials.append(make_trial(number, purpose=spec.purpose, parameters=spec.parameters))
+    assert purposes == {Purpose.PRODUCTION, Purpose.DEFAULT, Purpose.CONFIRM}, "one block"
     assert not actions(plan(snapshot(WIDE, *trials), T0), RecordTrial)
 
 

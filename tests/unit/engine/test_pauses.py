@@ -83,7 +83,7 @@ def test_outside_its_windows_a_study_starts_nothing_but_ends_what_runs():
 
 
 def test_a_study_that_is_done_says_so_outside_its_windows_too():
-    study = make_study(windows=[NIGHT], budget={"trials": 4})
+    study = make_study(windows=[NIGHT], budget={"trials": 6})
     planned = plan(snapshot(study, *baselines(), feasible(2, 100)), T0)
     assert planned.status.phase is StudyPhase.COMPLETED
 

@@ -41,6 +41,7 @@ from .search_space import (
 from .status import (
     PromotionState,
     PromotionStatus,
+    RateNoise,
     Recommendation,
     Scored,
     StudyPhase,
@@ -133,6 +134,7 @@ __all__ = [
     "Prompts",
     "Purpose",
     "RateMeasurement",
+    "RateNoise",
     "Recommendation",
     "Replay",
     "Resource",

@@ -55,8 +55,29 @@ class Recommendation(Scored):
         default=None,
         description="Against the better baseline that it is not itself; absent where that had no goodput.",
     )
+    improvement_low_percent: int | None = Field(
+        default=None,
+        description="The lower end of its 95 % confidence interval, from repeats of both, all looks allowed for.",
+    )
+    improvement_high_percent: int | None = Field(
+        default=None, description="The upper end; absent where the baseline may as well serve nothing."
+    )
+    error_percent: int | None = Field(
+        default=None,
+        description="The chance allowed that it is not better than both baselines by the minimum; "
+        "absent where nothing was confirmed.",
+    )
     confirmations: int = 0
     reason: str = Field(default="", max_length=1024)
+
+
+class RateNoise(ObservedModel):
+    """How far goodput of identical runs was apart at one rate: a standard deviation in thousandths of the mean."""
+
+    rate_percent: int
+    permille: int = Field(description="Over all configurations that were repeated.")
+    production_permille: int | None = Field(default=None, description="Of production alone.")
+    runs: int = Field(default=0, description="That this was taken from.")
 
 
 class PromotionState(StrEnum):
@@ -99,4 +120,5 @@ class StudyStatus(ObservedModel):
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None
     recommendation: Recommendation | None = None
+    noise: list[RateNoise] = Field(default=[], max_length=8, description="From repeats, once there are any.")
     promotion: PromotionStatus | None = None

@@ -185,15 +185,21 @@ class Promotion(Model):
     mode: PromotionMode = PromotionMode.MANUAL
     approved_trial: str = Field(default="", max_length=63, description="Manual: a person writes the trial's name here.")
     minimum_improvement_percent: int = Field(default=5, ge=0, le=1000)
-    confirmations: int = Field(default=3, ge=0, le=10, description="Repeats of the best candidate before it may win.")
+    confirmations: int = Field(
+        default=3,
+        ge=0,
+        le=10,
+        description="Most repeats of a candidate before it may win, with production and the defaults repeated beside "
+        "it. A winner has two or more; 0 takes the search's figure for it, and nothing is shown.",
+    )
     strategy: Strategy = Strategy.ROLLING
     verification: Verification = Verification()
 
 
 def _no_trial_left(spec: "StudySpec") -> tuple[object, ...] | None:
     confirmations = spec.promotion.confirmations
-    enough = spec.budget.trials >= 3 + confirmations
-    return None if enough else (spec.budget.trials, confirmations, 3 + confirmations)
+    least = 3 + confirmations + (2 if confirmations else 0)
+    return None if spec.budget.trials >= least else (spec.budget.trials, confirmations, least)
 
 
 def _slo_twice(spec: "StudySpec") -> tuple[object, ...] | None:
@@ -225,6 +231,7 @@ def _capacity_of_users(spec: "StudySpec") -> tuple[object, ...] | None:
     return () if spec.objective is Objective.CAPACITY and closed else None
 
 
+_LEAST_TRIALS = "(3 + self.promotion.confirmations + (self.promotion.confirmations > 0 ? 2 : 0))"
 _LOAD_SECONDS = "(self.workload.warmupSeconds + self.workload.durationSeconds)"
 _SAME_SLO = "self.slos.exists_one(t, t.metric == s.metric && t.percentile == s.percentile)"
 LEAST_CURVE = 3
@@ -245,10 +252,10 @@ class StudySpec(Model):
             path=".slos",
         ),
         Rule(
-            cel="self.budget.trials >= 3 + self.promotion.confirmations",
-            message="budget.trials %s leaves no trial to search with: production, defaults and %s confirmations come "
-            "first; set it to %s or more",
-            values=("self.budget.trials", "self.promotion.confirmations", "3 + self.promotion.confirmations"),
+            cel=f"self.budget.trials >= {_LEAST_TRIALS}",
+            message="budget.trials %s leaves no trial to search with: production and defaults, %s confirmations and a "
+            "repeat of both baselines beside them come first; set it to %s or more",
+            values=("self.budget.trials", "self.promotion.confirmations", _LEAST_TRIALS),
             broken=_no_trial_left,
             path=".budget.trials",
         ),

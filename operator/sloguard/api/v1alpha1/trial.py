@@ -13,6 +13,9 @@ from .meta import ObjectMeta
 from .rules import Rule, immutable
 from .search_space import Text
 
+FIRST_SEARCHED = 2
+"""Trial 0 is production and trial 1 vLLM's defaults, both for the first time."""
+
 Parameters = dict[KnobName, Text]
 
 
@@ -136,6 +139,12 @@ class TrialSpec(Model):
     seed: int = Field(default=0, ge=0, le=2_147_483_647)
     target_hash: str = Field(default="", max_length=64, description="Of production's template when this was recorded.")
     reason: str = Field(default="", max_length=1024)
+
+    @property
+    def is_repeat(self) -> bool:
+        """Of a configuration that was measured before: to confirm a candidate, or to hold one against a baseline."""
+        baseline = self.purpose in {Purpose.PRODUCTION, Purpose.DEFAULT}
+        return self.purpose is Purpose.CONFIRM or (baseline and self.number >= FIRST_SEARCHED)
 
 
 class TrialStatus(ObservedModel):
