@@ -65,9 +65,9 @@ def over(spec: StudySpec, used: Spent) -> str:
 
 
 def baseline_repeats(spec: StudySpec) -> int:
-    """How often production and the defaults may be repeated: as the candidate, within a third of the trials in all."""
+    """How often production and the defaults may be repeated: as the candidate, within two fifths of the trials."""
     confirmations = spec.promotion.confirmations
-    share = (spec.budget.trials - 2 - confirmations) // 6
+    share = (spec.budget.trials - 2 - confirmations) // 5
     return min(confirmations, max(share, 1))
 
 

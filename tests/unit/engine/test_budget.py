@@ -63,9 +63,9 @@ def test_the_search_leaves_room_for_the_confirmations():
 
 
 @pytest.mark.parametrize(
-    ("trials", "confirmations", "repeats"), [(30, 3, 3), (12, 2, 1), (8, 3, 1), (500, 10, 10), (9, 0, 0)]
+    ("trials", "confirmations", "repeats"), [(30, 3, 3), (12, 2, 1), (15, 2, 2), (8, 3, 1), (500, 10, 10), (9, 0, 0)]
 )
-def test_baselines_are_repeated_within_a_third_of_the_trials(trials, confirmations, repeats):
+def test_baselines_are_repeated_within_two_fifths_of_the_trials(trials, confirmations, repeats):
     study = make_study(budget={"trials": trials}, promotion={"confirmations": confirmations})
     assert budget.baseline_repeats(study.spec) == repeats
 

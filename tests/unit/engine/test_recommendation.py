@@ -58,7 +58,7 @@ def test_figures_of_a_closed_loop_are_marked():
     spec = study.spec.model_copy(update={"workload": Workload.model_validate({"arrival": arrival} | lengths)})
     world = World(study.model_copy(update={"spec": spec}), grows)
     world.run()
-    assert world.study.status.recommendation.reason.endswith("of s-1-1; closed loop of 32 users")
+    assert world.study.status.recommendation.reason.endswith("error allowed 5 %; closed loop of 32 users")
     assert "closed loop of 32 users" in condition(world.study.status, "Ready").message
 
 
