@@ -1,6 +1,6 @@
 """The same seed makes the same load; arrivals keep their rate and their window."""
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +10,11 @@ from sloguard.api.v1alpha1 import (
     Arrival,
     ArrivalPattern,
     Burst,
+    ClosedLoop,
     LengthBucket,
     LengthDistribution,
+    PromptFormat,
+    Prompts,
     Replay,
     SharedPrefix,
     TokenLengths,
@@ -38,6 +41,10 @@ def bursts(rate, more, period, duty):
 
 def gamma(rate, burstiness):
     return Arrival(pattern=ArrivalPattern.GAMMA, requests_per_minute=rate, burstiness_percent=burstiness)
+
+
+def users(count):
+    return Arrival(pattern=ArrivalPattern.CLOSED_LOOP, closed_loop=ClosedLoop(users=count))
 
 
 def recorded(times, time_percent, rate_percent):
@@ -104,18 +111,28 @@ def test_due_times_ascend_within_the_window_at_the_offered_rate(arrival, percent
 
 
 @settings(deadline=None)
-@given(arrivals, lengths, lengths, st.sampled_from([1, 10, 30]), st.integers(0, 2**31 - 1), st.integers(0, 100))
-def test_same_seed_same_bytes(arrival, prompt, output, percent, seed, shared):
+@given(
+    st.one_of(arrivals, st.builds(users, st.integers(1, 50))),
+    lengths,
+    lengths,
+    st.sampled_from(PromptFormat),
+    st.sampled_from([1, 10, 30]),
+    st.integers(0, 2**31 - 1),
+    st.integers(0, 100),
+)
+def test_same_seed_same_bytes(arrival, prompt, output, form, percent, seed, shared):
     workload = Workload(
         arrival=arrival,
         prompt_tokens=prompt,
         output_tokens=output,
         shared_prefix=SharedPrefix(tokens=5, percent=shared),
+        prompts=Prompts(format=form),
         seed=seed,
     )
 
     def plan():
         requests = RequestFactory(workload, model="m").stream("100", percent=percent, duration_seconds=3)
-        return [(request.due_seconds, request.body()) for request in requests]
+        # A closed loop's stream has no end; which part of it is sent is up to the server.
+        return [(request.due_seconds, request.body()) for request in islice(requests, 500)]
 
     assert plan() == plan()

@@ -1,6 +1,7 @@
 """The load and the vLLM stand-in, which have to agree."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from sloguard.api.v1alpha1 import (
     SLO,
     Arrival,
+    ArrivalPattern,
     DisagreementPart,
     Metric,
     ServerFaultKind,
@@ -80,6 +82,23 @@ async def test_client_and_server_count_the_same(simulate):
         assert view.good_tokens_low <= rate.good_tokens <= view.good_tokens_high
         # On a busy machine the client may well be late; but nobody else sends, and nothing is lost.
         assert {one.part for one in view.disagreements} <= {DisagreementPart.QUEUE, DisagreementPart.NETWORK}
+
+
+async def test_a_trace_with_shared_blocks_finds_them_in_the_prefix_cache(simulate, tmp_path):
+    """Three turns of one talk, each with a block of 512 tokens more than the last."""
+    _, url = await simulate()
+    path = tmp_path / "mooncake.jsonl"
+    turns = [
+        {"timestamp": 90 * turn, "input_length": 512 * turn, "output_length": 2, "hash_ids": list(range(turn))}
+        for turn in range(1, 4)
+    ]
+    path.write_text("\n".join(map(json.dumps, turns)))
+    arrival = Arrival(pattern=ArrivalPattern.TRACE, trace_file=str(path))
+    nothing_else = {"prompt_tokens": None, "output_tokens": None, "shared_prefix": None, "warmup_seconds": 0}
+    result = await run_load(a_request(url, arrival=arrival, **nothing_else))
+    (rate,) = result.rates
+    assert (rate.good, rate.server.prompt_tokens) == (3, 512 * 6)
+    assert 512 * 3 * 0.9 < rate.server.prefix_cache_hits_tokens <= 512 * 3
 
 
 async def test_an_engine_that_dies_under_load(simulate):
