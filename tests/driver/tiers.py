@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.clusters import binaries, engine, kind, vllm_cpu
+from tests.clusters import binaries, engine, kind, prometheus, vllm_cpu
 from tests.driver import environment, prerequisites
 from tests.driver.environment import ROOT
 
@@ -48,7 +48,15 @@ class Tier:
 def _prepare_apiserver(_options: list[str]) -> None:
     prerequisites.require(prerequisites.API_SERVER)
     _require_programs(binaries.CONTROL_PLANE)
+    _require_prometheus()
     binaries.ensure(binaries.CONTROL_PLANE)
+
+
+def _require_prometheus() -> None:
+    try:
+        prometheus.ensure()
+    except prometheus.NoPrometheusError as error:
+        raise prerequisites.MissingError(str(error)) from error
 
 
 def _prepare_e2e(options: list[str]) -> None:
@@ -91,7 +99,8 @@ TIERS = {
     ),
     "quickstart": Tier(folders=("tests/quickstart",)),
     "apiserver": Tier(
-        folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart"), prepare=_prepare_apiserver
+        folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart", "tests/prometheus"),
+        prepare=_prepare_apiserver,
     ),
     "e2e": Tier(folders=("tests/e2e",), prepare=_prepare_e2e, options=("--ignore=tests/e2e/vllm",)),
     "vllm": Tier(folders=("tests/e2e/vllm",), prepare=_prepare_vllm, options=("--durations=6",)),

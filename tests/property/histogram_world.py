@@ -160,6 +160,7 @@ def a_case(seed, *, failures=True, others=True):
     for one in open_before:
         if random.random() < 0.8:
             pages[0].finish(one)
+            pages[0].open -= 1
             finished.append(one)
     for _ in range(random.choice([0, 1, 3, random.randrange(40)])):
         record, page = a_request(random, scale), random.choice(pages)

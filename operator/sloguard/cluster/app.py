@@ -14,6 +14,7 @@ from sloguard.cluster.api import STUDIES, Api
 from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.reconcile import Reconciler
+from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.operator")
 
@@ -49,6 +50,7 @@ class Operator:
         self._settings = settings
         self._namespaces = namespaces
         self._api = Api()
+        self._prometheus = Prometheus(settings.prometheus) if settings.prometheus is not None else None
         self._reconciler: Reconciler | None = None
         self._resync: asyncio.Task[None] | None = None
 
@@ -82,7 +84,9 @@ class Operator:
         settings.watching.inactivity_timeout = INACTIVE_SECONDS
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         await self._api.__aenter__()
-        self._reconciler = Reconciler(self._api, self._settings)
+        if self._prometheus is not None:
+            await self._prometheus.__aenter__()
+        self._reconciler = Reconciler(self._api, self._settings, self._prometheus)
         self._resync = asyncio.create_task(self._resync_for_ever(self._reconciler))
 
     async def _stop(self, **_: Any) -> None:
@@ -92,6 +96,8 @@ class Operator:
                 await self._resync
         if self._reconciler is not None:
             await self._reconciler.stop()
+        if self._prometheus is not None:
+            await self._prometheus.__aexit__()
         await self._api.__aexit__()
 
     async def _probe(self, **_: Any) -> float:

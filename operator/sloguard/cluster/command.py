@@ -5,6 +5,8 @@ import click
 from sloguard.cluster import logs
 from sloguard.cluster.app import serve
 from sloguard.cluster.execute import Settings
+from sloguard.measure.prometheus import PrometheusSettings
+from sloguard.measure.prometheus_options import prometheus_options
 
 
 @click.command()
@@ -28,6 +30,7 @@ from sloguard.cluster.execute import Settings
     show_default=True,
     envvar="SLOGUARD_LOAD_IMAGE_PULL_POLICY",
 )
+@prometheus_options
 @click.option("--probe-address", default="0.0.0.0:8080", show_default=True, help="Where /healthz is answered.")
 @click.option(
     "--log-format",
@@ -48,10 +51,11 @@ def operator(
     namespaces: tuple[str, ...],
     load_image: str,
     load_image_pull_policy: str,
+    prometheus: PrometheusSettings | None,
     probe_address: str,
     log_format: str,
     log_level: str,
 ) -> None:
     """Run the Kubernetes operator until it is told to stop."""
     logs.configure(log_format, log_level)
-    serve(namespaces, Settings(load_image, load_image_pull_policy), probe_address)
+    serve(namespaces, Settings(load_image, load_image_pull_policy, prometheus), probe_address)

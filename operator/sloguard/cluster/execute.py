@@ -38,6 +38,7 @@ from sloguard.engine.actions import (
     UpdateTrial,
 )
 from sloguard.engine.snapshot import TargetState
+from sloguard.measure.prometheus import PrometheusSettings
 
 logger = logging.getLogger("sloguard.execute")
 
@@ -50,10 +51,11 @@ class NameTakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The image that load Jobs run, which is this program's own."""
+    """The image that load Jobs run, which is this program's own; and where Prometheus is, if there is one."""
 
     image: str
     pull_policy: str = "IfNotPresent"
+    prometheus: PrometheusSettings | None = None
 
 
 async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> None:

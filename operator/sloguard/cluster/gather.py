@@ -3,12 +3,13 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import Study, TargetKind, Trial
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
+from sloguard.cluster.cross_check import cross_checked
 from sloguard.cluster.evidence import (
     Container,
     container_of,
@@ -26,6 +27,7 @@ from sloguard.cluster.text import harmless, readable
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.snapshot import Observation, Server, ServerState, Snapshot
+from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.gather")
 
@@ -61,7 +63,7 @@ class Children:
         return any(o is not None and not being_deleted(o) for o in (self.deployment, self.job))
 
 
-async def gather(api: Api, namespace: str, name: str) -> Gathered | None:
+async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | None = None) -> Gathered | None:
     """None where the study is gone.
 
     Raises:
@@ -84,11 +86,14 @@ async def gather(api: Api, namespace: str, name: str) -> Gathered | None:
     records = records_of(study, raw_trials.values(), target)
     _warn(namespace, name, records.passed_over)
     children = await _children(api, namespace, mine, {t.metadata.uid: t.name for t in records.trials})
-    seen = {
-        t.name: await _observe(api, namespace, t, children[t.name], container)
-        for t in records.trials
-        if not t.finished or t.name in children
-    }
+    seen: dict[str, Observation] = {}
+    for trial in records.trials:
+        if not trial.finished or trial.name in children:
+            theirs = children[trial.name]
+            told = await _observe(api, namespace, trial, theirs, container)
+            pod = pod_of(theirs.server_pods)
+            load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
+            seen[trial.name] = replace(told, load=load)
     snapshot = Snapshot(study, records.trials, target, seen)
     return Gathered(snapshot, stored, raw_trials, production, records.passed_over)
 

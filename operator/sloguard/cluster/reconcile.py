@@ -20,6 +20,7 @@ from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.text import readable
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.plan import plan
+from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.reconcile")
 
@@ -41,6 +42,7 @@ class Reconciler:
 
     api: Api
     settings: Settings
+    prometheus: Prometheus | None = None
     last_success: float = field(default_factory=time.monotonic)
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
@@ -107,7 +109,7 @@ class Reconciler:
         """Once through. Seconds until it is due again, None when the study is gone."""
         namespace, name = key
         try:
-            gathered = await gather(self.api, namespace, name)
+            gathered = await gather(self.api, namespace, name, self.prometheus)
         except StudyUnreadableError as error:
             return await self._stall(key, "SpecInvalid", str(error))
         if gathered is None:

@@ -33,29 +33,33 @@ GOOD_PERCENT = 2
 """Of the requests sent: so many may be within a limit by the server's clock and over it by the client's."""
 
 
-def compare(client: RateMeasurement, window: ServerWindow, slos: Sequence[SLO]) -> ServerView | None:
-    """The server's view of the window, with what the client's figures disagree with; None where it has none."""
+def compare(
+    client: RateMeasurement, window: ServerWindow, slos: Sequence[SLO], *, also_sent: int = 0
+) -> ServerView | None:
+    """The server's view of the window, with what the client's figures disagree with; None where it has none.
+
+    `also_sent` requests of the load's own that are not of this rate may be in the counters too.
+    """
     seen = view(window, slos, client.completed)
     if seen is None:
         return None
-    return seen.model_copy(update={"disagreements": [*_disagreements(client, window, seen, slos)]})
+    return seen.model_copy(update={"disagreements": _disagreements(client, window, seen, slos, also_sent)})
 
 
 def _disagreements(
-    client: RateMeasurement, window: ServerWindow, seen: ServerView, slos: Sequence[SLO]
+    client: RateMeasurement, window: ServerWindow, seen: ServerView, slos: Sequence[SLO], also_sent: int
 ) -> list[Disagreement]:
     if seen.restarts:
         return [_counted(DisagreementPart.RESTART, client.completed, seen.requests)]
-    found = [*_traffic(client, window, seen), *_latencies(client, window)]
+    found = [*_traffic(client, window, seen, also_sent), *_latencies(client, window)]
     by_gaps = any(slo.metric is Metric.ITL for slo in slos)
     return found if found or by_gaps else [*_good(client, seen)]
 
 
-def _traffic(client: RateMeasurement, window: ServerWindow, seen: ServerView) -> Iterator[Disagreement]:
+def _traffic(client: RateMeasurement, window: ServerWindow, seen: ServerView, also_sent: int) -> Iterator[Disagreement]:
     """Whether the server served the load's requests and no others. A failed one may have been finished there."""
-    failed = client.violations
-    unsure = failed.failed + failed.spared - failed.refused - failed.client_error
-    most = client.completed + unsure + window.open_before
+    turned_away = client.violations.refused + client.violations.client_error
+    most = client.sent - turned_away + window.open_before + also_sent
     if seen.requests > most:
         yield _counted(DisagreementPart.OTHER_TRAFFIC, most, seen.requests)
     elif seen.requests < client.completed:
@@ -129,6 +133,18 @@ def _good(client: RateMeasurement, seen: ServerView) -> Iterator[Disagreement]:
             server_low=seen.good_low,
             server_high=seen.good_high,
         )
+
+
+def both(direct: ServerView | None, seen: ServerView) -> ServerView:
+    """What two readings of the same counters say: the bounds of the narrower one, and the disagreements of both.
+
+    The server's own page is read at the very ends of the window, Prometheus' samples lie around it.
+    """
+    if direct is None or direct.restarts:
+        return seen
+    known = {one.part for one in direct.disagreements}
+    more = [one for one in seen.disagreements if one.part not in known]
+    return direct.model_copy(update={"source": seen.source, "disagreements": [*direct.disagreements, *more][:8]})
 
 
 def _counted(part: DisagreementPart, client: int, server: int) -> Disagreement:

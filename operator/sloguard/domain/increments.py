@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from .buckets import Buckets, merged
 
-BUCKET, COUNT, SUM = "_bucket", "_count", "_sum"
+BUCKET, SUM = "_bucket", "_sum"
+COUNTERS = ("_total", BUCKET, SUM)
+"""How the names of what only grows end; gauges go up and down."""
 EDGE_LABEL = "le"
 
 
@@ -80,7 +82,7 @@ def over_time(samples: Mapping[Series, Sequence[float]]) -> Increments:
     restarts: dict[tuple[tuple[str, str], ...], int] = {}
     fell: set[str] = set()
     for series, values in samples.items():
-        if len(values) < 2 or not all(map(math.isfinite, values)):
+        if not series.name.endswith(COUNTERS) or len(values) < 2 or not all(map(math.isfinite, values)):
             continue
         grown[series] = sum(later - earlier if later >= earlier else later for earlier, later in pairwise(values))
         falls = sum(later < earlier for earlier, later in pairwise(values))

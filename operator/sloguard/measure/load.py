@@ -70,7 +70,7 @@ async def run_load(
         if fault is not None:
             return LoadResult(started_at=started_at, finished_at=datetime.now(UTC), fault=fault)
         model = request.model or await _first_model(session, request.url)
-        sweep = _Sweep(request, session, model, on_rate, trace, words)
+        sweep = _Sweep(request, session, model, on_rate, trace, words, started_at)
         await sweep.run()
     return LoadResult(
         started_at=started_at,
@@ -79,6 +79,7 @@ async def run_load(
         sketches=sweep.sketches,
         fault=sweep.watch.fault,
         saved_seconds=sweep.saved_seconds,
+        warmup_requests=sweep.warmup_requests,
         invalid=sweep.watch.own_fault or sweep.lagged,
     )
 
@@ -98,12 +99,15 @@ class _Sweep:
         on_rate: OnRate,
         trace: Sequence[RecordedRequest] | None,
         words: Sequence[str] | None,
+        started_at: datetime,
     ) -> None:
         self.rates: list[RateMeasurement] = []
         self.sketches: list[LatencySketch] = []
         self.watch = FaultWatch()
         self.lagged: str | None = None
         self.saved_seconds = 0
+        self.warmup_requests = 0
+        self._started_at = started_at
         self._request = request
         self._session = session
         self._factory = RequestFactory(
@@ -129,12 +133,14 @@ class _Sweep:
     async def _warm_up(self, percent: int) -> None:
         seconds = self._request.workload.warmup_seconds
         if seconds:
-            await self._run_window(WARM_UP, percent, seconds)
+            self.warmup_requests = len(await self._run_window(WARM_UP, percent, seconds))
 
     async def _measure(self, percent: int) -> list[RequestRecord]:
         seconds = self._request.workload.duration_seconds
         before = await scrape(self._session, self._request.url)
+        began = self._clock()
         records = await self._run_window(str(percent), percent, seconds)
+        ended = self._clock()
         after = await scrape(self._session, self._request.url)
         grown = between(before, after) if before is not None and after is not None else None
         counted = tally(records, self._request.slos)
@@ -161,6 +167,8 @@ class _Sweep:
             slos=hold_slos(records, self._request.slos, gaps),
             dispatch_lag_p99_microseconds=lag,
             server=counters(grown),
+            began_milliseconds=began,
+            ended_milliseconds=ended,
         )
         measurement = with_intervals(measurement, sum_blocks(records, self._request.slos, seconds, percent))
         if grown is not None and before is not None:
@@ -206,6 +214,10 @@ class _Sweep:
             think_seconds=arrival.closed_loop.think_milliseconds / 1000,
             duration_seconds=seconds,
         )
+
+    def _clock(self) -> int:
+        """Milliseconds since the load's start."""
+        return round((datetime.now(UTC) - self._started_at).total_seconds() * 1000)
 
     def _check_lag(self, percent: int, lag_microseconds: int) -> None:
         limit = self._request.dispatch_lag_limit_microseconds

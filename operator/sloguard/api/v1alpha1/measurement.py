@@ -201,6 +201,8 @@ class RateMeasurement(ObservedModel):
     dispatch_lag_p99_microseconds: int = Field(default=0, description="How late the generator itself was.")
     server: ServerCounters | None = None
     server_view: ServerView | None = None
+    began_milliseconds: int | None = Field(default=None, description="After the load's start, until the first request.")
+    ended_milliseconds: int | None = Field(default=None, description="From the load's start to the last request's end.")
 
     @property
     def goodput_tokens_per_second(self) -> float:
@@ -279,6 +281,7 @@ class LoadResult(ObservedModel):
     rates: list[RateMeasurement] = Field(default=[], max_length=8)
     sketches: list[LatencySketch] = Field(default=[], max_length=40)
     blocks: list[TimeBlocks] = Field(default=[], max_length=8, description="Of one generator among several only.")
+    warmup_requests: int = Field(default=0, description="Sent before the first rate; in no figure but the server's.")
     fault: ServerFault | None = None
     saved_seconds: int = Field(default=0, description="Of planned load, not run because it was hopeless.")
     invalid: str | None = Field(
