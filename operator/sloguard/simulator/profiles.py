@@ -2,8 +2,9 @@
 
 Sources. GPU figures: NVIDIA data sheets (dense BF16 FLOP/s, memory bandwidth) and the capacity that
 `torch.cuda.mem_get_info` reports, which is below the marketing figure. Model shapes: the `config.json` of
-Meta-Llama-3-8B, Qwen2-7B and Qwen2-1.5B. Efficiencies and overheads were fitted to recordings of vLLM 0.24.0 on
-H200s (decode 4.9 ms for 14.3 GiB of weights, 2048 prompt tokens in 41 ms, eager steps of about 20 ms).
+Meta-Llama-3-8B, Qwen2-7B and Qwen2-1.5B. Efficiencies and what a host takes were fitted to recordings of vLLM 0.24.0 on
+H200s (decode 4.9 ms for 14.3 GiB of weights, 2048 prompt tokens in 41 ms, eager steps of about 20 ms, 40 to 45 requests
+of 128 tokens a second through one API server); tests/bench/README.md says how well they hold.
 """
 
 from __future__ import annotations

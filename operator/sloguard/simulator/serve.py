@@ -3,7 +3,8 @@
 It is not vLLM and says so: in its first log line, in `Server: sloguard-simulator` and in /version. It takes the flags
 of `vllm serve`, starts in phases with vLLM's log lines, serves the OpenAI API with continuous batching in real time,
 exports vLLM's metrics, and fails as vLLM fails. Memory and speed come from models fitted to recordings
-(memory.py, latency.py); what these cannot produce is injected with --fault (faults.py).
+(memory.py, latency.py, frontend.py; tests/bench/README.md says how well); what these cannot produce is injected with
+--fault (faults.py).
 
 Simulator options (all others are vLLM's):
   --profile NAME              GPU and model, see profiles.py; also SLOGUARD_SIMULATOR_PROFILE
