@@ -70,7 +70,7 @@ class Host:
 
     request_seconds: float = 0.0045  # API server: a request, without its prompt
     prompt_token_seconds: float = 0.000004
-    token_seconds: float = 0.000085  # an output token: taken from the engine, detokenized
+    token_seconds: float = 0.00007  # an output token: taken from the engine, detokenized
     chunk_seconds: float = 0.00011  # a streamed chunk: built and written
     step_seconds: float = 0.0012  # engine: scheduling and sampling for an empty batch
     sequence_seconds: float = 0.00002
