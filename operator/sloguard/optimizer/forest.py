@@ -1,5 +1,6 @@
 """Random forests that know how far to trust themselves: by what they say of trials that they were not shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
@@ -21,6 +22,7 @@ class _Regressor(Protocol):
     """What is used of scikit-learn's RandomForestRegressor, which has no types of its own."""
 
     oob_prediction_: Rows
+    estimators_: Sequence["_Regressor"]
 
     def fit(self, x: Rows, y: Rows) -> object: ...
 
@@ -41,6 +43,10 @@ class Forest:
 
     def predict(self, x: Rows) -> Rows:
         return self.model.predict(x)
+
+    def spread(self, x: Rows) -> Rows:
+        """How far the trees disagree at each row: their standard deviation, large where little is known."""
+        return np.std([tree.predict(x) for tree in self.model.estimators_], axis=0)
 
 
 def grown(x: Rows, y: Rows, seed: int) -> Forest | None:

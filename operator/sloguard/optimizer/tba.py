@@ -26,12 +26,13 @@ from .kde import Parzen, places
 from .quasi_random import first_unseen
 from .rows import Rows, rows
 from .scores import Score, crash_violation, scores
+from .sequence import point
 from .space import Key, Space
-from .tba_chain import Chain, replayed
+from .tba_chain import WORST_FEASIBLE, Chain, energies_of, replayed
 from .tba_moves import moves
 
-START = 5
-"""Configurations known or under way before the chain walks; until then the space is covered evenly."""
+START = 7
+"""Configurations known or under way before the chain walks: production, the defaults and five that cover the space."""
 
 OFFERED_AT_START = 6
 """Points of the cover that the crash predictor may choose from."""
@@ -42,6 +43,15 @@ POOL = 40
 DRAWS = 40
 """Draws from where good configurations lie, beside the moves."""
 
+OPTIMISM = 1.5
+"""Standard deviations between the forecast energy and the one that a configuration is credited with, when hottest."""
+
+CHANCE = 0.5
+"""Log-density that chance is worth when the chain is hottest."""
+
+LEAPS = 40
+"""Points all over the space, beside the moves, once a surrogate is trusted to tell which of them is worth a leap."""
+
 FEASIBLE_FOR_DENSITY = 8
 
 GOOD_SHARE = 0.25
@@ -50,8 +60,8 @@ LEAST_GOOD = 3
 TRUSTED_SKILL = 0.1
 """Out of bag; a forest below it is not asked."""
 
-OBJECTIVE_WEIGHT = 6.0
-"""Log-density that a forecast as high as the best objective is worth, against one of nothing."""
+ENERGY_WEIGHT = 8.0
+"""Log-density that all of the energy between the best feasible configuration and one that serves nothing is worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +127,11 @@ class _Step:
 
     @cached_property
     def chain(self) -> Chain:
-        slos = max((len(result.violation_ratios) for result in self.taught), default=1)
-        return replayed(self.known, crash_violation(max(slos, 1)), START, self.tba.seed)
+        return replayed(self.known, self._worst_violation, START, self.tba.seed)
+
+    @property
+    def _worst_violation(self) -> float:
+        return crash_violation(max((len(result.violation_ratios) for result in self.taught), default=1) or 1)
 
     @cached_property
     def bans(self) -> Blacklist:
@@ -134,10 +147,13 @@ class _Step:
         return self._trusted(self.known, [float(score.feasible) for score in self.known])
 
     @cached_property
-    def objective(self) -> Forest | None:
-        """Forecasts the objective, as a share of the best, of servers that meet the SLOs."""
-        best = abs(self.feasible[0].objective) if self.feasible else 0.0
-        return self._trusted(self.feasible, [score.objective / best for score in self.feasible]) if best else None
+    def energies(self) -> list[float]:
+        return energies_of(self.known, self._worst_violation)
+
+    @cached_property
+    def energy(self) -> Forest | None:
+        """Forecasts the chain's energy: crashes, broken SLOs and the objective in one figure, all trials used."""
+        return self._trusted(self.known, self.energies)
 
     def _trusted(self, told: Sequence[Score], targets: Sequence[float]) -> Forest | None:
         forest = grown(rows(self.space, [score.parameters for score in told]), np.array(targets), self.tba.seed)
@@ -169,10 +185,17 @@ class _Step:
             if self.dense is not None:
                 drawn = (self.dense[0].draw(rng) for _ in range(DRAWS))
                 pool += [v for v in drawn if self.space.broken(v) is None and allowed(v)]
+            if self.energy is not None:
+                pool += [v for v in self._afar(rng) if self.space.broken(v) is None and allowed(v)]
             if pool:
                 return pool
         nearest = self.space.nearest_unseen(around, self.seen)
         return [] if nearest is None else [nearest]
+
+    def _afar(self, rng: Random) -> Iterator[Values]:
+        """Points all over the space, for a trusted surrogate to leap to."""
+        shift = rng.randrange(2**20)
+        return (self.space.decode(point(shift + i, len(self.space.domains), self.tba.seed)) for i in range(LEAPS))
 
     @property
     def _current(self) -> Values:
@@ -188,11 +211,14 @@ class _Step:
         """Best first; the hotter the chain, the more chance has its say."""
         rng = Random(derived_seed(self.seed, "rank"))
         gumbel = np.array([-np.log(-np.log(rng.random() or 0.5)) for _ in pool])
-        worth = np.round(self._worth(pool) + self.chain.temperature * gumbel, 9)
+        worth = np.round(self._worth(pool) + CHANCE * self.chain.temperature * gumbel, 9)
         return [pool[i] for i in sorted(range(len(pool)), key=lambda i: (-worth[i], i))]
 
     def _worth(self, pool: Sequence[Values]) -> Rows:
-        """Log-density of good over other configurations, plus the log of P(feasible), plus the forecast objective."""
+        """Log-density of good over other configurations, plus the log of P(feasible), minus the forecast energy.
+
+        The hotter the chain, the more a configuration is given the benefit of the trees' doubt.
+        """
         worth = np.zeros(len(pool))
         if self.dense is not None:
             at = places(self.space, pool)
@@ -200,8 +226,9 @@ class _Step:
         table = rows(self.space, pool)
         if self.feasibility is not None:
             worth += np.log(np.clip(self.feasibility.predict(table), 0.01, 1.0))
-        if self.objective is not None:
-            worth += OBJECTIVE_WEIGHT * self.objective.predict(table)
+        if self.energy is not None:
+            optimism = OPTIMISM * self.chain.temperature * self.energy.spread(table)
+            worth -= ENERGY_WEIGHT * (self.energy.predict(table) - optimism)
         return worth
 
     def _predicted(self, chosen: Chosen) -> dict[str, float]:
@@ -209,8 +236,10 @@ class _Step:
         table = rows(self.space, [chosen.values])
         if self.feasibility is not None:
             predicted["feasible_probability"] = round(float(self.feasibility.predict(table)[0]), 9)
-        if self.objective is not None:
-            predicted["objective"] = round(float(self.objective.predict(table)[0]) * abs(self.feasible[0].objective), 6)
+        if self.energy is not None and self.feasible:
+            energy, best = float(self.energy.predict(table)[0]), self.feasible[0].objective
+            if energy < WORST_FEASIBLE:
+                predicted["objective"] = round(best - energy * abs(best), 6)
         return predicted
 
     def _reason(self, chosen: Chosen, predicted: Mapping[str, float]) -> str:

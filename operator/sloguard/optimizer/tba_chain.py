@@ -62,14 +62,19 @@ def replayed(known: Sequence[Score], worst_violation: float, start: int, seed: i
 
 
 def energies_of(known: Sequence[Score], worst_violation: float) -> list[float]:
-    """From 0 for the best feasible to 1 for one that serves nothing; 1 to 2 by violation, where a crash has 2."""
+    """From 0 for the best feasible to 1 for one that serves nothing; 1 to 2 by violation, where a crash has 2.
+
+    By the root of the violation: a limit just missed and one missed by half as much again must not look alike beside
+    a crash, else the chain dawdles in front of the SLOs.
+    """
     best = max((score.objective for score in known if score.feasible), default=0.0)
-    return [
-        min((best - score.objective) / abs(best), 1.0)
-        if score.feasible and best
-        else WORST_FEASIBLE * (not score.feasible) + min(score.violation / worst_violation, 1.0)
-        for score in known
-    ]
+    return [_energy(score, best, worst_violation) for score in known]
+
+
+def _energy(score: Score, best: float, worst_violation: float) -> float:
+    if not score.feasible:
+        return WORST_FEASIBLE + math.sqrt(min(score.violation / worst_violation, 1.0))
+    return min((best - score.objective) / abs(best), WORST_FEASIBLE) if best else 0.0
 
 
 def _accepts(chain: Chain, energies: Sequence[float], index: int, seed: int) -> bool:

@@ -1,6 +1,6 @@
 """Moves of TBA's chain: another value of a choice, or a step of a number on that number's own scale."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from sloguard.api.v1alpha1 import KnobName
@@ -19,8 +19,9 @@ STEP_HOT = 0.30
 STEP_COLD = 0.05
 """Standard deviation of a step, as a share of the knob's range on its own scale."""
 
-SECOND_KNOB = 0.35
-"""Probability that a second number moves too: a ridge between two knobs is climbed along both."""
+FURTHER_KNOB_HOT = 0.6
+FURTHER_KNOB_COLD = 0.3
+"""Probability that one more knob moves, and again one more: a ridge between two knobs is climbed along both."""
 
 TRIES = 10
 """Moves drawn for each one that is wanted."""
@@ -55,21 +56,33 @@ def _inside(space: Space, values: Values) -> dict[KnobName, Value]:
 
 
 def _moved(space: Space, current: Values, temperature: float, rng: Random) -> dict[KnobName, Value]:
-    structural = STRUCTURAL_COLD + (STRUCTURAL_HOT - STRUCTURAL_COLD) * temperature
-    choices = [n for n, domain in _movable(space, current) if domain.scale is None]
-    numbers = [n for n, domain in _movable(space, current) if domain.scale is not None]
+    further = _between(FURTHER_KNOB_COLD, FURTHER_KNOB_HOT, temperature)
+    left = [name for name, _ in _movable(space, current)]
     changed = dict(current)
-    if choices and (not numbers or rng.random() < structural):
-        name = rng.choice(choices)
-        changed[name] = rng.choice(list(space.domains[name].neighbours(current[name])))
-        return space.completed(space.restricted(changed))
-    if not numbers:
-        return changed
-    step = STEP_COLD + (STEP_HOT - STEP_COLD) * temperature
-    count = 2 if len(numbers) > 1 and rng.random() < SECOND_KNOB else 1
-    for name in rng.sample(numbers, count):
-        changed[name] = _stepped(space.domains[name], current[name], step, rng)
-    return changed
+    while left:
+        name = _picked(space, left, temperature, rng)
+        left.remove(name)
+        changed[name] = _changed(space.domains[name], current[name], temperature, rng)
+        if rng.random() >= further:
+            break
+    return space.completed(space.restricted(changed))
+
+
+def _picked(space: Space, names: Sequence[KnobName], temperature: float, rng: Random) -> KnobName:
+    choices = [name for name in names if space.domains[name].scale is None]
+    numbers = [name for name in names if space.domains[name].scale is not None]
+    structural = _between(STRUCTURAL_COLD, STRUCTURAL_HOT, temperature)
+    return rng.choice(choices if choices and (not numbers or rng.random() < structural) else numbers)
+
+
+def _changed(domain: Domain, value: Value, temperature: float, rng: Random) -> Value:
+    if domain.scale is None:
+        return rng.choice(list(domain.neighbours(value)))
+    return _stepped(domain, value, _between(STEP_COLD, STEP_HOT, temperature), rng)
+
+
+def _between(cold: float, hot: float, temperature: float) -> float:
+    return cold + (hot - cold) * temperature
 
 
 def _movable(space: Space, current: Values) -> Iterator[tuple[KnobName, Domain]]:

@@ -16,6 +16,14 @@ def test_it_learns_what_there_is_to_learn_and_says_so():
     assert said[1] > 0.8
 
 
+def test_its_trees_agree_where_much_is_known_and_disagree_at_the_edge():
+    x = table(80)
+    forest = grown(x, (x[:, 0] > 0.6).astype(float), seed=1)
+    inside, edge = forest.spread(np.array([[0.1, 0.5, 0.5, 0.5], [0.6, 0.5, 0.5, 0.5]]))
+    assert inside < 0.3
+    assert edge > inside
+
+
 def test_noise_earns_no_trust():
     skills = [grown(table(40, seed), np.random.default_rng(seed + 99).random(40), seed).skill for seed in range(8)]
     assert max(skills) < 0.3
