@@ -166,8 +166,7 @@ def left_out(records: Sequence[CrashRecord], group: Callable[[CrashRecord], obje
     for key in dict.fromkeys(group(record) for record in records):
         learned = [record for record in records if group(record) != key]
         asked = [record for record in records if group(record) == key]
-        for own in dict.fromkeys(record.platform for record in asked):
-            said += spoken(learned, [record for record in asked if record.platform == own], own, seed)
+        said += asked_of(learned, asked, seed)
     return said
 
 
@@ -179,6 +178,12 @@ def within(records: Sequence[CrashRecord], trials: int, seed: int) -> list[Said]
         Random(seed).shuffle(there)
         said += spoken(there[:trials], there[trials:], own, seed)
     return said
+
+
+def asked_of(learned: Sequence[CrashRecord], asked: Sequence[CrashRecord], seed: int) -> list[Said]:
+    """Learned from one ledger, asked about another."""
+    platforms = dict.fromkeys(record.platform for record in asked)
+    return [said for own in platforms for said in spoken(learned, [r for r in asked if r.platform == own], own, seed)]
 
 
 def spoken(learned: Sequence[CrashRecord], asked: Sequence[CrashRecord], own: Platform, seed: int) -> list[Said]:
@@ -241,6 +246,7 @@ def measured(seeds: int, configurations: int) -> dict[tuple[str, str], list[Said
             ("simulated", "all but 30 trials of the same"): lambda made=made, seed=seed: within(made, 30, seed),
             ("recorded", "all but 15 trials of the same"): lambda seed=seed: within(real, 15, seed),
             ("recorded", "one card and its model"): lambda seed=seed: left_out(real, gpu_of, seed),
+            ("simulated", "recorded"): lambda made=made, seed=seed: asked_of(made, real, seed),
         }
         for key, scheme in schemes.items():
             found.setdefault(key, []).extend(scheme())
