@@ -3,13 +3,16 @@
 Everything follows from a seed. Time is simulated.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from sloguard.api.v1alpha1 import Outcome, PromotionState
+from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose
 from sloguard.domain.evidence import Evidence
 from sloguard.engine.actions import ApplyArguments, RecordTrial, UpdateTrial
+from sloguard.engine.budget import baseline_repeats
+from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.snapshot import Load, LoadState, Rollout, Server, ServerState, TargetProblem, TargetState
@@ -194,9 +197,26 @@ class Hazards(World):
         if len(numbers) > 2:
             taught = {t.spec.number for t in self.trials.values() if t.status.outcome not in _UNTAUGHT}
             assert taught >= {0, 1}, "the search began before both baselines were in"
+        self._look_at_repeats()
         promotion = self.study.status.promotion
         if promotion is not None:
             assert promotion.previous_arguments in ([*PRODUCTION], [*MEDDLED])
+
+    def _look_at_repeats(self) -> None:
+        """No more than the study allows, and none before the search's trials are in."""
+        confirmations, latest = self.study.spec.promotion.confirmations, latest_attempts(self.trials.values())
+        repeats = [t for t in latest if t.spec.is_repeat]
+        production = [t for t in repeats if t.spec.purpose is Purpose.PRODUCTION]
+        assert len(production) <= baseline_repeats(self.study.spec)
+        candidates = Counter(str(t.spec.parameters) for t in repeats if t.spec.purpose is Purpose.CONFIRM)
+        assert all(count <= confirmations for count in candidates.values())
+        if repeats:
+            before = [t for t in latest if t.spec.number < repeats[0].spec.number]
+            assert not any(t.spec.is_repeat for t in before)
+            assert all(t.spec.is_repeat for t in latest[len(before) :]), "the search went on between repeats"
+        recommendation = self.study.status.recommendation
+        if recommendation is not None:
+            assert recommendation.confirmations >= min(confirmations, 2)
 
     # what people do
 

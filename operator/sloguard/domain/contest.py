@@ -233,8 +233,9 @@ def _look(candidate: Arm, baselines: Sequence[Arm], terms: Terms, error: float, 
         return Standing.UNPROVEN, unbeaten[0].name
     if not unbeaten and terms.may_win(block):
         return Standing.WON, ""
-    hopeless = next((b for b in unbeaten if _prospect(candidate, b, terms, last) < HOPELESS), None)
-    return (Standing.HOPELESS, hopeless.name) if hopeless else (Standing.OPEN, "")
+    prospects = {b.name: _prospect(candidate, b, terms, last) for b in unbeaten}
+    worst = min(prospects, key=lambda name: prospects[name], default="")
+    return (Standing.HOPELESS, worst) if worst and prospects[worst] < HOPELESS else (Standing.OPEN, "")
 
 
 def better(candidate: Arm, baseline: Arm, ratio: float, error: float) -> bool:

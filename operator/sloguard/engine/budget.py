@@ -71,6 +71,11 @@ def baseline_repeats(spec: StudySpec) -> int:
     return min(confirmations, max(share, 1))
 
 
+def spare_repeats(spec: StudySpec) -> int:
+    """Kept for a candidate that only seemed good, where there are trials enough."""
+    return min(2, (spec.budget.trials - 2 - spec.promotion.confirmations) // 12) if spec.promotion.confirmations else 0
+
+
 def search_over(spec: StudySpec, latest: Iterable[Trial], used: Spent, kept: int) -> str:
     """Why the search ends, with room left for the repeats that will be needed, or nothing."""
     if any(t.spec.is_repeat for t in latest):

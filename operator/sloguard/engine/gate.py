@@ -14,7 +14,7 @@ from sloguard.domain.contest import SLO_SHARE, Arm, Ledger, Standing, Terms, Ver
 from sloguard.domain.noise import LEAST_NOISE, RatioInterval, ratio_interval
 from sloguard.domain.score import OFFERED_PERCENT, UNITS, figure_of, highest_figure_of, holds, slos_met
 from sloguard.engine.arms import arm_of, confirmations_of, repeats_of, taught
-from sloguard.engine.budget import baseline_repeats
+from sloguard.engine.budget import baseline_repeats, spare_repeats
 
 BASELINES = (Purpose.PRODUCTION, Purpose.DEFAULT)
 
@@ -283,7 +283,7 @@ MANY = 1000.0
 
 
 def _most_kept(spec: StudySpec) -> int:
-    return spec.promotion.confirmations + len(BASELINES) * baseline_repeats(spec)
+    return spec.promotion.confirmations + len(BASELINES) * baseline_repeats(spec) + spare_repeats(spec)
 
 
 def _kept(ground: _Ground, best: Contender | None) -> int:
@@ -292,7 +292,7 @@ def _kept(ground: _Ground, best: Contender | None) -> int:
     apart = [b for b in live if b.trial is ground.production or not ground.same_as_production(b.trial)]
     most, figure = ground.terms.baseline_repeats, best.figure if best else 0.0
     each = (min(most, 1) if figure >= CLEARLY_WORSE * b.figure else most for b in apart)
-    return ground.spec.promotion.confirmations + sum(each)
+    return ground.spec.promotion.confirmations + sum(each) + spare_repeats(ground.spec)
 
 
 def contenders(trials: Iterable[Trial], objective: Objective, percent: int) -> list[Contender]:

@@ -80,9 +80,9 @@ def test_the_trials_of_the_budget_are_never_exceeded():
     assert sum(t.spec.is_repeat for t in world.latest()) == 4
 
 
-@pytest.mark.parametrize(("minutes", "repeat"), [(4, False), (3, True), (1, None)])
+@pytest.mark.parametrize(("minutes", "repeat"), [(5, False), (3, True), (1, None)])
 def test_gpu_minutes_end_the_search_first_and_then_the_confirmations(minutes, repeat):
-    """Three trials of half a minute were made, three are kept for repeats; another of the search is the seventh."""
+    """Three trials of half a minute were made, five are kept for repeats; another of the search is the ninth."""
     study = make_study(budget={"trials": 50, "gpuMinutes": minutes})
     planned = plan(snapshot(study, *baselines(), feasible(2, 200)), T0)
     if repeat is None:
