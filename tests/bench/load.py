@@ -287,16 +287,13 @@ def agreement_table(clients, where, options, per_second, seconds, limit_ms):
 
 
 def deviations(figures):
-    """Of this generator's figures from the mean of the peers'."""
-    peers = [seen for name, seen in figures.items() if name in PEER_NAMES]
-    if not peers or "sloguard" not in figures:
-        return
+    """Of this generator's figures from each peer's."""
     names = ("TTFT p50", "TTFT p95", "mean gap", "share within the limit")
-    own = figures["sloguard"]
-    away = [
-        f"{name} {100 * (own[i] / statistics.fmean(p[i] for p in peers) - 1):+.1f} %" for i, name in enumerate(names)
-    ]
-    print(f"\nsloguard against the mean of the peers: {', '.join(away)}")
+    for peer in PEER_NAMES:
+        if peer in figures and "sloguard" in figures:
+            pairs = zip(names, figures["sloguard"], figures[peer], strict=True)
+            away = [f"{name} {100 * (own / theirs - 1):+.1f} %" for name, own, theirs in pairs]
+            print(f"\nsloguard against {peer}: {', '.join(away)}")
 
 
 def options():
