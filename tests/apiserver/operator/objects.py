@@ -1,7 +1,8 @@
 """Production and a short study."""
 
-import copy
 from typing import Any
+
+from tests.short_study import laid_over, short_spec
 
 Object = dict[str, Any]
 
@@ -9,22 +10,11 @@ STUDY: Object = {
     "apiVersion": "sloguard.dev/v1alpha1",
     "kind": "SLOGuardStudy",
     "metadata": {"name": "s"},
-    "spec": {
-        "target": {"kind": "Deployment", "name": "llama", "container": "vllm"},
-        "slos": [{"metric": "TTFT", "percentile": 99, "milliseconds": 500}],
-        "workload": {
-            "arrival": {"pattern": "Constant", "requestsPerMinute": 600},
-            "promptTokens": {"mean": 64, "stddev": 0, "min": 64, "max": 64},
-            "outputTokens": {"mean": 16, "stddev": 0, "min": 16, "max": 16},
-            "warmupSeconds": 0,
-            "durationSeconds": 10,
-        },
+    "spec": short_spec(
         # three values, which are all tried before the best is repeated beside both baselines
-        "searchSpace": {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 8, "max": 10}}]},
-        "optimizer": {"name": "random", "seed": 1},
-        "budget": {"trials": 8, "gpuMinutes": 1000, "wallClockMinutes": 1000},
-        "promotion": {"mode": "Manual", "confirmations": 1, "verification": {"durationSeconds": 1}},
-    },
+        searchSpace={"parameters": [{"name": "max_num_seqs", "int": {"min": 8, "max": 10}}]},
+        promotion={"mode": "Manual", "verification": {"durationSeconds": 1}},
+    ),
 }
 ARGUMENTS = ["org/model", "--max-num-seqs=2", "--port=8000"]
 BEST = ["org/model", "--max-num-seqs=10", "--port=8000"]
@@ -32,12 +22,7 @@ BEST = ["org/model", "--max-num-seqs=10", "--port=8000"]
 
 def study(name: str = "s", **spec: Any) -> Object:
     """`promotion={"mode": "Off"}` and the like are laid over STUDY, one level deep."""
-    whole = copy.deepcopy(STUDY)
-    whole["metadata"]["name"] = name
-    for key, value in spec.items():
-        there = whole["spec"].get(key)
-        whole["spec"][key] = there | value if isinstance(there, dict) else value
-    return whole
+    return STUDY | {"metadata": {"name": name}, "spec": laid_over(STUDY["spec"], spec)}
 
 
 def production(name: str = "llama", container: str = "vllm", **fields: Any) -> Object:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sloguard.api.v1alpha1 import Study, Trial
 from sloguard.cluster.records import owner_of
+from tests.short_study import laid_over, short_spec
 
 Object = dict[str, Any]
 
@@ -15,20 +16,7 @@ STUDY: Object = {
     "apiVersion": "sloguard.dev/v1alpha1",
     "kind": "SLOGuardStudy",
     "metadata": {"name": "s", "namespace": "prod", "uid": "study-uid", "generation": 1, "resourceVersion": "7"},
-    "spec": {
-        "target": {"kind": "Deployment", "name": "llama", "container": "vllm"},
-        "slos": [{"metric": "TTFT", "percentile": 99, "milliseconds": 500}],
-        "workload": {
-            "arrival": {"pattern": "Constant", "requestsPerMinute": 600},
-            "promptTokens": {"mean": 64, "stddev": 0, "min": 64, "max": 64},
-            "outputTokens": {"mean": 16, "stddev": 0, "min": 16, "max": 16},
-            "warmupSeconds": 0,
-            "durationSeconds": 10,
-        },
-        "searchSpace": {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 1, "max": 256}}]},
-        "budget": {"trials": 6, "gpuMinutes": 100, "wallClockMinutes": 100},
-        "promotion": {"confirmations": 1},
-    },
+    "spec": short_spec(budget={"trials": 6, "gpuMinutes": 100, "wallClockMinutes": 100}),
 }
 
 VLLM: Object = {
@@ -42,11 +30,7 @@ VLLM: Object = {
 
 def study(**spec: Any) -> Study:
     """`budget={"trials": 3}` and the like are laid over STUDY, one level deep."""
-    whole = copy.deepcopy(STUDY)
-    for key, value in spec.items():
-        there = whole["spec"].get(key)
-        whole["spec"][key] = there | value if isinstance(there, dict) else value
-    return Study.model_validate(whole)
+    return Study.model_validate(STUDY | {"spec": laid_over(STUDY["spec"], spec)})
 
 
 def trial_object(number=0, attempt=1, *, status=None, metadata=None, owner=None, **spec) -> Object:

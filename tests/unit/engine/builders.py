@@ -43,36 +43,22 @@ from sloguard.engine.snapshot import (
     TargetProblem,
     TargetState,
 )
+from tests.short_study import laid_over, short_spec
 
 T0 = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 PRODUCTION = ("model", "--max-num-seqs=2", "--port=8000")
 
-SPEC = {
-    "target": {"kind": "Deployment", "name": "llama", "container": "vllm"},
-    "slos": [{"metric": "TTFT", "percentile": 99, "milliseconds": 500}],
-    "workload": {
-        "arrival": {"pattern": "Constant", "requestsPerMinute": 600},
-        "promptTokens": {"mean": 64, "stddev": 0, "min": 64, "max": 64},
-        "outputTokens": {"mean": 16, "stddev": 0, "min": 16, "max": 16},
-        "warmupSeconds": 0,
-        "durationSeconds": 10,
-        "drainSeconds": 5,
-    },
-    "searchSpace": {
-        "preset": "None",
-        "parameters": [{"name": "max_num_seqs", "int": {"min": 1, "max": 256, "scale": "Log"}}],
-    },
-    "optimizer": {"name": "random", "seed": 1},
-    "budget": {"trials": 8, "gpuMinutes": 1000, "wallClockMinutes": 1000},
-    "trial": {"startupTimeoutSeconds": 100, "infrastructureRetries": 2, "infrastructurePatienceSeconds": 60},
-    "promotion": {"mode": "Off", "confirmations": 1, "verification": {"durationSeconds": 60}},
-}
+SPEC = short_spec(
+    workload={"drainSeconds": 5},
+    searchSpace={"parameters": [{"name": "max_num_seqs", "int": {"min": 1, "max": 256, "scale": "Log"}}]},
+    trial={"startupTimeoutSeconds": 100, "infrastructureRetries": 2, "infrastructurePatienceSeconds": 60},
+    promotion={"mode": "Off", "verification": {"durationSeconds": 60}},
+)
 
 
 def make_study(name="s", **spec):
     """`trial={"parallelism": 2}` and the like are laid over SPEC, one level deep."""
-    merged = {k: v | spec.pop(k, {}) if isinstance(v, dict) else spec.pop(k, v) for k, v in SPEC.items()}
-    return Study(metadata=ObjectMeta(name=name, uid="uid", generation=1), spec=merged | spec)
+    return Study(metadata=ObjectMeta(name=name, uid="uid", generation=1), spec=laid_over(SPEC, spec))
 
 
 def rate(goodput=100.0, met=True, percent=100):
