@@ -25,7 +25,7 @@ from .forest import Forest, grown
 from .kde import Parzen, places
 from .quasi_random import first_unseen
 from .rows import Rows, rows
-from .scores import Score, crash_violation, scores
+from .scores import Score, crash_violation, pessimistic, scores
 from .sequence import point
 from .space import Key, Space
 from .tba_chain import WORST_FEASIBLE, Chain, energies_of, replayed
@@ -122,6 +122,12 @@ class _Step:
         return scores(self.space, self.taught)
 
     @cached_property
+    def assumed(self) -> list[Score]:
+        """Of the trials under way, so that the forests lead a parallel ask elsewhere."""
+        ordered = sorted(self.pending, key=self.space.key)
+        return [pessimistic(self.known, values) for values in ordered]
+
+    @cached_property
     def feasible(self) -> list[Score]:
         return sorted((score for score in self.known if score.feasible), key=lambda score: score.rank)
 
@@ -144,16 +150,14 @@ class _Step:
     @cached_property
     def feasibility(self) -> Forest | None:
         """Forecasts how likely all SLOs are met; a crash is a miss."""
-        return self._trusted(self.known, [float(score.feasible) for score in self.known])
-
-    @cached_property
-    def energies(self) -> list[float]:
-        return energies_of(self.known, self._worst_violation)
+        told = [*self.known, *self.assumed]
+        return self._trusted(told, [float(score.feasible) for score in told])
 
     @cached_property
     def energy(self) -> Forest | None:
         """Forecasts the chain's energy: crashes, broken SLOs and the objective in one figure, all trials used."""
-        return self._trusted(self.known, self.energies)
+        told = [*self.known, *self.assumed]
+        return self._trusted(told, energies_of(told, self._worst_violation))
 
     def _trusted(self, told: Sequence[Score], targets: Sequence[float]) -> Forest | None:
         forest = grown(rows(self.space, [score.parameters for score in told]), np.array(targets), self.tba.seed)

@@ -5,7 +5,7 @@ import pytest
 from sloguard.api.v1alpha1 import KnobName, OptimizerName, Outcome
 from sloguard.domain.result import VIOLATION_CAP, Result
 from sloguard.optimizer import make_optimizer
-from sloguard.optimizer.tba import START
+from sloguard.optimizer.tba import START, _Step
 from tests.unit.optimizer.made_up_server import SPACE, best, crashes, search
 
 K = KnobName
@@ -74,3 +74,13 @@ def test_repeats_move_neither_the_chain_nor_the_schedule(searches):
     again = replace(history[4], number=50)
     first, second = ask(history), ask([*history, again])
     assert first.reason.split(" anneals")[0] == second.reason.split(" anneals")[0]
+
+
+def test_forests_take_a_trial_under_way_for_a_bad_one(searches):
+    history = searches[0][:20]
+    first = ask(history)
+    again = ask(history, [first.parameters])
+    assert SPACE.key(again.parameters) != SPACE.key(first.parameters)
+    step = _Step(make_optimizer(OptimizerName.TBA, SPACE, 1), tuple(history), (first.parameters,), frozenset())
+    assert [score.parameters for score in step.assumed] == [first.parameters]
+    assert step.assumed[0].rank >= max(score.rank for score in step.known if score.feasible)
