@@ -112,6 +112,7 @@ class Case:
     finished: list[RequestRecord]
     before: dict
     after: dict
+    queues: list = field(default_factory=list)
 
     @property
     def window(self):
@@ -156,7 +157,7 @@ def a_case(seed, *, failures=True, others=True):
         pages[0].begin(one)
         pages[0].open += 1
     before = {series: value for page in pages for series, value in page.samples().items()}
-    records, finished = [], []
+    records, finished, queues = [], [], []
     for one in open_before:
         if random.random() < 0.8:
             pages[0].finish(one)
@@ -168,12 +169,14 @@ def a_case(seed, *, failures=True, others=True):
         records.append(replace(record, ending=ending) if ending is Ending.COMPLETED else _failed(record, ending))
         if ending is Ending.COMPLETED or (ending in SERVER_MAY_FINISH and random.random() < 0.5):
             page.begin(record)
-            page.finish(record)
+            queued = random.choice([0, 0, random.randrange(record.ttft_microseconds + 1)])
+            page.finish(record, queued)
+            queues.append((ending, queued))
             finished.append(record)
         elif ending in SERVER_MAY_BEGIN and random.random() < 0.5:
             page.begin(record)
     after = {series: value for page in pages for series, value in page.samples().items()}
-    return Case(some_slos(random), records, finished, before, after)
+    return Case(some_slos(random), records, finished, before, after, queues)
 
 
 def _failed(record, ending):

@@ -1,6 +1,7 @@
 """Intervals from the server's histograms contain what the client counts exactly, on 10,000 simulated runs."""
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,9 @@ from sloguard.api.v1alpha1 import SLO, Metric
 from sloguard.domain.buckets import Buckets, merged
 from sloguard.domain.cross_check import compare, percentile_bounds
 from sloguard.domain.distribution import Distribution, nearest_rank
-from sloguard.domain.goodput import tally
+from sloguard.domain.goodput import Ending, tally
 from sloguard.domain.increments import Increments, Series, between, over_time
+from sloguard.domain.queue_time import with_queue_time
 from sloguard.domain.server_view import HISTOGRAMS, view
 from tests.property.histogram_world import a_case
 
@@ -158,6 +160,27 @@ def test_growth_does_not_depend_on_what_was_counted_before():
 def counts_of(told: Increments, name):
     found = told.histogram(name)
     return found and found.cumulative
+
+
+def test_a_verdict_on_queue_time_is_certain_or_undecided():
+    verdicts = set()
+    for seed in range(1500):
+        case = a_case(seed)
+        random = Random(seed)
+        percentile, milliseconds = random.choice([50, 90, 99]), random.choice([1, 100, 300, 700])
+        slo = SLO(metric=Metric.QUEUE_TIME, percentile=percentile, milliseconds=milliseconds)
+        sent, client = len(case.records), case.client
+        queued = [of for ending, of in case.queues if ending is Ending.COMPLETED]
+        within = sum(of <= slo.milliseconds * 1000 for of in queued)
+        exact = sent > 0 and 100 * within >= slo.percentile * sent
+        (held,) = with_queue_time([client.slos[0]], [slo], case.window, sent=sent, completed=client.completed)
+        assert held.within <= within, seed
+        if not held.undecided:
+            assert held.met == exact, seed
+        if held.met:
+            assert held.measured_microseconds <= slo.milliseconds * 1000
+        verdicts.add((held.met, held.undecided))
+    assert verdicts == {(True, False), (False, False), (False, True)}
 
 
 def test_a_limit_on_an_edge_is_exact():

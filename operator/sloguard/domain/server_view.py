@@ -27,13 +27,14 @@ HISTOGRAMS: Mapping[Metric, str] = {
     Metric.ITL: "vllm:inter_token_latency_seconds",
     Metric.TPOT: "vllm:request_time_per_output_token_seconds",
     Metric.E2E: "vllm:e2e_request_latency_seconds",
+    Metric.QUEUE_TIME: "vllm:request_queue_time_seconds",
 }
-QUEUE_TIME = "vllm:request_queue_time_seconds"
+QUEUE_TIME = HISTOGRAMS[Metric.QUEUE_TIME]
 PROMPT_LENGTHS = "vllm:request_prompt_tokens"
 OUTPUT_LENGTHS = "vllm:request_generation_tokens"
 OPEN_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 
-FAMILIES = (*HISTOGRAMS.values(), QUEUE_TIME, PROMPT_LENGTHS, OUTPUT_LENGTHS)
+FAMILIES = (*HISTOGRAMS.values(), PROMPT_LENGTHS, OUTPUT_LENGTHS)
 """Every histogram that a view is made of."""
 
 AT_THE_END = (HISTOGRAMS[Metric.E2E], OUTPUT_LENGTHS, PROMPT_LENGTHS, QUEUE_TIME)
@@ -100,7 +101,8 @@ def good_requests(
     window: ServerWindow, slos: Sequence[SLO], finished: int, completed: int | None = None
 ) -> tuple[int, int]:
     """The least and the most requests within every limit. A metric that the server lacks bounds nothing."""
-    marginals = [within_limit(window, slo, finished) for slo in slos]
+    # As for the client, time in the queue is no part of which requests are good.
+    marginals = [within_limit(window, slo, finished) for slo in slos if slo.metric is not Metric.QUEUE_TIME]
     low = max(0, sum(low for low, _ in marginals) - (len(marginals) - 1) * finished) if marginals else finished
     high = min((high for _, high in marginals), default=finished)
     if completed is not None:

@@ -17,6 +17,7 @@ from sloguard.api.v1alpha1 import (
     LoadResult,
     Outcome,
     RateMeasurement,
+    SLOResult,
     StudySpec,
     Trial,
     TrialPhase,
@@ -174,7 +175,7 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     at_100 = next((m for m in result.rates if m.rate_percent == OFFERED_PERCENT), None)
     met = at_100 is not None and at_100.slos_met
     outcome = Outcome.FEASIBLE if met else Outcome.INFEASIBLE
-    broken = [] if at_100 is None else [f"{s.metric} p{s.percentile}" for s in at_100.slos if not s.met]
+    broken = [] if at_100 is None else [_named(s) for s in at_100.slos if not s.met]
     message = "all SLOs met at 100 %" if met else f"broken at 100 %: {', '.join(broken) or 'not reached'}"
     if at_100 is not None and at_100.users is not None:
         message += f" (closed loop of {at_100.users} users)"
@@ -202,6 +203,12 @@ def _capacity(rates: Sequence[RateMeasurement]) -> CapacityEstimate | None:
         low_requests_per_minute=found.low_requests_per_minute,
         high_requests_per_minute=found.high_requests_per_minute,
     )
+
+
+def _named(slo: SLOResult) -> str:
+    name = f"{slo.metric} p{slo.percentile}"
+    undecided = f"{name} (not decided: the server's histogram has no edge at {slo.limit_milliseconds} ms)"
+    return undecided if slo.undecided else name
 
 
 def _crashed(trial: Trial, crash: Crash, now: datetime, result: LoadResult | None = None) -> Step:

@@ -30,7 +30,8 @@ from sloguard.domain.goodput import (
 )
 from sloguard.domain.increments import between
 from sloguard.domain.outlook import Outlook
-from sloguard.domain.server_view import under_way, window_of
+from sloguard.domain.queue_time import with_queue_time
+from sloguard.domain.server_view import ServerWindow, under_way, window_of
 
 from .client import CompletionClient, Observation, open_session
 from .closed_loop import ClosedLoop, elapsed_milliseconds, users_at
@@ -171,13 +172,19 @@ class _Sweep:
             ended_milliseconds=ended,
         )
         measurement = with_intervals(measurement, sum_blocks(records, self._request.slos, seconds, percent))
-        if grown is not None and before is not None:
-            seen = compare(measurement, window_of(grown, under_way(before)), self._request.slos)
-            measurement = measurement.model_copy(update={"server_view": seen})
+        served = window_of(grown, under_way(before)) if grown is not None and before is not None else None
+        measurement = self._by_server(measurement, served)
         self.rates.append(measurement)
         self.sketches += sketch(records, percent, gaps)
         self._on_rate(measurement, records)
         return records
+
+    def _by_server(self, measurement: RateMeasurement, served: ServerWindow | None) -> RateMeasurement:
+        """With what only the server knows, and what it says of the rest."""
+        slos, sent = self._request.slos, measurement.sent - measurement.violations.spared
+        results = with_queue_time(measurement.slos, slos, served, sent=sent, completed=measurement.completed)
+        seen = compare(measurement, served, slos) if served is not None else None
+        return measurement.model_copy(update={"slos": results, "server_view": seen})
 
     async def _run_window(self, name: str, percent: int, seconds: int) -> list[RequestRecord]:
         workload = self._request.workload

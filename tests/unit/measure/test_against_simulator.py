@@ -72,6 +72,7 @@ async def test_client_and_server_count_the_same(simulate):
     assert [rate.sent for rate in result.rates] == [15, 30]
     for rate in result.rates:
         assert rate.good == rate.sent
+        assert rate.slos_met, "by the client, and by the server where only that knows: QueueTime"
         assert rate.server.prompt_tokens == rate.prompt_tokens
         assert rate.server.generation_tokens == rate.output_tokens
         assert rate.server.prefix_cache_hits_tokens > 0

@@ -10,7 +10,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from sloguard.api.v1alpha1 import Metric
+from sloguard.domain.goodput import CLIENT_METRICS
 from sloguard.measure.command import load
 from sloguard.measure.encode import decode
 from tests.unit.measure.fake_server import DONE, a_request, chunk, streams, usage
@@ -63,7 +63,7 @@ async def test_request_in_the_environment_and_result_in_the_termination_log(serv
     result = decode(log.read_text())
     assert result.rates == decode(out).rates
     assert result.rates[0].good == 20
-    assert [sketch.metric for sketch in result.sketches] == list(Metric)
+    assert [sketch.metric for sketch in result.sketches] == list(CLIENT_METRICS)
     assert log.stat().st_ino == log_inode, "a mounted file can only be written in place"
     requests = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [request["ending"] for request in requests] == ["completed"] * 20

@@ -25,6 +25,7 @@ from sloguard.api.v1alpha1 import (
     TimeBlocks,
     Violations,
 )
+from sloguard.domain.goodput import CLIENT_METRICS
 from sloguard.domain.sketch import Sketch, read, stored
 from sloguard.measure.encode import LIMIT_BYTES, UnreadableResultError, decode, encode
 from sloguard.measure.fault import server_fault
@@ -32,7 +33,7 @@ from sloguard.measure.fault import server_fault
 NOW = datetime.now(UTC)
 
 
-LIMITS = [(metric, percentile, 37 * place) for place, metric in enumerate(Metric, 7) for percentile in (95, 99)]
+LIMITS = [(metric, percentile, 37 * place) for place, metric in enumerate(CLIENT_METRICS, 7) for percentile in (95, 99)]
 """Eight SLOs; a study has the same ones at each rate."""
 
 
@@ -59,7 +60,7 @@ def a_rate(percent, draw, slos):
                 p95_microseconds=draw(),
                 p99_microseconds=draw(),
             )
-            for metric in Metric
+            for metric in CLIENT_METRICS
         ],
         slos=[
             SLOResult(
@@ -90,7 +91,9 @@ def a_result(percents, *, digits, detail="A1b2 " * 51, invalid="x9Z- " * 51, ske
         started_at=NOW,
         finished_at=NOW,
         rates=[a_rate(percent, draw, slos) for percent in percents],
-        sketches=[a_sketch(percent, metric, sketched, random) for percent in percents for metric in Metric if sketched],
+        sketches=[
+            a_sketch(percent, metric, sketched, random) for percent in percents for metric in CLIENT_METRICS if sketched
+        ],
         blocks=[
             TimeBlocks(rate_percent=percent, columns=[[draw() for _ in range(10)] for _ in range(18)])
             for percent in percents

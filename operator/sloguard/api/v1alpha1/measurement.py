@@ -12,12 +12,15 @@ class Metric(StrEnum):
     """Latencies that an SLO can bound; each is measured per request from the moment that it was due.
 
     TTFT: to the first token. ITL: each gap between tokens. TPOT: mean gap of one request. E2E: to the last token.
+    QueueTime: in the server's own queue. Only the server knows it, as a histogram: such an SLO is no part of which
+    requests are good, and it is met only where the histogram leaves no doubt.
     """
 
     TTFT = "TTFT"
     ITL = "ITL"
     TPOT = "TPOT"
     E2E = "E2E"
+    QUEUE_TIME = "QueueTime"
 
 
 class Interval(ObservedModel):
@@ -57,6 +60,10 @@ class SLOResult(ObservedModel):
         default=None, description="The percentile; absent where it falls on requests that failed."
     )
     met: bool
+    undecided: bool = Field(
+        default=False,
+        description="QueueTime: the server's histogram leaves open whether it was met, so it counts as not.",
+    )
     within: int = Field(default=0, description="Requests, for ITL gaps, within the limit.")
     of: int = Field(default=0, description="All requests that were sent, for ITL all gaps that they owed.")
     share_interval_basis_points: Interval | None = Field(
