@@ -88,7 +88,7 @@ def load_job(trial: Trial, study: Study, production: Object, image: str, pull_po
                         "value": request.model_dump_json(by_alias=True, exclude_none=True),
                     }
                 ],
-                "resources": {"requests": {"cpu": "100m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+                "resources": {"requests": {"cpu": "300m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
