@@ -1,0 +1,158 @@
+"""A real Prometheus in the cluster scrapes the trials' pods, and the operator holds every load against it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.clusters import engine, prometheus
+from tests.e2e import demo
+
+PROGRAM = "/opt/prometheus"
+STUDY = "held"
+WORKLOAD = {
+    "arrival": {"pattern": "Poisson", "requestsPerMinute": 120},
+    "sweepPercent": [50, 100],
+    "promptTokens": {"mean": 200, "stddev": 50, "min": 64, "max": 400},
+    "outputTokens": {"mean": 16, "stddev": 4, "min": 4, "max": 32},
+    "warmupSeconds": 3,
+    "durationSeconds": 8,
+    "drainSeconds": 15,
+    "dispatchLagFloorMilliseconds": 1000,  # everything runs on one machine
+}
+COUNTED = ("Restart", "OtherTraffic", "Missing", "Tokens")
+
+
+# Debian's Prometheus has no discovery of Kubernetes' pods; it reads targets from a file, and notices a new one at once.
+DISCOVERY = """
+import json, os, pathlib, ssl, sys, time, urllib.request
+account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+namespace = (account / "namespace").read_text()
+url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}/api/v1/namespaces/"
+url += namespace + "/pods?labelSelector=sloguard.dev%2Frole%3Dserver"
+context = ssl.create_default_context(cafile=account / "ca.crt")
+before = None
+while True:
+    request = urllib.request.Request(url, headers={"Authorization": "Bearer " + (account / "token").read_text()})
+    with urllib.request.urlopen(request, context=context) as answer:
+        pods = [pod for pod in json.load(answer)["items"] if pod["status"].get("podIP")]
+    targets = [
+        {"targets": [pod["status"]["podIP"] + ":8000"],
+         "labels": {"namespace": namespace, "pod": pod["metadata"]["name"]}}
+        for pod in pods
+    ]
+    if targets != before:
+        pathlib.Path("/tmp/new").write_text(json.dumps(targets))
+        os.rename("/tmp/new", "/tmp/targets.json")
+        before = targets
+    time.sleep(0.5)
+"""
+
+
+def the_prometheus(namespace: str, node: str) -> list[demo.Object]:
+    """Its program from the node's own disk, in a pod that may list this namespace's pods and nothing else."""
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "scrape_configs": [{"job_name": "vllm", "file_sd_configs": [{"files": ["/tmp/targets.json"]}]}],
+    }
+    metadata = {"name": "prometheus", "namespace": namespace}
+    command = [PROGRAM, "--config.file=/etc/config/prometheus.yml", "--storage.tsdb.path=/tmp/data"]
+    mounts = [
+        {"name": "program", "mountPath": PROGRAM, "readOnly": True},
+        {"name": "config", "mountPath": "/etc/config", "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    probe = {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1}
+    pod = demo.pod(namespace, "prometheus", command, volumeMounts=mounts, readinessProbe=probe)
+    discovery = demo.pod(namespace, "discovery", ["python3", "-c", DISCOVERY], volumeMounts=mounts[2:])
+    pod["spec"]["containers"].append(discovery["spec"]["containers"][0] | {"name": "discovery"})
+    pod["spec"] |= {
+        "nodeName": node,
+        "serviceAccountName": "prometheus",
+        "volumes": [
+            {"name": "program", "hostPath": {"path": PROGRAM, "type": "File"}},
+            {"name": "config", "configMap": {"name": "prometheus"}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "prometheus"},
+            "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": namespace}],
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"prometheus.yml": json.dumps(config)},
+        },
+        pod,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"selector": {"app": "prometheus"}, "ports": [{"port": 9090}]},
+        },
+    ]
+
+
+def tell_operator(cluster, url: str) -> None:
+    where = ("-n", "sloguard-system", "deployment/sloguard")
+    cluster.kubectl("set", "env", *where, f"SLOGUARD_PROMETHEUS_URL={url}")
+    cluster.kubectl("rollout", "status", *where, "--timeout=120s", timeout_seconds=130)
+
+
+@pytest.fixture(scope="module")
+def held(operator, kind_cluster, module_namespace):
+    """The trials of a short study, each under load while Prometheus scraped it."""
+    assert operator is kind_cluster
+    cluster, namespace = kind_cluster, module_namespace
+    engine.docker("cp", "--follow-link", prometheus.ensure(), f"{cluster.worker}:{PROGRAM}")
+    cluster.apply(*the_prometheus(namespace, cluster.worker))
+    cluster.kubectl("wait", "pod/prometheus", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
+    demo.install_production(cluster, namespace)
+    tell_operator(cluster, f"http://prometheus.{namespace}.svc:9090")
+    try:
+        spec = {"workload": WORKLOAD, "budget": {"trials": 3, "gpuMinutes": 30, "wallClockMinutes": 30}}
+        cluster.apply(demo.study(namespace, STUDY, **spec, promotion={"mode": "Off", "confirmations": 0}))
+        cluster.wait_for("end of the study", lambda: demo.phase(cluster, namespace, STUDY) == "Completed", 420)
+    finally:
+        tell_operator(cluster, "")
+    return namespace, demo.trials(cluster, namespace)
+
+
+def measured(held) -> list[demo.Object]:
+    return [trial for trial in held[1] if trial["status"]["outcome"] in {"Feasible", "Infeasible"}]
+
+
+def test_every_rate_was_held_against_prometheus(held):
+    assert len(measured(held)) >= 2
+    for trial in measured(held):
+        for rate in trial["status"]["measurements"]:
+            view = rate["serverView"]
+            assert view["source"] == "Prometheus", trial["metadata"]["name"]
+            assert view["requests"] >= rate["completed"]
+            # On a busy machine the client may well be late; but everything is counted, and nobody else sends.
+            assert not {one["part"] for one in view.get("disagreements", [])} & set(COUNTED), view
+
+
+def test_each_trial_says_whether_they_agree(held, kind_cluster):
+    namespace, _ = held
+    for trial in measured(held):
+        (said,) = [one for one in trial["status"]["conditions"] if one["type"] == "MetricsDisagree"]
+        apart = any(rate["serverView"].get("disagreements") for rate in trial["status"]["measurements"])
+        assert said["status"] == str(apart)
+        told = kind_cluster.kubectl("describe", "slotrial", trial["metadata"]["name"], "-n", namespace)
+        assert "MetricsDisagree" in told
