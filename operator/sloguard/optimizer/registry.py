@@ -69,6 +69,12 @@ OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
                 "about 8 trials before it knows more than random; package scikit-learn; some 0.2 s of CPU a trial",
                 ("constrained_bo", "ConstrainedBO"),
             ),
+            Entry(
+                OptimizerName.MARGIN_BO,
+                "reads from logs how near each server was to failing, and so crashes less and arrives sooner",
+                "nothing; the more of vLLM's log is seen, the better",
+                ("margin_bo", "MarginBO"),
+            ),
         )
     }
 )

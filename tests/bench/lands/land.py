@@ -34,6 +34,7 @@ class Truth:
     crash: CrashClass | None = None
     phase: CrashPhase | None = None
     limit: str | None = None
+    cause: str = ""
     kv_gib: float | None = None
     kv_bytes_per_token: float = 131072.0
     weights_gib: float | None = None
@@ -72,11 +73,14 @@ class Land:
         """One trial: the same for the same configuration, number of tries and seed, whoever asks for it."""
         truth = self.truth_of(values)
         rng = Random(f"{self.name} {seed} {self.space.key(values)}")
-        margins = self._margins(truth, rng)
         if truth.crash is not None:
-            crash = Crash(class_=truth.crash, fault=Fault.CONFIGURATION, phase=truth.phase, limit=truth.limit)
-            crashed = Outcome.CRASHED
-            return Result(number, values, crashed, crash=crash, margins=margins, gpu_seconds=truth.seconds)
+            crash = Crash(
+                class_=truth.crash, fault=Fault.CONFIGURATION, phase=truth.phase, limit=truth.limit, cause=truth.cause
+            )
+            # Margins are read when a server is ready: one that never was leaves its message only.
+            margins = self._margins(truth, rng) if truth.phase is CrashPhase.SERVING else None
+            return Result(number, values, Outcome.CRASHED, crash=crash, margins=margins, gpu_seconds=truth.seconds)
+        margins = self._margins(truth, rng)
         ratios = tuple(min(r * math.exp(rng.gauss(0, self.noise)), VIOLATION_CAP) for r in truth.ratios)
         return Result(
             number,

@@ -137,18 +137,12 @@ def failure(setting: Setting, card: Card, memory: Memory) -> Truth | None:
     if setting.utilization * card.vram_gib > free_at_start:
         return Truth(
             crash=CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
-            limit=f"gpu_memory_utilization at most {math.floor(free_at_start / card.vram_gib * 1000) / 1000:g}",
+            limit=f"free memory {free_at_start:.2f} of {card.vram_gib:.1f} GiB; gpu_memory_utilization at most "
+            f"{math.floor(free_at_start / card.vram_gib * 1000) / 1000:.3f}",
             seconds=REJECTED_SECONDS + 20,
         )
     if memory.kv_gib < memory.need_gib:
-        lacking = memory.kv_gib > 0
-        return Truth(
-            crash=CrashClass.KV_CACHE_BELOW_ONE_REQUEST if lacking else CrashClass.NO_KV_CACHE_ROOM,
-            weights_gib=memory.weights_gib,
-            kv_gib=memory.kv_gib,
-            kv_bytes_per_token=memory.bytes_per_token,
-            seconds=MEMORY_FAILURE_SECONDS,
-        )
+        return _no_room(setting, memory)
     if memory.free_gib < 0:
         return Truth(
             crash=CrashClass.CUDA_OUT_OF_MEMORY,
@@ -160,6 +154,21 @@ def failure(setting: Setting, card: Card, memory: Memory) -> Truth | None:
             seconds=start_seconds(setting) + LOAD_SECONDS / 2,
         )
     return None
+
+
+def _no_room(setting: Setting, memory: Memory) -> Truth:
+    if memory.kv_gib <= 0:
+        limit = f"KV short by {-memory.kv_gib:.2f} GiB"
+        return Truth(crash=CrashClass.NO_KV_CACHE_ROOM, limit=limit, seconds=MEMORY_FAILURE_SECONDS)
+    fitting = int(memory.kv_gib * GIB / memory.bytes_per_token)
+    return Truth(
+        crash=CrashClass.KV_CACHE_BELOW_ONE_REQUEST,
+        limit=f"max_model_len at most {fitting}; KV short by {memory.need_gib - memory.kv_gib:.2f} GiB",
+        cause=f"To serve at least one request with the model's max seq len ({setting.length}), ({memory.need_gib:.2f} "
+        "GiB KV cache is needed, which is larger than the available KV cache memory "
+        f"({memory.kv_gib:.2f} GiB). Based on the available memory, the estimated maximum model length is {fitting}.",
+        seconds=MEMORY_FAILURE_SECONDS,
+    )
 
 
 def start_seconds(setting: Setting) -> float:

@@ -116,6 +116,7 @@ class OptimizerName(StrEnum):
     TBA = "tba"
     TBA_TPE = "tba-tpe"
     CONSTRAINED_BO = "constrained-bo"
+    MARGIN_BO = "margin-bo"
 
 
 class Optimizer(Model):

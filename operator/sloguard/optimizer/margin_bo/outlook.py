@@ -1,0 +1,149 @@
+"""What a configuration that survives would serve, and how near its latencies would come to their limits."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sloguard.api.v1alpha1 import Outcome
+from sloguard.domain.result import VIOLATION_CAP, Result
+from sloguard.optimizer.scores import BARELY
+
+from . import normal
+from .encoding import Floats, Points
+from .memory import Memory
+from .surrogate import MOST_POINTS, Surrogate, condition, fit_shape
+
+LEAST_SHARE = 0.03
+"""Of the best objective: below that, how little was served is no longer told apart."""
+
+LEAST_LOG_RATIO = -4.0
+MOST_LOG_RATIO = math.log(VIOLATION_CAP)
+
+
+@dataclass(frozen=True)
+class Live:
+    """Trials that served: log of the objective, and log(measured / limit) for each SLO (NaN where not known)."""
+
+    points: Points
+    log_objective: Floats
+    log_ratios: Floats
+    feasible: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The surrogates of one ask. `best_log` is the best feasible configuration's posterior mean, None without one."""
+
+    objective: Surrogate
+    ratios: tuple[Surrogate, ...]
+    best_log: float | None
+    memory: Memory
+
+    def view(self, points: Points) -> Floats:
+        """What the surrogates see."""
+        return _view(points, self.memory)
+
+    def log_objective(self, view: Floats) -> tuple[Floats, Floats]:
+        """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
+        return self.objective.predict(view)
+
+    def slos_met(self, view: Floats, optimism_sd: float = 0.0) -> Floats:
+        """How likely every SLO holds when it is measured."""
+        total = np.ones(len(view))
+        for surrogate in self.ratios:
+            mean, sd = surrogate.predict(view)
+            noisy = np.sqrt(sd**2 + surrogate.noise_sd**2)
+            total = total * normal.cdf((optimism_sd * sd - mean) / noisy)
+        return total
+
+
+def live_of(taught: Sequence[Result], points: Points, under_way: int) -> Live | None:
+    """The trials that served, at most MOST_POINTS, and those under way as copies of the worst; None without any.
+
+    `points` are the taught ones, and then the `under_way`.
+    """
+    kept = _thinned([i for i, r in enumerate(taught) if r.outcome is not Outcome.CRASHED and _measured(r)], taught)
+    if not kept:
+        return None
+    served = [taught[i] for i in kept]
+    slos = max(len(result.violation_ratios) for result in served)
+    best = max(_objective(result) for result in served)
+    objective = [math.log(max(_objective(result), LEAST_SHARE * best, 1e-9)) for result in served]
+    ratios = [_log_ratios(result, slos) for result in served]
+    worst = min(range(len(served)), key=lambda i: (served[i].outcome is Outcome.FEASIBLE, objective[i], i))
+    return Live(
+        points=points.take([*kept, *range(len(taught), len(taught) + under_way)]),
+        log_objective=np.array(objective + [objective[worst]] * under_way),
+        log_ratios=np.array(ratios + [ratios[worst]] * under_way).reshape(len(served) + under_way, slos),
+        feasible=np.array([r.outcome is Outcome.FEASIBLE for r in served] + [False] * under_way),
+    )
+
+
+def foresee(live: Live, memory: Memory) -> Outlook:
+    """Fit the surrogates.
+
+    The objective of a trial that broke SLOs is too low, because it counts good requests only: how much each decade of
+    violation took away is learnt along (a slope for each SLO), so that the smooth part is what would be served within.
+    """
+    excess = np.maximum(np.nan_to_num(live.log_ratios), 0.0)
+    unit = _view(live.points, memory)
+    objective = _fitted(unit, live.log_objective, excess)
+    ratios: list[Surrogate] = []
+    for column in live.log_ratios.T:
+        known = ~np.isnan(column)
+        if known.any():
+            ratios.append(_fitted(unit[known], column[known], np.zeros((int(known.sum()), 0))))
+    feasible = live.feasible
+    best = float(objective.predict(unit[feasible])[0].max()) if feasible.any() else None
+    return Outlook(objective, tuple(ratios), best, memory)
+
+
+def _view(points: Points, memory: Memory) -> Floats:
+    """Knobs, and the KV cache they lead to: utilization, formats and lengths matter mostly through it."""
+    return np.column_stack([points.unit, memory.cache_place(points)])
+
+
+def _fitted(unit: Floats, observed: Floats, slopes: Floats) -> Surrogate:
+    return condition(unit, observed, slopes, fit_shape(unit, observed, slopes))
+
+
+def _measured(result: Result) -> bool:
+    return result.objective is not None and math.isfinite(result.objective)
+
+
+def _objective(result: Result) -> float:
+    return max(result.objective or 0.0, 0.0)
+
+
+def _log_ratios(result: Result, slos: int) -> list[float]:
+    """A feasible trial without figures is within its limits; an infeasible one breaks at least one."""
+    logs = [_log_ratio(ratio) for ratio in result.violation_ratios]
+    logs += [math.nan] * (slos - len(logs))
+    if result.outcome is Outcome.INFEASIBLE and slos and not any(log > 0 for log in logs):
+        known = [-math.inf if math.isnan(log) else log for log in logs]
+        logs[known.index(max(known))] = BARELY
+    return logs
+
+
+def _log_ratio(ratio: float) -> float:
+    if math.isnan(ratio):
+        return MOST_LOG_RATIO
+    return min(max(math.log(max(ratio, 1e-9)), LEAST_LOG_RATIO), MOST_LOG_RATIO)
+
+
+def _thinned(served: list[int], taught: Sequence[Result]) -> list[int]:
+    """The best half by rank, and a random half of the others: always the same ones."""
+    if len(served) <= MOST_POINTS:
+        return served
+    ranked = sorted(
+        served, key=lambda i: (taught[i].outcome is not Outcome.FEASIBLE, -_objective(taught[i]), taught[i].number)
+    )
+    best, others = ranked[: MOST_POINTS // 2], ranked[MOST_POINTS // 2 :]
+    return sorted([*best, *Random(len(served)).sample(others, MOST_POINTS - len(best))])

@@ -1,0 +1,200 @@
+"""One ask of margin-bo."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean
+
+import numpy as np
+
+from sloguard.api.v1alpha1 import CrashClass, KnobName, Outcome
+from sloguard.domain.result import Result, Value, Values
+from sloguard.optimizer.base import Suggestion, derived_seed, lessons, seen_keys
+from sloguard.optimizer.changes import changes
+from sloguard.optimizer.space import Key, Space
+
+from .acquisition import MINIMUM_GAIN, Cost, promise, unlike_all
+from .blame import Blame, accuse
+from .encoding import Encoding, Floats, Ints, Points
+from .memory import EXPLAINED, Memory, card_gib, learn
+from .outlook import Outlook, foresee, live_of
+from .pool import Pool
+from .readings import GIB
+
+KNOWN_POINTS = 4
+"""Until so many trials are known, production and defaults among them, the next one is unlike all of them."""
+
+EVERYWHERE, AROUND_BEST, AROUND_PROMISING = 1200, 400, 250
+CENTRES = 3
+
+STALLED_TRIALS = 3
+"""Without a gain of 1 %: then one bold step."""
+
+SURPRISE = 0.6
+"""An out-of-memory where memory was thought this likely to suffice has another cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarginBO:
+    """Expected improvement within the SLOs, times the chance to live, for each minute of a GPU.
+
+    Whether a configuration lives is read off margins: the KV cache that starts found, memory that serving left. What
+    memory does not explain is blamed on values, ranges and pairs of them.
+    """
+
+    space: Space
+    seed: int
+
+    def ask(self, history: Sequence[Result], pending: Sequence[Values]) -> Suggestion | None:
+        taught = lessons(history)
+        seen = seen_keys(self.space, taught, pending)
+        if self.space.size is not None and self.space.size <= len(seen) and not _unseen(self.space, seen):
+            return None
+        return _Ask(self.space, taught, list(pending), seen, derived_seed(self.seed, *sorted(seen))).suggestion()
+
+
+def _unseen(space: Space, seen: Collection[Key]) -> bool:
+    return any(space.key(values) not in seen for values in space.listed or ())
+
+
+class _Ask:
+    """The models of one ask, and its candidates."""
+
+    def __init__(
+        self, space: Space, taught: list[Result], pending: list[Values], seen: frozenset[Key], seed: int
+    ) -> None:
+        self.space, self.taught, self.pending, self.seen, self.seed = space, taught, pending, seen, seed
+        card = card_gib(space, taught)
+        known = space.context if card is None else replace(space.context, vram_bytes=int(card * GIB))
+        self.encoding = Encoding(space, known)
+        self.pool = Pool(self.encoding, np.random.default_rng(seed))
+
+    def suggestion(self) -> Suggestion | None:
+        rows, worth = self._ranked()
+        for index in np.argsort(-worth, kind="stable").tolist():
+            values = self.encoding.values(rows[index])
+            if self.space.broken(values) is None and self.space.key(values) not in self.seen:
+                return self._explained(values)
+        left = self.space.nearest_unseen(self.encoding.values(rows[int(worth.argmax())]), self.seen)
+        return None if left is None else self._explained(left)
+
+    @cached_property
+    def points(self) -> Points:
+        """The taught configurations, and then those under way."""
+        return self.encoding.configurations([*(result.parameters for result in self.taught), *self.pending])
+
+    @cached_property
+    def memory(self) -> Memory:
+        return learn(self.encoding, self.taught, self.points.take(range(len(self.taught))))
+
+    @cached_property
+    def blame(self) -> Blame:
+        crashed = [i for i, result in enumerate(self.taught) if result.outcome is Outcome.CRASHED]
+        lived = [i for i, result in enumerate(self.taught) if result.outcome is not Outcome.CRASHED]
+        fate = self.memory.starts(self.points.take(crashed)).tolist()
+        died = [i for i, chance in zip(crashed, fate, strict=True) if not _explained_by_memory(self.taught[i], chance)]
+        return accuse(self.encoding, self.points.take(lived), self.points.take(died), self.seed)
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        live = live_of(self.taught, self.points, len(self.pending))
+        return None if live is None else foresee(live, self.memory)
+
+    def alive(self, points: Points) -> Floats:
+        return self.memory.starts(points) * (1 - self.blame.kills(points))
+
+    def worth(self, points: Points) -> Floats:
+        if self._exploring or self.outlook is None:
+            return unlike_all(points, self.points.unit, self.alive(points))
+        return promise(points, self.outlook, self.alive(points), self._cost, bold=self._stalled)
+
+    @cached_property
+    def _exploring(self) -> bool:
+        return len(self.seen) < KNOWN_POINTS
+
+    def _ranked(self) -> tuple[Ints, Floats]:
+        """Candidates and what they are worth: from everywhere and around the best, then around the promising."""
+        rows = self.pool.everywhere(EVERYWHERE)
+        if self._best and self.space.listed is None:
+            centres = self.pool.rows([result.parameters for result in self._best[:CENTRES]])
+            rows = np.vstack([rows, self.pool.around(centres, AROUND_BEST)])
+        worth = self.worth(self.encoding.rows(rows))
+        if self.space.listed is not None:
+            return rows, _rounded(worth)
+        promising = rows[np.argsort(-worth, kind="stable")[:CENTRES]]
+        nearby = self.pool.around(promising, AROUND_PROMISING)
+        return np.vstack([rows, nearby]), _rounded(np.append(worth, self.worth(self.encoding.rows(nearby))))
+
+    @cached_property
+    def _cost(self) -> Cost:
+        crashed = [r.gpu_seconds / 60 for r in self.taught if r.outcome is Outcome.CRASHED and r.gpu_seconds > 0]
+        served = [r.gpu_seconds / 60 for r in self.taught if r.outcome is not Outcome.CRASHED and r.gpu_seconds > 0]
+        default = Cost()
+        served_minutes = fmean(served) if served else default.served_minutes
+        share = default.crashed_minutes / default.served_minutes
+        return Cost(served_minutes, fmean(crashed) if crashed else served_minutes * share)
+
+    @cached_property
+    def _stalled(self) -> bool:
+        """Whether it is time for a bold step: each fourth trial without a gain."""
+        best, since = 0.0, 0
+        for result in self.taught:
+            gained = result.outcome is Outcome.FEASIBLE and _served(result) > (1 + MINIMUM_GAIN) * best
+            best, since = (_served(result), 0) if gained else (best, since + 1)
+        return best > 0 and since % (STALLED_TRIALS + 1) == STALLED_TRIALS
+
+    def _explained(self, values: dict[KnobName, Value]) -> Suggestion:
+        points = self.encoding.configurations([values])
+        alive = float(self.alive(points)[0])
+        room, room_sd = (float(figure[0]) for figure in self.memory.kv_gib(points))
+        predicted = {"survival_probability": round(alive, 4), "kv_cache_gib": round(room, 2)}
+        fate = (
+            f"it survives with probability {alive:.2f} (KV cache {room:.1f} ± {room_sd:.1f} GiB{self._doubt(points)})"
+        )
+        if self._exploring or self.outlook is None:
+            aim = f"To learn from, unlike the {len(self.seen)} configurations known"
+            return Suggestion(values, f"{aim}: {fate}.", predicted)
+        view = self.outlook.view(points)
+        mean, sd = (float(figure[0]) for figure in self.outlook.log_objective(view))
+        met = float(self.outlook.slos_met(view)[0])
+        predicted |= {"objective": round(float(np.exp(mean)), 3), "slos_met_probability": round(met, 4)}
+        differs = changes(self.space, self._best[0].parameters, values)
+        if self.outlook.best_log is None:
+            aim = f"None of {len(self.taught)} trials met the SLOs yet; this configuration does with probability"
+            return Suggestion(
+                values, f"{aim} {met:.2f}; {fate}; against the nearest so far: {differs}."[:1000], predicted
+            )
+        factor = float(np.exp(mean - self.outlook.best_log))
+        aim = "A bold step after a standstill: expected" if self._stalled else "Expected"
+        gain = f"{100 * (factor - 1):+.0f} ± {100 * factor * sd:.0f} % on the best so far"
+        why = f"{aim} {gain}, SLOs met with probability {met:.2f}; {fate}; against the best so far: {differs}."
+        return Suggestion(values, why[:1000], predicted)
+
+    @cached_property
+    def _best(self) -> list[Result]:
+        """The trials that served, the best first."""
+        live = (result for result in self.taught if result.outcome is not Outcome.CRASHED)
+        return sorted(live, key=lambda r: (r.outcome is not Outcome.FEASIBLE, -_served(r), r.number))
+
+    def _doubt(self, points: Points) -> str:
+        if float(self.blame.kills(points)[0]) < 0.1:
+            return ""
+        return f"; {' with '.join(name.value for name in self.blame.suspects[0][1])} is suspected of crashes"
+
+
+def _served(result: Result) -> float:
+    value = result.objective
+    return value if value is not None and math.isfinite(value) else 0.0
+
+
+def _rounded(worth: Floats) -> Floats:
+    """To nine digits, so that the last bits of one platform's arithmetic decide nothing."""
+    safe = np.where(np.isfinite(worth), np.maximum(worth, 1e-300), 1e-300)
+    return np.exp(np.round(np.log(safe), 9))
+
+
+def _explained_by_memory(result: Result, chance: float) -> bool:
+    if result.crash is None or result.crash.class_ not in EXPLAINED:
+        return False
+    return result.crash.class_ is not CrashClass.CUDA_OUT_OF_MEMORY or chance < SURPRISE

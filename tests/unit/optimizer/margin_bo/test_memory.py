@@ -1,0 +1,162 @@
+"""The memory model: what it foretells of real servers, and what crashes without figures teach it."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, KnobName, Margins, Outcome, SearchSpace
+from sloguard.domain.result import Result
+from sloguard.domain.rules import Context
+from sloguard.optimizer import make_space
+from sloguard.optimizer.margin_bo.encoding import Encoding
+from sloguard.optimizer.margin_bo.memory import card_gib, learn
+from sloguard.optimizer.margin_bo.readings import GIB, read
+from tests.bench.lands.recorded import SEARCH_SPACE, recordings
+
+K = KnobName
+SPACE = make_space(SearchSpace.model_validate(SEARCH_SPACE), {}, Context())
+KNOBS_BY_TEXT = {name.value: name for name in KnobName}
+
+
+def started(number, config, kv_gib, weights_gib=None, graphs_gib=None, tokens=None):
+    margins = Margins(
+        available_kv_cache_bytes=round(kv_gib * GIB),
+        kv_cache_tokens=tokens,
+        model_weights_bytes=None if weights_gib is None else round(weights_gib * GIB),
+        cuda_graph_bytes=None if graphs_gib is None else round(graphs_gib * GIB),
+    )
+    return Result(number, config, Outcome.FEASIBLE, 1.0, (0.5,), margins=margins)
+
+
+def crashed(number, config, class_, phase=None, cause="", limit=None):
+    crash = Crash(class_=class_, fault=Fault.CONFIGURATION, phase=phase, cause=cause, limit=limit)
+    return Result(number, config, Outcome.CRASHED, crash=crash)
+
+
+def recorded(vram_gib):
+    """Real starts that told their KV cache; vLLM's defaults are those of a small card."""
+    rows = [r for r in recordings() if r["vram_gib"] == vram_gib and r["kv_gib"] is not None and r["kv_gib"] > 0]
+    return [
+        started(
+            number,
+            {KNOBS_BY_TEXT[text]: value for text, value in r["config"].items()},
+            r["kv_gib"],
+            r["weights_gib"],
+            r["graphs_gib"],
+            r["kv_tokens"],
+        )
+        for number, r in enumerate(rows)
+    ]
+
+
+def learnt(results, vram_gib=None):
+    """The memory model, with a way to encode configurations for it."""
+    vram = card_gib(SPACE, results) if vram_gib is None else vram_gib
+    encoding = Encoding(SPACE, Context(vram_bytes=None if vram is None else int(vram * GIB)))
+    return learn(encoding, results, encoding.configurations([r.parameters for r in results])), encoding
+
+
+@pytest.mark.parametrize("vram_gib", [24, 8])
+def test_one_real_start_tells_the_size_of_the_card(vram_gib):
+    sizes = [learnt([result])[0].vram_gib for result in recorded(vram_gib)]
+    assert sum(size == vram_gib for size in sizes) >= 0.8 * len(sizes)
+
+
+def test_its_interval_of_ninety_percent_holds_about_that_share_of_real_starts():
+    held = total = 0
+    errors = []
+    for seed in range(6):
+        for vram_gib in (24, 8):
+            order = Random(seed).sample(recorded(vram_gib), len(recorded(vram_gib)))
+            for known in (3, 6, 12):
+                memory, encoding = learnt(order[:known], vram_gib)
+                unseen = order[known:]
+                mean, sd = memory.kv_gib(encoding.configurations([r.parameters for r in unseen]))
+                truth = np.array([r.margins.available_kv_cache_bytes / GIB for r in unseen])
+                held += int((np.abs(truth - mean) < 1.645 * sd).sum())
+                total += len(unseen)
+                errors += np.abs(truth - mean).tolist() if known == 6 else []
+    assert 0.85 <= held / total <= 0.99
+    assert np.median(errors) < 0.35
+
+
+def test_what_it_knows_does_not_depend_on_the_order_of_the_history():
+    results = recorded(24)[:20]
+    points = [r.parameters for r in recorded(24)[20:]]
+    memory, encoding = learnt(results, 24)
+    other, _ = learnt(results[::-1], 24)
+    those = encoding.configurations(points)
+    assert np.allclose(memory.kv_gib(those), other.kv_gib(those), atol=1e-6)
+    assert np.allclose(memory.starts(those), other.starts(those), atol=1e-6)
+
+
+CONFIG = {K.GPU_MEMORY_UTILIZATION: 0.8, K.MAX_NUM_SEQS: 64, K.MAX_NUM_BATCHED_TOKENS: 2048, K.MAX_MODEL_LEN: 8192}
+KNOWN = started(0, {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.92}, 6.4, 14.3, 0.4, 120_000)
+
+
+def test_a_refusal_for_lack_of_room_teaches_even_without_a_figure():
+    refused = crashed(1, CONFIG, CrashClass.NO_KV_CACHE_ROOM)
+    before, encoding = learnt([KNOWN], 24)
+    after, _ = learnt([KNOWN, refused], 24)
+    point = encoding.configurations([CONFIG])
+    assert after.kv_gib(point)[0][0] < before.kv_gib(point)[0][0] - 0.2
+    assert after.starts(point)[0] < before.starts(point)[0]
+
+
+def test_a_message_with_a_figure_teaches_that_figure():
+    low = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.62}
+    refused = crashed(1, low, CrashClass.NO_KV_CACHE_ROOM, limit="KV short by 1.41 GiB")
+    assert read(refused).kv_gib == -1.41
+    before, encoding = learnt([KNOWN], 24)
+    after, _ = learnt([KNOWN, refused], 24)
+    point = encoding.configurations([low])
+    assert -1.5 < after.kv_gib(point)[0][0] < before.kv_gib(point)[0][0]
+    assert after.starts(point)[0] < 0.01
+
+
+def test_a_message_about_one_request_tells_need_and_size():
+    cause = (
+        "To serve at least one request with the model's max seq len (32768), (1.75 GiB KV cache is needed, which is "
+        "larger than the available KV cache memory (1.41 GiB). Based on the available memory, the estimated maximum "
+        "model length is 26464."
+    )
+    values = {name: value for name, value in CONFIG.items() if name is not K.MAX_MODEL_LEN}
+    result = crashed(1, values, CrashClass.KV_CACHE_BELOW_ONE_REQUEST, cause=cause)
+    reading = read(result)
+    assert (reading.kv_gib, reading.need_gib) == (1.41, 1.75)
+    assert reading.bytes_per_token == pytest.approx(57344, rel=0.01)
+    memory, encoding = learnt([result], 24)
+    assert memory.need_gib(encoding.configurations([values]))[0] == 1.75
+    assert memory.need_gib(encoding.configurations([{**values, K.KV_CACHE_DTYPE: "fp8", K.MAX_MODEL_LEN: 32768}]))[
+        0
+    ] == pytest.approx(0.875, rel=0.01)
+
+
+def test_running_out_of_memory_under_load_is_expected_again_nearby_and_served_ones_acquit():
+    high = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.95}
+    died = crashed(1, high, CrashClass.CUDA_OUT_OF_MEMORY, CrashPhase.SERVING)
+    before, encoding = learnt([KNOWN], 24)
+    after, _ = learnt([KNOWN, died], 24)
+    safe, _ = learnt([KNOWN, started(1, high, 7.0, 14.3, 0.4, 130_000)], 24)
+    point = encoding.configurations([high])
+    assert after.starts(point)[0] < 0.7 * before.starts(point)[0]
+    assert safe.starts(point)[0] > before.starts(point)[0]
+    assert after.starts(encoding.configurations([CONFIG]))[0] > 0.8
+
+
+def test_the_utilization_that_a_message_names_is_a_wall():
+    limit = "free memory 23.49 of 24.0 GiB; gpu_memory_utilization at most 0.978"
+    values = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.99}
+    refused = crashed(1, values, CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH, limit=limit)
+    memory, encoding = learnt([refused])
+    assert memory.vram_gib == 24
+    at = [encoding.configurations([{**CONFIG, K.GPU_MEMORY_UTILIZATION: u}]) for u in (0.97, 0.98)]
+    assert memory._granted(at[0])[0] == 1
+    assert memory._granted(at[1])[0] == 0
+
+
+def test_with_nothing_known_nothing_is_ruled_out():
+    memory, encoding = learnt([])
+    alive = memory.starts(encoding.configurations([CONFIG, {}]))
+    assert ((alive > 0.05) & (alive < 1)).all()

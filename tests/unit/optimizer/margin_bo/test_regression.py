@@ -1,0 +1,50 @@
+"""The regression under the memory model: outliers, and observations of which only the sign is known."""
+
+import numpy as np
+
+from sloguard.optimizer.margin_bo import normal
+from sloguard.optimizer.margin_bo.regression import Observed, Prior, fit
+
+PRIOR = Prior(mean=np.zeros(2), sd=np.full(2, 10.0), noise=0.3, noise_floor=0.05)
+
+
+def line(count, seed=0):
+    x = np.column_stack([np.ones(count), np.linspace(-1, 1, count)])
+    return x, 2 + 3 * x[:, 1] + np.random.default_rng(seed).normal(scale=0.1, size=count)
+
+
+def exact(x, y):
+    return Observed(x, y, np.ones(len(y)))
+
+
+def test_it_finds_the_line_and_its_noise():
+    posterior = fit(exact(*line(60)), PRIOR)
+    assert np.allclose(posterior.mean, [2, 3], atol=0.1)
+    assert 0.05 <= posterior.noise < 0.25
+
+
+def test_one_outlier_hardly_moves_it():
+    x, y = line(20)
+    y[3] += 8
+    assert np.allclose(fit(exact(x, y), PRIOR).mean, [2, 3], atol=0.3)
+
+
+def test_signs_alone_place_the_boundary():
+    x, y = line(80)
+    signs = np.sign(y)
+    posterior = fit(Observed(x, np.full(80, np.nan), signs), PRIOR)
+    assert ((posterior.mean @ x.T > 0) == (signs > 0)).mean() > 0.95
+    assert posterior.above(np.zeros(2), np.array([[1, -1.0], [1, 1.0]])).round(1).tolist() == [0.0, 1.0]
+
+
+def test_without_observations_the_prior_stays():
+    posterior = fit(Observed(np.zeros((0, 2)), np.zeros(0), np.zeros(0)), PRIOR)
+    assert np.array_equal(posterior.mean, PRIOR.mean)
+    assert np.allclose(posterior.covariance, np.diag(PRIOR.sd**2))
+
+
+def test_the_tail_of_the_normal_distribution_stays_finite():
+    z = np.array([-400.0, -40.0, -30.0, -5.0, 0.0, 5.0, 400.0])
+    assert np.isfinite(normal.inverse_mills(z)).all()
+    assert np.allclose(normal.cdf(z[3:6]), [2.866516e-7, 0.5, 1.0], rtol=1e-5)
+    assert np.allclose(normal.inverse_mills(z[1:2]), [40.0], rtol=1e-2)
