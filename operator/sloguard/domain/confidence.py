@@ -17,6 +17,7 @@ claim certainty.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from math import ceil, erf, floor, sqrt
 from random import Random
 
@@ -99,6 +100,7 @@ def _share(within: Sequence[int], of: Sequence[int], draws: Sequence[Sequence[in
     return Interval(low=floor(low * 10_000), high=ceil(high * 10_000))
 
 
+@cache
 def _draws() -> list[list[int]]:
     random, places = Random(SEED), range(BLOCKS)
     return [random.choices(places, k=BLOCKS) for _ in range(RESAMPLES)]

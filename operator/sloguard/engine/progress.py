@@ -30,6 +30,7 @@ from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
 from sloguard.engine.snapshot import LoadState, Observation, ServerState
+from sloguard.measure.timetable import whole_seconds
 
 FAULT_GRACE = timedelta(seconds=20)
 """After the load saw its server vanish, evidence from the node may take this long to appear."""
@@ -165,10 +166,7 @@ def _verdict(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) ->
 
 def load_limit_seconds(spec: StudySpec) -> int:
     """How long a load may take at the most, from its start to its result."""
-    workload = spec.workload
-    a_rate = workload.duration_seconds + workload.drain_seconds
-    warm_up = workload.warmup_seconds + workload.drain_seconds
-    return warm_up + a_rate * len(workload.sweep_percent) + int(LOAD_GRACE.total_seconds())
+    return whole_seconds(spec.workload) + int(LOAD_GRACE.total_seconds())
 
 
 def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:

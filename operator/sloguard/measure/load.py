@@ -14,6 +14,7 @@ from sloguard.api.v1alpha1 import (
     RateMeasurement,
     ServerFault,
     ServerFaultKind,
+    TimeBlocks,
     Workload,
 )
 from sloguard.domain.confidence import sum_blocks, with_intervals
@@ -28,7 +29,7 @@ from sloguard.domain.goodput import (
     summarise,
     tally,
 )
-from sloguard.domain.increments import between
+from sloguard.domain.increments import Samples, between
 from sloguard.domain.outlook import Outlook
 from sloguard.domain.queue_time import with_queue_time
 from sloguard.domain.server_view import ServerWindow, under_way, window_of
@@ -42,6 +43,7 @@ from .requests import RequestFactory
 from .scrape import counters, scrape
 from .trace import RecordedRequest
 from .trace_file import trace_of
+from .turns import TooLateError, Turns
 from .window import Patience, Window
 from .words import words_of
 
@@ -69,15 +71,19 @@ async def run_load(
     async with open_session() as session:
         fault = await _wait_until_ready(session, request.url, ready_timeout_seconds)
         if fault is not None:
-            return LoadResult(started_at=started_at, finished_at=datetime.now(UTC), fault=fault)
+            return LoadResult(
+                started_at=started_at, finished_at=datetime.now(UTC), generator=request.generator, fault=fault
+            )
         model = request.model or await _first_model(session, request.url)
         sweep = _Sweep(request, session, model, on_rate, trace, words, started_at)
         await sweep.run()
     return LoadResult(
         started_at=started_at,
         finished_at=datetime.now(UTC),
+        generator=request.generator,
         rates=sweep.rates,
         sketches=sweep.sketches,
+        blocks=sweep.blocks,
         fault=sweep.watch.fault,
         saved_seconds=sweep.saved_seconds,
         warmup_requests=sweep.warmup_requests,
@@ -89,7 +95,8 @@ class _Sweep:
     """The rates of one start.
 
     It ends early after a rate that overwhelmed the server (domain.goodput.is_overwhelmed): nothing is recorded for the
-    higher rates, since they could only be worse.
+    higher rates, since they could only be worse. One of several generators sees its own share only and cannot tell the
+    others, so all of them run all rates. It alone would read counters that all have moved: only the first one does.
     """
 
     def __init__(
@@ -104,12 +111,14 @@ class _Sweep:
     ) -> None:
         self.rates: list[RateMeasurement] = []
         self.sketches: list[LatencySketch] = []
+        self.blocks: list[TimeBlocks] = []
         self.watch = FaultWatch()
         self.lagged: str | None = None
         self.saved_seconds = 0
         self.warmup_requests = 0
         self._started_at = started_at
         self._request = request
+        self._turns = Turns(request)
         self._session = session
         self._factory = RequestFactory(
             request.workload, model=model, first_token_id=request.first_token_id, trace=trace, words=words
@@ -119,6 +128,12 @@ class _Sweep:
         self._on_rate = on_rate
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        except TooLateError as error:
+            self.lagged = self.lagged or str(error)
+
+    async def _run(self) -> None:
         percents = sorted(self._request.workload.sweep_percent)
         await self._pulse.begin()
         await self._warm_up(percents[0])
@@ -126,7 +141,7 @@ class _Sweep:
             if self.watch.fault is not None:
                 return
             records = await self._measure(percent)
-            if is_overwhelmed(records, self._request.slos):
+            if is_overwhelmed(records, self._request.slos) and not self._turns.shared:
                 higher = sum(later > percent for later in percents)
                 self.saved_seconds += higher * self._request.workload.duration_seconds
                 return
@@ -134,15 +149,19 @@ class _Sweep:
     async def _warm_up(self, percent: int) -> None:
         seconds = self._request.workload.warmup_seconds
         if seconds:
+            await self._turns.begin()
             self.warmup_requests = len(await self._run_window(WARM_UP, percent, seconds))
 
     async def _measure(self, percent: int) -> list[RequestRecord]:
         seconds = self._request.workload.duration_seconds
-        before = await scrape(self._session, self._request.url)
+        before = await self._scrape()
+        await self._turns.begin()
         began = self._clock()
         records = await self._run_window(str(percent), percent, seconds)
         ended = self._clock()
-        after = await scrape(self._session, self._request.url)
+        if self.watch.fault is None:
+            await self._turns.end()
+        after = await self._scrape()
         grown = between(before, after) if before is not None and after is not None else None
         counted = tally(records, self._request.slos)
         gaps = pool_gaps(records)
@@ -171,8 +190,12 @@ class _Sweep:
             began_milliseconds=began,
             ended_milliseconds=ended,
         )
-        measurement = with_intervals(measurement, sum_blocks(records, self._request.slos, seconds, percent))
+        blocks = sum_blocks(records, self._request.slos, seconds, percent)
+        measurement = with_intervals(measurement, blocks)
         served = window_of(grown, under_way(before)) if grown is not None and before is not None else None
+        if self._turns.shared:  # the server's figures are of all generators, these of one
+            self.blocks.append(blocks)
+            served = None
         measurement = self._by_server(measurement, served)
         self.rates.append(measurement)
         self.sketches += sketch(records, percent, gaps)
@@ -186,12 +209,15 @@ class _Sweep:
         seen = compare(measurement, served, slos) if served is not None else None
         return measurement.model_copy(update={"slos": results, "server_view": seen})
 
+    async def _scrape(self) -> Samples | None:
+        return await scrape(self._session, self._request.url) if not self._request.generator else None
+
     async def _run_window(self, name: str, percent: int, seconds: int) -> list[RequestRecord]:
         workload = self._request.workload
         patience = Patience(
             workload.request_timeout_seconds, workload.stream_stall_seconds, float(workload.drain_seconds)
         )
-        stream = self._factory.stream(name, percent=percent, duration_seconds=seconds)
+        stream = self._turns.share(self._factory.stream(name, percent=percent, duration_seconds=seconds))
         outlook: Outlook | None = None
         # How many requests a closed loop will send is not known before.
         if self._request.stop_when_hopeless and name != WARM_UP and workload.arrival.closed_loop is None:

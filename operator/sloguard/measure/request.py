@@ -1,8 +1,8 @@
 """What a load Job is told to do."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from sloguard.api.v1alpha1 import SLO, Metric, Model, Workload
 
@@ -36,6 +36,26 @@ class LoadRequest(Model):
         le=1_000_000,
         description="Prompts are drawn from the 256 ids from here on: above special tokens, within any vocabulary.",
     )
+
+    starts_at: AwareDatetime | None = Field(
+        default=None, description="When all generators of the workload begin; absent for one that has it all."
+    )
+    generator: int | None = Field(
+        default=None,
+        ge=0,
+        description="Which of workload.generators this is, from 0.",
+    )
+
+    @model_validator(mode="after")
+    def _generator_is_one_of_them(self) -> Self:
+        count = self.workload.generators
+        if self.generator is not None and (self.generator >= count or self.starts_at is None):
+            when = self.starts_at.isoformat() if self.starts_at else "nothing"
+            raise ValueError(
+                f"generator {self.generator} starts at {when}; it has to be one of 0 to {count - 1} "
+                "(workload.generators), and startsAt has to name the moment at which all of them begin"
+            )
+        return self
 
     @property
     def dispatch_lag_limit_microseconds(self) -> int:

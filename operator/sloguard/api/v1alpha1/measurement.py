@@ -59,6 +59,9 @@ class SLOResult(ObservedModel):
     measured_microseconds: int | None = Field(
         default=None, description="The percentile; absent where it falls on requests that failed."
     )
+    error_basis_points: int = Field(
+        default=0, description="How far the percentile may be off, as in latencies; whether it is met is exact."
+    )
     met: bool
     undecided: bool = Field(
         default=False,
@@ -285,6 +288,7 @@ class LoadResult(ObservedModel):
 
     started_at: AwareDatetime
     finished_at: AwareDatetime
+    generator: int | None = Field(default=None, description="From 0; absent where the load is whole.")
     rates: list[RateMeasurement] = Field(default=[], max_length=8)
     sketches: list[LatencySketch] = Field(default=[], max_length=40)
     blocks: list[TimeBlocks] = Field(default=[], max_length=8, description="Of one generator among several only.")

@@ -139,6 +139,13 @@ class Workload(Model):
     stream_stall_seconds: int = Field(
         default=60, ge=1, le=3600, description="An answer that has begun and then says nothing for so long is given up."
     )
+    generators: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Processes that share the requests, where one cannot send them in time. They follow a fixed "
+        "timetable: each rate takes its whole drain limit, and a sweep is not ended early.",
+    )
     seed: int = Field(default=7, ge=0, le=2_147_483_647)
 
     @property
