@@ -8,6 +8,7 @@ from sloguard.cluster.labels import LOAD_CONTAINER
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, owned_by, section
 from sloguard.cluster.text import readable
 from sloguard.domain.evidence import EventEvidence, Evidence
+from sloguard.engine.load_parts import load_of_parts
 from sloguard.engine.snapshot import Load, LoadState, ServerState
 from sloguard.measure.encode import UnreadableResultError, decode
 
@@ -102,13 +103,18 @@ def evidence_of(
 
 
 def load_of(job: Object | None, pods: list[Object]) -> Load:
-    """The load's state, and its result out of the termination message of one of the Job's pods."""
+    """The load's state, and its result out of the termination messages of the Job's pods.
+
+    Of several generators, one whose result is missing or invalid spoils the load at once.
+    """
     if job is None:
         return Load()
     own = [pod for pod in pods if owned_by(pod, job["metadata"].get("uid", ""))]
-    ended = next((e for pod in own if (e := container_of(pod, LOAD_CONTAINER).terminated) is not None), None)
-    if ended is not None:
-        return _ended_load(ended)
+    ends = [e for pod in own if (e := container_of(pod, LOAD_CONTAINER).terminated) is not None]
+    generators = int(section(job, "spec").get("completions") or 1)
+    load = load_of_parts([_ended_load(ended) for ended in ends], generators)
+    if load.state is not LoadState.RUNNING:
+        return load
     failed = condition(job, "Failed")
     if failed.get("status") != "True":
         return Load(LoadState.RUNNING)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sloguard.api.v1alpha1 import API_VERSION, TrialStatus
 from sloguard.cluster import render
@@ -43,6 +43,9 @@ from sloguard.measure.prometheus import PrometheusSettings
 logger = logging.getLogger("sloguard.execute")
 
 COMPONENT = "sloguard"
+
+START_LEAD = timedelta(seconds=30)
+"""From a Job's creation until several generators begin: their pods are scheduled and their image pulled by then."""
 
 
 class NameTakenError(Exception):
@@ -96,7 +99,9 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
             await _create(api, SERVICES, namespace, render.service(trial, production, container, arguments))
             await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
         case StartLoad(trial):
-            job = render.load_job(trial, study, _production(gathered), settings.image, settings.pull_policy)
+            image, policy = settings.image, settings.pull_policy
+            starts_at = datetime.now(UTC) + START_LEAD
+            job = render.load_job(trial, study, _production(gathered), image, policy, starts_at=starts_at)
             await _create(api, JOBS, namespace, job)
         case StopTrial(trial):
             # The Deployment goes last, because what is left is looked for by Job and Deployment.

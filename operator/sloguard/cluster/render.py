@@ -5,6 +5,7 @@ creating a study gives nobody more than the Deployment they may already change.
 """
 
 import copy
+from datetime import datetime
 
 from sloguard.api.v1alpha1 import API_VERSION, Study, Trial
 from sloguard.cluster.labels import LOAD, LOAD_CONTAINER, ROLE, SERVER, TRIAL, labels, load_name
@@ -13,6 +14,9 @@ from sloguard.cluster.target import containers_of, find_container, with_argument
 from sloguard.domain.arguments import option
 from sloguard.engine.load_request import load_request_of
 from sloguard.engine.progress import load_limit_seconds
+
+GENERATOR = "$(JOB_COMPLETION_INDEX)"
+"""Kubernetes puts this variable into each pod of an Indexed Job, and its value here."""
 
 DEFAULT_PORT = 8000
 """vLLM's own."""
@@ -62,16 +66,23 @@ def _server_selector(trial: Trial) -> dict[str, str]:
     return {TRIAL: trial.name, ROLE: SERVER}
 
 
-def load_job(trial: Trial, study: Study, production: Object, image: str, pull_policy: str) -> Object:
-    """The load, in this program's own image; its result stays in the pod's termination message."""
+def load_job(
+    trial: Trial, study: Study, production: Object, image: str, pull_policy: str, *, starts_at: datetime
+) -> Object:
+    """The load, in this program's own image; its result stays in the pod's termination message.
+
+    Several generators are an Indexed Job, all of whose pods begin at `starts_at`.
+    """
+    generators = study.spec.workload.generators
     container = study.spec.target.container or ""
     serving = find_container(production, container)
     assert serving is not None, "the target was gathered with this container"
     port = port_of(serving, tuple(trial.status.arguments))
     url = f"http://{trial.name}.{study.metadata.namespace}.svc:{port}"
-    request = load_request_of(study, trial, url)
+    request = load_request_of(study, trial, url, starts_at)
+    command = ["sloguard", "load", "--output", "/dev/termination-log"]
     own = labels(trial.spec.study, trial.name, LOAD)
-    pod = {
+    pod: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -81,7 +92,7 @@ def load_job(trial: Trial, study: Study, production: Object, image: str, pull_po
                 "name": LOAD_CONTAINER,
                 "image": image,
                 "imagePullPolicy": pull_policy,
-                "command": ["sloguard", "load", "--output", "/dev/termination-log"],
+                "command": command + (["--generator", GENERATOR] if generators > 1 else []),
                 "env": [
                     {
                         "name": "SLOGUARD_LOAD_REQUEST",
@@ -102,6 +113,11 @@ def load_job(trial: Trial, study: Study, production: Object, image: str, pull_po
         "activeDeadlineSeconds": load_limit_seconds(study.spec),
         "template": {"metadata": {"labels": own}, "spec": pod},
     }
+    if generators > 1:
+        spec |= {"completionMode": "Indexed", "completions": generators, "parallelism": generators}
+        # On different nodes where there are any: one machine's CPU is why there are several.
+        apart = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+        pod["topologySpreadConstraints"] = [apart | {"labelSelector": {"matchLabels": own}}]
     return _object("batch/v1", "Job", trial, load_name(trial.name), own, spec)
 
 

@@ -202,6 +202,7 @@ def sketch(records: Sequence[RequestRecord], rate_percent: int, gaps: Gaps | Non
 
 def _distributions(records: Sequence[RequestRecord], gaps: Gaps | None) -> Mapping[Metric, Distribution]:
     """As `_over_all_sent`, but a TPOT has only who got several tokens."""
+    records = [record for record in records if record.ending is not Ending.SPARED]
     several = [record for record in records if record.wanted_tokens > 1 or not record.completed]
     sent = {metric: several if metric is Metric.TPOT else records for metric in CLIENT_METRICS}
     return {metric: _over_all_sent(of, metric, gaps) for metric, of in sent.items()}

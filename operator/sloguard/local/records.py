@@ -3,7 +3,7 @@
     study.yaml       the study as it was given, with the uid of the run
     records.jsonl    {"schema": 1, "kind": "trial" | "study", "object": {...}}, in the order of events; the last counts
     logs/TRIAL.log   what the server wrote
-    loads/TRIAL.*    the load's request, result and log
+    loads/TRIAL.*    the load's request, and of each generator the result and log
     lock             held while a study runs here
 
 A record is on disk before anything follows from it, so a last line without its end says nothing that matters: it is

@@ -5,6 +5,8 @@ import socket
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
@@ -13,6 +15,7 @@ from sloguard.domain.arguments import split_command
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.actions import ApplyArguments, Plan, RecordTrial, StartLoad, StartServer, StopTrial, UpdateTrial
+from sloguard.engine.load_parts import load_of_parts
 from sloguard.engine.load_request import load_request_of
 from sloguard.engine.snapshot import (
     Load,
@@ -32,6 +35,16 @@ from sloguard.local.readiness import until_ready
 from sloguard.local.server_log import read_log
 from sloguard.measure.encode import UnreadableResultError, decode
 
+START_LEAD = timedelta(seconds=10)
+"""From their start as processes until several generators begin."""
+
+
+class Part(NamedTuple):
+    """What one generator leaves."""
+
+    result: Path
+    log: Path
+
 
 @dataclass(slots=True)
 class Running:
@@ -41,7 +54,7 @@ class Running:
     server: Child
     readiness: "asyncio.Task[None]"
     gpus: int
-    load: Child | None = None
+    loads: list[Child] = field(default_factory=list[Child])
 
     @property
     def ready(self) -> bool:
@@ -98,7 +111,7 @@ class LocalSubstrate:
         state = ServerState.ENDED if ended else ServerState.READY if ready else ServerState.STARTING
         first = ready and trial.status.ready_at is None
         late = not ready and datetime.now(UTC) - since >= limit
-        faulty = running.load is not None and running.load.ended is not None
+        faulty = any(load.ended is not None for load in running.loads)
         log = read_log(self.directory.log(trial.name)) if ended or first or late or faulty else ""
         return Server(
             state,
@@ -109,16 +122,18 @@ class LocalSubstrate:
         )
 
     def _observe_load(self, trial: Trial, running: Running) -> Load:
-        if running.load is None:
+        if not running.loads:
             return Load()
-        if running.load.ended is None:
-            return Load(LoadState.RUNNING)
+        ended = [(number, load.ended) for number, load in enumerate(running.loads) if load.ended is not None]
+        parts = [self._observe_part(self._part(trial.name, number), code) for number, code in ended]
+        return load_of_parts(parts, self.directory.run.study.spec.workload.generators)
+
+    def _observe_part(self, part: Part, exit_code: int) -> Load:
         try:
-            content = self.directory.load_file(trial.name, "result.json").read_text(encoding="utf-8")
-            return Load(LoadState.DONE, decode(content))
+            return Load(LoadState.DONE, decode(part.result.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, UnreadableResultError):
-            said = read_log(self.directory.load_file(trial.name, "log")).strip().rpartition("\n")[2]
-            detail = f"the load ended with exit code {running.load.ended} and no result: {said or 'it said nothing'}"
+            said = read_log(part.log).strip().rpartition("\n")[2]
+            detail = f"the load ended with exit code {exit_code} and no result: {said or 'it said nothing'}"
             return Load(LoadState.FAILED, detail=detail)
 
     async def _start_server(self, name: str, arguments: tuple[str, ...]) -> None:
@@ -134,25 +149,34 @@ class LocalSubstrate:
 
     async def _start_load(self, name: str) -> None:
         running = self.running.get(name)
-        if running is None or running.load is not None:
+        if running is None or running.loads:
             return
         run = self.directory.run
-        request, result = (self.directory.load_file(name, f"{part}.json") for part in ("request", "result"))
+        request = self.directory.load_file(name, "request.json")
         workload = reading_own_files(run.study.spec.workload, self.directory.path)
-        what = load_request_of(run.study, run.trials[name], running.url).model_copy(update={"workload": workload})
+        starts_at = datetime.now(UTC) + START_LEAD
+        what = load_request_of(run.study, run.trials[name], running.url, starts_at)
+        what = what.model_copy(update={"workload": workload})
         self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
-        command = [sys.executable, "-P", "-m", "sloguard", "load"]
-        command += ["--request", str(request), "--output", str(result)]
-        output = self.directory.fresh(self.directory.load_file(name, "log"))
-        running.load = await self.family.start(command, output, child_environment())
+        for number in range(workload.generators):
+            part = self._part(name, number)
+            command = [sys.executable, "-P", "-m", "sloguard", "load"]
+            command += ["--request", str(request), "--output", str(part.result)]
+            command += ["--generator", str(number)] if workload.generators > 1 else []
+            running.loads.append(await self.family.start(command, self.directory.fresh(part.log), child_environment()))
+
+    def _part(self, name: str, number: int) -> Part:
+        """The files of one of the load's generators."""
+        of = f"{number}." if self.directory.run.study.spec.workload.generators > 1 else ""
+        return Part(*(self.directory.load_file(name, f"{of}{what}") for what in ("result.json", "log")))
 
     async def _stop(self, name: str) -> None:
         running = self.running.pop(name, None)
         if running is None:
             return
         running.readiness.cancel()
-        if running.load is not None:
-            await running.load.stop(self.hurry)
+        for load in running.loads:
+            await load.stop(self.hurry)
         await running.server.stop(self.hurry)
 
 

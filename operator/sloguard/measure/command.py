@@ -43,6 +43,7 @@ class WrongInput(click.ClickException):
     "--output", type=click.Path(dir_okay=False), help="Write the result here (4 KiB), not to standard output."
 )
 @click.option("--requests-output", type=click.Path(dir_okay=False), help="Write every request here, as JSON lines.")
+@click.option("--generator", type=click.IntRange(min=0), help="Which of the workload's generators this is, from 0.")
 @click.option("--ready-timeout-seconds", type=click.FloatRange(min=0), default=30.0, show_default=True)
 def load(
     *,
@@ -52,6 +53,7 @@ def load(
     request: str | None,
     output: str | None,
     requests_output: str | None,
+    generator: int | None,
     ready_timeout_seconds: float,
     **workload: Any,  # noqa: ANN401 - see workload_options
 ) -> None:
@@ -61,7 +63,8 @@ def load(
     such as --requests-per-second 10 --prompt-tokens 1024 --output-tokens 128 --slo TTFT-p99=500. Ends with 0 when there
     is a result, also where the server died: the result then says so. 2 means that the input was wrong.
     """
-    what = _read_request(url=url, model=model, study=study, request=request, workload=workload)
+    overrides = {"url": url, "model": model, "generator": generator}
+    what = _read_request(study, request, workload, overrides)
     # Opened first, since a result that cannot be written would be a load for nothing. In place: a termination log is a
     # mounted file that cannot be replaced.
     with _writable(output) as file, _writable(requests_output or os.devnull) as requests_file:
@@ -72,7 +75,7 @@ def load(
 
 
 def _read_request(
-    *, url: str | None, model: str | None, study: str | None, request: str | None, workload: dict[str, Any]
+    study: str | None, request: str | None, workload: dict[str, Any], overrides: dict[str, str | int | None]
 ) -> LoadRequest:
     used = given_options(workload)
     if used and (study or request):
@@ -82,7 +85,7 @@ def _read_request(
     except LoadInputError as error:
         raise WrongInput(str(error)) from error
     fields = told or (_fields_of_study(study) if study else _fields_of_request(request))
-    fields |= {name: value for name, value in (("url", url), ("model", model)) if value is not None}
+    fields |= {name: value for name, value in overrides.items() if value is not None}
     if "url" not in fields:
         raise WrongInput("no server is named; give --url")
     try:

@@ -1,5 +1,7 @@
 """charts/manifests against a real API server: valid to the last field, and admitted where Pod Security is strictest."""
 
+from datetime import UTC, datetime
+
 import pytest
 import yaml
 
@@ -40,7 +42,9 @@ def test_the_operator_runs_where_pod_security_is_strictest(installed):
 def test_a_load_is_admitted_too(installed, restricted):
     stored = trial(2, owners=[], parameters={"max_num_seqs": "9"})
     one = Trial.model_validate({**stored, "status": {"arguments": ARGUMENTS}})
-    job = render.load_job(one, Study.model_validate(study()), production(), "sloguard:test", "Never")
+    job = render.load_job(
+        one, Study.model_validate(study()), production(), "sloguard:test", "Never", starts_at=datetime.now(UTC)
+    )
     assert installed.create(pod_of(job["spec"]["template"], restricted))["status"]["phase"] == "Pending"
 
 

@@ -131,11 +131,12 @@ class World:
 
     def _load(self, pod: Object, pods: list[Object]) -> None:
         trial = pod["metadata"]["labels"]["sloguard.dev/trial"]
-        servers = [p for p in pods if p["metadata"]["labels"].get("sloguard.dev/trial") == trial and p is not pod]
+        wanted = {"sloguard.dev/trial": trial, "sloguard.dev/role": "server"}
+        servers = [p for p in pods if wanted.items() <= p["metadata"]["labels"].items()]
         if servers:
             goodput = self.serve(arguments_of(servers[0]))
             assert isinstance(goodput, float)
-            self._report(pod, {"exitCode": 0, "reason": "Completed", "message": result(goodput)})
+            self._report(pod, {"exitCode": 0, "reason": "Completed", "message": result(goodput, _generator(pod))})
 
     def _report(self, pod: Object, ended: Object | None) -> None:
         """As the kubelet would: running and ready, or ended; a server's container is started again and again."""
@@ -172,7 +173,15 @@ def arguments_of(pod: Object) -> list[str]:
     return [*container.get("command", []), *container.get("args", [])]
 
 
-def result(goodput: float) -> str:
+def _generator(pod: Object) -> int | None:
+    """Which one of an Indexed Job's; None where it is alone."""
+    number = pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index")
+    command = pod["spec"]["containers"][0]["command"]
+    assert (number is None) == ("--generator" not in command)
+    return None if number is None else int(number)
+
+
+def result(goodput: float, generator: int | None = None) -> str:
     now = datetime.now(UTC)
     slo = SLOResult(metric=Metric.TTFT, percentile=99, limit_milliseconds=500, measured_microseconds=1000, met=True)
     rate = RateMeasurement(
@@ -187,4 +196,4 @@ def result(goodput: float) -> str:
         good_tokens=round(goodput * 10),
         slos=[slo],
     )
-    return encode(LoadResult(started_at=now, finished_at=now, rates=[rate]))
+    return encode(LoadResult(started_at=now, finished_at=now, generator=generator, rates=[rate]))

@@ -137,6 +137,11 @@ BAD_STUDIES = (
         {ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}, "requestsPerMinute": 60}},
         (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern ClosedLoop; remove it"),
     ),
+    Bad(
+        "shared-loop",
+        {ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}}, "spec.workload.generators": 2},
+        ("spec.workload.generators", "2", "set generators to 1"),
+    ),
     Bad("no-users", {ARRIVAL: {"pattern": "ClosedLoop"}}, (f"{ARRIVAL}.closedLoop", "add closedLoop.users")),
     Bad(
         "unused-users",

@@ -169,11 +169,12 @@ def test_texts_of_others_are_made_harmless(stored):
         assert len(text) <= 1024
 
 
-def job(**conditions):
+def job(completions=None, **conditions):
     told = [
         {"type": kind, "status": "True", "reason": reason, "message": "said"} for kind, reason in conditions.items()
     ]
-    return {"metadata": {"name": "j", "uid": "job"}, "status": {"conditions": told}}
+    spec = {"completions": completions} if completions else {}
+    return {"metadata": {"name": "j", "uid": "job"}, "spec": spec, "status": {"conditions": told}}
 
 
 def load_pod(state=None, **more):
@@ -218,6 +219,32 @@ def test_the_state_of_a_load(which):
     assert load.state.value == state
     assert detail in load.detail
     assert (load.result is not None) == (state == "Done")
+
+
+def part(number, **more):
+    message = GOOD[:-1] + f',"generator":{number}' + "".join(f',"{key}":"{text}"' for key, text in more.items()) + "}"
+    return load_pod(terminated(0, "Completed", message=message), name=f"p{number}")
+
+
+@pytest.mark.parametrize(
+    ("pods", "state", "detail"),
+    [
+        ([part(1), part(0)], "Done", ""),
+        ([part(1)], "Running", ""),
+        ([part(1), load_pod(running())], "Running", ""),
+        ([part(1), part(1)], "Failed", "no result of generator 0 of 2"),
+        ([load_pod(running()), load_pod(terminated(137, "OOMKilled"))], "Failed", "exit code 137: OOMKilled"),
+        ([load_pod(running()), part(1, invalid="it was late")], "Done", ""),
+    ],
+)
+def test_the_parts_of_several_generators(pods, state, detail):
+    load = load_of(job(completions=2), pods)
+    assert (load.state.value, load.detail) == (state, load.detail if detail and detail in load.detail else detail)
+
+
+def test_one_late_generator_makes_the_load_invalid_at_once():
+    load = load_of(job(completions=2), [load_pod(running()), part(1, invalid="it was late")])
+    assert load.result.invalid == "it was late"
 
 
 def test_a_results_own_texts_are_made_harmless():

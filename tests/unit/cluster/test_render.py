@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from tests.unit.cluster.objects import VLLM, deployment, study, trial
 from tests.unit.cluster.templates import templates
 
 NEW = ("m", "--max-num-seqs=64", "--port=8000")
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONGEST_NAME = 63
 LONGEST_ARGUMENT = 128 * 1024
 """Linux' MAX_ARG_STRLEN, for one variable of the environment too."""
@@ -107,7 +109,7 @@ def test_nothing_of_the_studys_and_trials_texts_is_rendered(template):
     rendered = [
         candidate(production, one=marked),
         render.service(marked, production, "vllm", NEW),
-        render.load_job(marked, one, production, "image", "Never"),
+        render.load_job(marked, one, production, "image", "Never", starts_at=NOW),
     ]
     assert MARK not in json.dumps(rendered)
 
@@ -116,7 +118,9 @@ def test_the_server_is_selected_and_the_load_is_not():
     """Both are of the same trial."""
     one, production = trial(status={"arguments": list(NEW)}), deployment()
     server = candidate(production, one=one)
-    load = render.load_job(one, study(), production, "image", "Never")["spec"]["template"]["metadata"]["labels"]
+    load = render.load_job(one, study(), production, "image", "Never", starts_at=NOW)["spec"]["template"]["metadata"][
+        "labels"
+    ]
     pods = server["spec"]["template"]["metadata"]["labels"]
     for selector in (
         server["spec"]["selector"]["matchLabels"],
@@ -142,7 +146,7 @@ def test_names_and_labels_of_the_longest_legal_study_fit():
     made = [
         candidate(deployment(), one=one),
         render.service(one, deployment(), "vllm", NEW),
-        render.load_job(one, its_study, deployment(), "image", "Never"),
+        render.load_job(one, its_study, deployment(), "image", "Never", starts_at=NOW),
     ]
     for each in made:
         assert len(each["metadata"]["name"]) <= LONGEST_NAME
@@ -154,7 +158,7 @@ def test_children_belong_to_their_trial():
     for each in (
         candidate(deployment()),
         render.service(one, deployment(), "vllm", NEW),
-        render.load_job(one, study(), deployment(), "image", "Never"),
+        render.load_job(one, study(), deployment(), "image", "Never", starts_at=NOW),
     ):
         (owner,) = each["metadata"]["ownerReferences"]
         assert owner == {
@@ -187,9 +191,13 @@ def test_where_the_server_listens(container, arguments, port):
     assert render.port_of(container, arguments) == port
 
 
-def load_pod(one=None):
+def load_job(one=None):
     stored = trial(status={"arguments": ["m", "--port=8000"]})
-    return render.load_job(stored, one or study(), deployment(), "image:1", "Never")["spec"]["template"]["spec"]
+    return render.load_job(stored, one or study(), deployment(), "image:1", "Never", starts_at=NOW)["spec"]
+
+
+def load_pod(one=None):
+    return load_job(one)["template"]["spec"]
 
 
 def request_of(pod):
@@ -202,6 +210,22 @@ def test_the_load_goes_to_the_candidates_own_service():
     assert request.url == "http://s-2-1.prod.svc:8000"
     assert request.workload == study().spec.workload
     assert request.slos == study().spec.slos
+
+
+def test_one_generator_starts_when_it_can():
+    assert "completions" not in load_job()
+    assert "--generator" not in load_pod()["containers"][0]["command"]
+    assert LoadRequest.model_validate_json(request_of(load_pod())).starts_at is None
+
+
+def test_several_generators_are_one_indexed_job_and_begin_together():
+    three = study(workload={"generators": 3})
+    job, pod = load_job(three), load_pod(three)
+    assert (job["completionMode"], job["completions"], job["parallelism"], job["backoffLimit"]) == ("Indexed", 3, 3, 0)
+    assert pod["containers"][0]["command"][-2:] == ["--generator", "$(JOB_COMPLETION_INDEX)"]
+    assert LoadRequest.model_validate_json(request_of(pod)).starts_at == NOW
+    (apart,) = pod["topologySpreadConstraints"]
+    assert apart["labelSelector"]["matchLabels"] == job["template"]["metadata"]["labels"]
 
 
 def test_the_load_has_no_rights():

@@ -59,6 +59,11 @@ _REPLAY_FROM = "(has(self.arrival.replay) ? self.arrival.replay.fromSeconds : 0)
 _REPLAY_TIME = "(has(self.arrival.replay) ? self.arrival.replay.timePercent : 100)"
 
 
+def _loop_shared(workload: "Workload") -> tuple[object, ...] | None:
+    shared = workload.generators > 1 and workload.arrival.closed_loop is not None
+    return (workload.generators,) if shared else None
+
+
 class Workload(Model):
     """What is sent to a candidate. The same seed gives the same requests to every trial."""
 
@@ -109,6 +114,13 @@ class Workload(Model):
             values=("self.durationSeconds",),
             broken=_trace_never_begins,
             path=".arrival.trace",
+        ),
+        Rule(
+            cel="!has(self.arrival.closedLoop) || !has(self.generators) || self.generators == 1",
+            message="generators %s cannot share a closed loop, whose requests wait for each other; set generators to 1",
+            values=("self.generators",),
+            broken=_loop_shared,
+            path=".generators",
         ),
     )
 
