@@ -15,6 +15,7 @@ from sloguard.api.v1alpha1 import (
     ServerCounters,
     ServerFault,
     ServerFaultKind,
+    TimeBlocks,
     Violations,
 )
 from sloguard.domain.confidence import sum_blocks, with_intervals
@@ -212,6 +213,13 @@ def test_times_are_told_from_the_first_start():
     merged = merge(timed, 2)
     assert merged.warmup_requests == 6
     assert {(rate.began_milliseconds, rate.ended_milliseconds) for rate in merged.rates} == {(100, 2900)}
+
+
+def test_blocks_of_something_else_are_passed_over():
+    one, other = two()
+    odd = TimeBlocks(rate_percent=50, columns=[[1, 2]])
+    merged = merge([one, other.model_copy(update={"blocks": [odd, other.blocks[1]]})], 2)
+    assert merged.rates[0].good_tokens_interval.low == 2 * one.rates[0].good_tokens_interval.low
 
 
 def test_one_invalid_part_makes_all_of_it_invalid():

@@ -77,10 +77,12 @@ def _within(gaps: Sequence[int], limit: int) -> int:
 def with_intervals(measurement: RateMeasurement, blocks: TimeBlocks) -> RateMeasurement:
     """The measurement with what the blocks say about its error.
 
-    Unchanged where nothing was sent, and where the rate was ended early: its figures are bounds already.
+    Unchanged where nothing was sent, where the blocks are of something else, and where the rate was ended early: its
+    figures are bounds already.
     """
     columns = blocks.columns
-    if not measurement.sent or measurement.censored:
+    fitting = len(columns) == 2 + 2 * len(measurement.slos) and all(len(column) == BLOCKS for column in columns)
+    if not measurement.sent or measurement.censored or not fitting or not sum(columns[0]):
         return measurement
     draws = _draws()
     offered, sent = sum(columns[0]), measurement.sent

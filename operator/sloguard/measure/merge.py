@@ -117,7 +117,7 @@ def _blocks(parts: Sequence[LoadResult]) -> dict[int, TimeBlocks]:
 
 def _summed(parts: Sequence[TimeBlocks]) -> TimeBlocks:
     columns = zip(*(blocks.columns for blocks in parts), strict=False)
-    sums = [[sum(cells) for cells in zip(*each, strict=True)] for each in columns]
+    sums = [[sum(cells) for cells in zip(*each, strict=False)] for each in columns]
     return TimeBlocks(rate_percent=parts[0].rate_percent, columns=sums)
 
 

@@ -278,9 +278,7 @@ class TimeBlocks(ObservedModel):
     """
 
     rate_percent: int
-    columns: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=10, max_length=10)]] = Field(
-        default=[], max_length=18
-    )
+    columns: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=10)]] = Field(default=[], max_length=18)
 
 
 class LoadResult(ObservedModel):
