@@ -66,7 +66,7 @@ OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
             Entry(
                 OptimizerName.CONSTRAINED_BO,
                 "Gaussian processes for the objective, for each SLO and for crashes: for few and expensive trials",
-                "about 8 trials before it knows more than random; package scikit-learn; some 0.2 s of CPU a trial",
+                "about 8 trials before it knows more than random; package scikit-learn; about 0.1 s of CPU a trial",
                 ("constrained_bo", "ConstrainedBO"),
             ),
             Entry(
