@@ -76,7 +76,7 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     for action in plan.actions:
         await _do(api, settings, gathered, action)
         logger.info(_what_was_done(action), extra=_about(gathered, action))
-    if plan.status != gathered.snapshot.study.status:
+    if gathered.derived or plan.status != gathered.snapshot.study.status:
         study = await api.replace_status(STUDIES, study | {"status": plan.status.dump()})
     for event in plan.events:
         await _tell(api, study, event)

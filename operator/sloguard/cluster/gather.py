@@ -21,6 +21,7 @@ from sloguard.cluster.evidence import (
 )
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
 from sloguard.cluster.objects import Object, being_deleted, listing, section
+from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
 from sloguard.cluster.target import find_container, gpus, target_state
 from sloguard.cluster.text import harmless, readable
@@ -40,13 +41,17 @@ class StudyUnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The snapshot, and the raw objects that writing back needs."""
+    """The snapshot, and the raw objects that writing back needs.
+
+    `derived` says that the snapshot's status holds what is not stored yet.
+    """
 
     snapshot: Snapshot
     study: Object
     trials: dict[str, Object]
     production: Object | None
     passed_over: Mapping[str, str]
+    derived: bool = False
 
 
 @dataclass(slots=True)
@@ -74,13 +79,14 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
     stored = await api.get(STUDIES, namespace, name)
     if stored is None:
         return None
-    study = read_study(stored)
+    loaded = await with_production_load(prometheus, namespace, read_study(stored))
+    study = loaded.study
     target_name, container = study.spec.target.name or "", study.spec.target.container or ""
     production = await api.get(DEPLOYMENTS, namespace, target_name)
     promotion = study.status.promotion
     promoting = promotion is not None and promotion.state in UNDER_WAY
     pods = await _production_pods(api, namespace, production) if promoting else []
-    target = target_state(production, target_name, container, pods)
+    target = loaded.problem or target_state(production, target_name, container, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     records = records_of(study, raw_trials.values(), target)
@@ -95,7 +101,7 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
             load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
             seen[trial.name] = replace(told, load=load)
     snapshot = Snapshot(study, records.trials, target, seen)
-    return Gathered(snapshot, stored, raw_trials, production, records.passed_over)
+    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, loaded.derived)
 
 
 def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:

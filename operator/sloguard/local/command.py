@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from sloguard.api.loading import StudyFileError, load_study
-from sloguard.api.v1alpha1 import ConditionStatus, Study, StudyPhase, TargetKind
+from sloguard.api.v1alpha1 import ArrivalPattern, ConditionStatus, Study, StudyPhase, TargetKind
 from sloguard.domain.arguments import ArgumentsError
 from sloguard.local import command_line
 from sloguard.local.errors import LocalError, RunDirectoryError
@@ -83,6 +83,11 @@ def _read(path: Path) -> Study:
             raise Refused(
                 f"{path}: spec.target.kind is {study.spec.target.kind.value}; `sloguard tune` runs a Process here. "
                 "Set kind: Process and command: [vllm, serve, MODEL], or apply the study to a cluster."
+            )
+        if study.spec.workload.arrival.pattern is ArrivalPattern.FROM_PRODUCTION:
+            raise Refused(
+                f"{path}: spec.workload.arrival.pattern FromProduction is for a cluster, whose operator has a "
+                "Prometheus; give requestsPerMinute and another pattern."
             )
         problem = command_line.problem(study.spec)
         trace_of(study.spec.workload)  # what is wrong with its files is told before anything is started

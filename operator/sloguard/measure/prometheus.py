@@ -82,8 +82,12 @@ class Prometheus:
         """The raw samples of vLLM's metrics of use, as they were scraped, both ends included."""
         # One more millisecond: since version 3 a range does not include its beginning.
         milliseconds = ceil((end - start).total_seconds() * 1000) + 1
-        query = f"{{{NAME_LABEL}=~{quoted('|'.join(sorted(NAMES)))}{selector and ', '}{selector}}}[{milliseconds}ms]"
+        query = f"{_of_use(selector)}[{milliseconds}ms]"
         return await self._query("query", {"query": query, "time": _stamp(end)}, "matrix")
+
+    async def steps(self, selector: str, start: datetime, end: datetime, step_seconds: int) -> Timeline:
+        """The same series at every step, for windows so long that their raw samples would be too many."""
+        return await self.range(_of_use(selector), start, end, step_seconds)
 
     async def _query(self, path: str, fields: Mapping[str, str], kind: str) -> Timeline:
         answer = await self._answer(path, fields)
@@ -156,6 +160,10 @@ class Prometheus:
 def quoted(text: str) -> str:
     """A string of PromQL; its escapes are JSON's."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _of_use(selector: str) -> str:
+    return f"{{{NAME_LABEL}=~{quoted('|'.join(sorted(NAMES)))}{selector and ', '}{selector}}}"
 
 
 def _results(answer: dict[str, Any], kind: str) -> list[dict[str, Any]]:

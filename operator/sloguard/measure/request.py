@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
-from sloguard.api.v1alpha1 import SLO, Metric, Model, Workload
+from sloguard.api.v1alpha1 import SLO, ArrivalPattern, Metric, Model, Workload
 
 ARRIVALS_LIMIT_MICROSECONDS = 100_000
 """Requests that come a tenth of a second late still come in the pattern that was asked for."""
@@ -54,6 +54,15 @@ class LoadRequest(Model):
             raise ValueError(
                 f"generator {self.generator} starts at {when}; it has to be one of 0 to {count - 1} "
                 "(workload.generators), and startsAt has to name the moment at which all of them begin"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> Self:
+        if self.workload.arrival.pattern is ArrivalPattern.FROM_PRODUCTION:
+            raise ValueError(
+                "pattern FromProduction is resolved by the operator, which has a Prometheus; "
+                "give requestsPerMinute and another pattern here"
             )
         return self
 

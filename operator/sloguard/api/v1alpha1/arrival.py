@@ -14,6 +14,7 @@ class ArrivalPattern(StrEnum):
     """How requests arrive: evenly, as a Poisson process, with gamma-distributed gaps, in bursts, or as recorded.
 
     ClosedLoop: when a user's last request has ended. Its figures do not compare with those of the others.
+    FromProduction: as a Poisson process at the rate that Prometheus saw at the production pods, with their lengths.
     """
 
     CONSTANT = "Constant"
@@ -22,9 +23,15 @@ class ArrivalPattern(StrEnum):
     BURST = "Burst"
     TRACE = "Trace"
     CLOSED_LOOP = "ClosedLoop"
+    FROM_PRODUCTION = "FromProduction"
 
 
-WITHOUT_RATE = frozenset({ArrivalPattern.TRACE, ArrivalPattern.CLOSED_LOOP})
+WITHOUT_RATE = frozenset({ArrivalPattern.TRACE, ArrivalPattern.CLOSED_LOOP, ArrivalPattern.FROM_PRODUCTION})
+
+
+def _production_unused(arrival: "Arrival") -> tuple[object, ...] | None:
+    unused = arrival.pattern is not ArrivalPattern.FROM_PRODUCTION and arrival.production_minutes is not None
+    return (arrival.pattern.value,) if unused else None
 
 
 class Burst(Model):
@@ -138,16 +145,16 @@ class Arrival(Model):
             path=".traceFile",
         ),
         Rule(
-            cel="self.pattern in ['Trace', 'ClosedLoop'] || has(self.requestsPerMinute)",
+            cel="self.pattern in ['Trace', 'ClosedLoop', 'FromProduction'] || has(self.requestsPerMinute)",
             message="pattern %s needs requestsPerMinute; set it to the rate that production has to serve",
             values=("self.pattern",),
             broken=_rate_missing,
             path=".requestsPerMinute",
         ),
         Rule(
-            cel="!(self.pattern in ['Trace', 'ClosedLoop']) || !has(self.requestsPerMinute)",
+            cel="!(self.pattern in ['Trace', 'ClosedLoop', 'FromProduction']) || !has(self.requestsPerMinute)",
             message="requestsPerMinute has no effect with pattern %s; remove it: a trace is scaled by replay, "
-            "a closed loop by its users",
+            "a closed loop by its users, and production is what it is",
             values=("self.pattern",),
             broken=_rate_unused,
             path=".requestsPerMinute",
@@ -187,6 +194,13 @@ class Arrival(Model):
             path=".closedLoop",
         ),
         Rule(
+            cel="self.pattern == 'FromProduction' || !has(self.productionMinutes)",
+            message="productionMinutes has no effect with pattern %s; remove it, or set pattern to FromProduction",
+            values=("self.pattern",),
+            broken=_production_unused,
+            path=".productionMinutes",
+        ),
+        Rule(
             cel="self.pattern != 'Gamma' || has(self.burstinessPercent)",
             message="pattern Gamma needs burstinessPercent; 100 is as Poisson, less comes in bursts, more is steadier",
             broken=_burstiness_missing,
@@ -219,3 +233,10 @@ class Arrival(Model):
     )
     replay: Replay | None = None
     closed_loop: ClosedLoop | None = None
+    production_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        le=1440,
+        description="FromProduction: the time before the study's start from which rate and lengths are taken; 60 if "
+        "absent. promptTokens and outputTokens bound the lengths.",
+    )

@@ -105,6 +105,24 @@ class PromotionStatus(ObservedModel):
     message: str = Field(default="", max_length=1024)
 
 
+class SeenLengths(ObservedModel):
+    """So many requests had from min to max tokens: a bucket of vLLM's histogram."""
+
+    min: int
+    max: int
+    requests: int
+
+
+class ProductionWorkload(ObservedModel):
+    """What production was asked for in a window: taken once, so that every trial is loaded alike."""
+
+    since: AwareDatetime
+    until: AwareDatetime
+    requests_per_minute: int
+    prompt_tokens: list[SeenLengths] = Field(default=[], max_length=64)
+    output_tokens: list[SeenLengths] = Field(default=[], max_length=64)
+
+
 class StudyStatus(ObservedModel):
     """Written once at the end of each reconcile."""
 
@@ -117,6 +135,9 @@ class StudyStatus(ObservedModel):
     gpu_minutes: int = 0
     saved_gpu_minutes: int = Field(default=0, description="By ending hopeless rates early.")
     comparison_rate_percent: int | None = Field(default=None, description="The rate at which candidates are compared.")
+    production_workload: ProductionWorkload | None = Field(
+        default=None, description="Pattern FromProduction: rate and lengths that every trial is loaded with."
+    )
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None
     recommendation: Recommendation | None = None
