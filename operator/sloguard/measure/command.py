@@ -22,6 +22,7 @@ from .command_workload import fields_of_options, given_options, workload_options
 from .encode import READABLE_SCALE, as_json, at_scale, encode
 from .load import OnRate, run_load
 from .request import LoadInputError, LoadRequest
+from .vllm_bench import as_vllm_bench
 
 ENVIRONMENT = "SLOGUARD_LOAD_REQUEST"
 WRONG_INPUT = 2
@@ -42,6 +43,14 @@ class WrongInput(click.ClickException):
 @click.option(
     "--output", type=click.Path(dir_okay=False), help="Write the result here (4 KiB), not to standard output."
 )
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["json", "vllm-bench"]),
+    default="json",
+    show_default=True,
+    help="vllm-bench: a line for each rate with the field names of `vllm bench serve`, without the limit of 4 KiB.",
+)
 @click.option("--requests-output", type=click.Path(dir_okay=False), help="Write every request here, as JSON lines.")
 @click.option("--generator", type=click.IntRange(min=0), help="Which of the workload's generators this is, from 0.")
 @click.option("--ready-timeout-seconds", type=click.FloatRange(min=0), default=30.0, show_default=True)
@@ -52,6 +61,7 @@ def load(
     study: str | None,
     request: str | None,
     output: str | None,
+    output_format: str,
     requests_output: str | None,
     generator: int | None,
     ready_timeout_seconds: float,
@@ -69,7 +79,10 @@ def load(
     # mounted file that cannot be replaced.
     with _writable(output) as file, _writable(requests_output or os.devnull) as requests_file:
         result = _run(what, ready_timeout_seconds, requests_file)
-        file.write(encode(result) if output else as_json(at_scale(result, READABLE_SCALE)) + "\n")
+        if output_format == "json":
+            file.write(encode(result) if output else as_json(at_scale(result, READABLE_SCALE)) + "\n")
+        else:
+            file.writelines(json.dumps(line) + "\n" for line in as_vllm_bench(result, what.model))
     if output:  # for the log; what was written may be packed
         click.echo(as_json(result.model_copy(update={"sketches": [], "blocks": []})))
 

@@ -79,6 +79,15 @@ async def test_workload_of_a_study(server, tmp_path):
     assert decode(out).rates[0].sent == 10
 
 
+async def test_words_of_vllm_bench(server):
+    request = a_request(server, sweep_percent=[50, 100], model="tiny").dump()
+    code, out, err = await run("--request", "-", "--format", "vllm-bench", stdin=json.dumps(request).encode())
+    assert code == 0, err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["completed"], line["model_id"]) for line in lines] == [(20, "tiny")] * 2
+    assert all(line["mean_ttft_ms"] > 0 for line in lines)
+
+
 async def test_a_dead_server_is_a_result(server):
     request = json.dumps(a_request(server).dump())
     await server.stop()
