@@ -138,6 +138,11 @@ BAD_STUDIES = (
         (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern ClosedLoop; remove it"),
     ),
     Bad(
+        "shared-queue",
+        {"spec.slos": [{"metric": "QueueTime", "milliseconds": 300}], "spec.workload.generators": 2},
+        ("spec.workload.generators", "2", "set workload.generators to 1 or remove the SLO"),
+    ),
+    Bad(
         "shared-loop",
         {ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}}, "spec.workload.generators": 2},
         ("spec.workload.generators", "2", "set generators to 1"),

@@ -241,6 +241,11 @@ LEAST_CURVE = 3
 INCOMPARABLE = "it would make earlier trials incomparable; create a new study"
 
 
+def _queue_of_shares(spec: "StudySpec") -> tuple[object, ...] | None:
+    queued = any(slo.metric is Metric.QUEUE_TIME for slo in spec.slos)
+    return (spec.workload.generators,) if queued and spec.workload.generators > 1 else None
+
+
 class StudySpec(Model):
     """What to tune, for which SLOs, at what cost."""
 
@@ -283,6 +288,15 @@ class StudySpec(Model):
             values=("self.workload.sweepPercent",),
             broken=_no_curve,
             path=".workload.sweepPercent",
+        ),
+        Rule(
+            cel="!has(self.workload.generators) || self.workload.generators == 1 || "
+            "!self.slos.exists(s, s.metric == 'QueueTime')",
+            message="a QueueTime SLO is held by the server's figures, which workload.generators %s cannot share; "
+            "set workload.generators to 1 or remove the SLO",
+            values=("self.workload.generators",),
+            broken=_queue_of_shares,
+            path=".workload.generators",
         ),
         Rule(
             cel="self.objective != 'Capacity' || self.workload.arrival.pattern != 'ClosedLoop'",
