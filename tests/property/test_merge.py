@@ -19,7 +19,7 @@ from sloguard.api.v1alpha1 import (
     Violations,
 )
 from sloguard.domain.confidence import sum_blocks, with_intervals
-from sloguard.domain.goodput import Ending, RequestRecord, hold_slos, sketch, summarise, tally
+from sloguard.domain.goodput import CLIENT_METRICS, Ending, RequestRecord, hold_slos, sketch, summarise, tally
 from sloguard.measure.encode import decode, encode
 from sloguard.measure.merge import SUMMED, PartsError, merge
 
@@ -28,7 +28,12 @@ SECONDS = 10
 RATES = (50, 100)
 
 slos = st.lists(
-    st.builds(SLO, metric=st.sampled_from(Metric), percentile=st.integers(1, 100), milliseconds=st.integers(1, 9)),
+    st.builds(
+        SLO,
+        metric=st.sampled_from(CLIENT_METRICS),
+        percentile=st.integers(1, 100),
+        milliseconds=st.integers(1, 9),
+    ),
     min_size=1,
     max_size=4,
 )
