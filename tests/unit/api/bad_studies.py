@@ -147,6 +147,19 @@ BAD_STUDIES = (
         {ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}}, "spec.workload.generators": 2},
         ("spec.workload.generators", "2", "set generators to 1"),
     ),
+    Bad(
+        "production-minutes-unused",
+        {ARRIVAL: {"pattern": "Poisson", "requestsPerMinute": 60, "productionMinutes": 5}},
+        (
+            f"{ARRIVAL}.productionMinutes",
+            "no effect with pattern Poisson; remove it, or set pattern to FromProduction",
+        ),
+    ),
+    Bad(
+        "production-has-its-own-rate",
+        {ARRIVAL: {"pattern": "FromProduction", "requestsPerMinute": 60}},
+        (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern FromProduction; remove it"),
+    ),
     Bad("no-users", {ARRIVAL: {"pattern": "ClosedLoop"}}, (f"{ARRIVAL}.closedLoop", "add closedLoop.users")),
     Bad(
         "unused-users",
