@@ -1,7 +1,7 @@
 """Optimizers to be measured against that sloguard does not offer: Optuna as it comes, knowing no rules of vLLM's."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -9,6 +9,7 @@ from optuna.trial import create_trial
 
 from sloguard.domain.result import Result, Values
 from sloguard.optimizer import Optimizer, Space, Suggestion
+from sloguard.optimizer.margin_bo import MarginBO
 from sloguard.optimizer.scores import scores
 
 REJECTIONS = 12
@@ -65,4 +66,18 @@ def _distribution(space: Space, name: object) -> BaseDistribution:
     return CategoricalDistribution(tuple(str(value) for value in domain.values))
 
 
-REFERENCES: Mapping[str, Callable[[Space, int], Optimizer]] = {"optuna-tpe": Multivariate}
+@dataclass(frozen=True)
+class WithoutMargins:
+    """margin-bo that is told what crashed and how fast the others were, but nothing of memory: an ablation."""
+
+    space: Space
+    seed: int
+
+    def ask(self, history: Sequence[Result], pending: Sequence[Values]) -> Suggestion | None:
+        return MarginBO(self.space, self.seed).ask([replace(r, margins=None, crash=None) for r in history], pending)
+
+
+REFERENCES: Mapping[str, Callable[[Space, int], Optimizer]] = {
+    "optuna-tpe": Multivariate,
+    "margin-bo-blind": WithoutMargins,
+}

@@ -27,7 +27,7 @@ BAD_LUCK = 0.01
 
 SWEEPS = 40
 DISCARDED = 10
-MOST_CRASHES = 32
+MOST_CRASHES = 24
 """Unexplained crashes that are looked at, the latest; more would say the same."""
 
 CUTS = 6

@@ -14,6 +14,8 @@ from .encoding import Floats
 
 DEGREES_OF_FREEDOM = 4.0
 ITERATIONS = 12
+CONVERGED = 1e-3
+"""GiB: a hundredth of the noise."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,12 @@ def fit(observed: Observed, prior: Prior) -> Linear:
         hessian = precision + weighted.T @ x / noise**2 + (x_signed * curvature[:, None]).T @ x_signed / noise**2
         gradient = precision @ (prior.mean - mean)
         gradient = gradient + weighted.T @ (y - x @ mean) / noise**2 + x_signed.T @ ratio / noise
-        mean = mean + np.linalg.solve(hessian, gradient)
+        step = np.linalg.solve(hessian, gradient)
+        mean = mean + step
         squares = (y - x @ mean) ** 2
         weights = (DEGREES_OF_FREEDOM + 1) / (DEGREES_OF_FREEDOM + squares / noise**2)
         total = prior.strength * prior.noise**2 + float(np.sum(weights * squares))
         noise = max(prior.noise_floor, float(np.sqrt(total / (prior.strength + len(y)))))
+        if float(np.abs(step).max(initial=0.0)) < CONVERGED:
+            break
     return Linear(mean, np.linalg.inv(hessian).astype(np.float64), noise)

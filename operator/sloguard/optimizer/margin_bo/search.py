@@ -25,7 +25,7 @@ from .readings import GIB
 KNOWN_POINTS = 4
 """Until so many trials are known, production and defaults among them, the next one is unlike all of them."""
 
-EVERYWHERE, AROUND_BEST, AROUND_PROMISING = 1200, 400, 250
+EVERYWHERE, AROUND_BEST, AROUND_PROMISING = 1000, 300, 200
 CENTRES = 3
 
 STALLED_TRIALS = 3

@@ -12,7 +12,7 @@ import numpy as np
 
 from .encoding import Floats
 
-MOST_POINTS = 80
+MOST_POINTS = 60
 JITTER = 1e-6
 SLOPE_SD = 1.5
 _SQRT5 = math.sqrt(5.0)
