@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sloguard.api.v1alpha1 import Workload
+from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, LengthDistribution, PromptFormat, Workload
 from sloguard.measure import command
 from sloguard.measure.requests import RequestFactory
 from sloguard.measure.trace import RecordedRequest
@@ -28,6 +28,8 @@ def blocks(language):
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_each_workload_makes_requests(text):
     workload = Workload.model_validate(BASE | yaml.safe_load(text))
+    if workload.arrival.pattern is ArrivalPattern.FROM_PRODUCTION:
+        workload = workload.model_copy(update={"arrival": Arrival(requests_per_minute=60)})  # as a Prometheus may say
     trace = [RecordedRequest(at, 10, 10) for at in range(600, 700)] if workload.arrival.trace_file else None
     stream = RequestFactory(workload, model="m", trace=trace).stream("100", percent=100, duration_seconds=60)
     assert next(stream).body()
@@ -49,7 +51,5 @@ def test_each_command_is_understood(line, tmp_path, monkeypatch):
 
 
 def test_every_pattern_and_distribution_is_shown():
-    from sloguard.api.v1alpha1 import ArrivalPattern, LengthDistribution, PromptFormat
-
     for shown in (ArrivalPattern, LengthDistribution, PromptFormat):
         assert [each.value for each in shown if each.value not in PAGE] == []
