@@ -5,9 +5,10 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from sloguard.api.v1alpha1 import SLO, Metric, RateMeasurement
-from sloguard.domain.goodput import Ending, RequestRecord, hold_slos, summarise, tally
+from sloguard.api.v1alpha1 import SLO, Metric
+from sloguard.domain.goodput import Ending, RequestRecord
 from sloguard.domain.increments import Series, between
+from sloguard.domain.measured_rate import measured_rate
 from sloguard.domain.server_view import (
     HISTOGRAMS,
     OPEN_GAUGES,
@@ -125,22 +126,8 @@ class Case:
 
 def measured(records, slos, **more):
     """As the load makes it of its records."""
-    counted = tally(records, slos)
-    return RateMeasurement(
-        rate_percent=100,
-        requests_per_minute=60,
-        duration_milliseconds=10_000,
-        sent=counted.sent,
-        completed=counted.completed,
-        good=counted.good,
-        prompt_tokens=counted.prompt_tokens,
-        output_tokens=counted.output_tokens,
-        good_tokens=counted.good_tokens,
-        violations=counted.violations,
-        latencies=summarise(records),
-        slos=hold_slos(records, slos),
-        **more,
-    )
+    whole = measured_rate(records, slos, rate_percent=100, requests_per_minute=60, duration_milliseconds=10_000)
+    return whole.model_copy(update=more)
 
 
 def a_case(seed, *, failures=True, others=True):

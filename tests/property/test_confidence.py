@@ -5,9 +5,10 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sloguard.api.v1alpha1 import SLO, Metric, RateMeasurement
+from sloguard.api.v1alpha1 import SLO, Metric
 from sloguard.domain.confidence import sum_blocks, wilson, with_intervals
-from sloguard.domain.goodput import Ending, RequestRecord, hold_slos, tally
+from sloguard.domain.goodput import Ending, RequestRecord
+from sloguard.domain.measured_rate import measured_rate
 
 SECONDS = 10
 slos = st.lists(
@@ -31,19 +32,8 @@ def a_record(draw):
 
 
 def measured(records, limits):
-    counted = tally(records, limits)
-    return RateMeasurement(
-        rate_percent=100,
-        requests_per_minute=1,
-        duration_milliseconds=SECONDS * 1000,
-        sent=counted.sent,
-        completed=counted.completed,
-        good=counted.good,
-        prompt_tokens=counted.prompt_tokens,
-        output_tokens=counted.output_tokens,
-        good_tokens=counted.good_tokens,
-        slos=hold_slos(records, limits),
-    )
+    milliseconds = SECONDS * 1000
+    return measured_rate(records, limits, rate_percent=100, requests_per_minute=1, duration_milliseconds=milliseconds)
 
 
 @given(st.lists(a_record(), max_size=30), slos)

@@ -21,15 +21,12 @@ from sloguard.domain.confidence import sum_blocks, with_intervals
 from sloguard.domain.cross_check import compare
 from sloguard.domain.goodput import (
     RequestRecord,
-    hold_slos,
     is_overwhelmed,
-    lag_p99_microseconds,
     pool_gaps,
     sketch,
-    summarise,
-    tally,
 )
 from sloguard.domain.increments import Samples, between
+from sloguard.domain.measured_rate import measured_rate
 from sloguard.domain.outlook import Outlook
 from sloguard.domain.queue_time import with_queue_time
 from sloguard.domain.server_view import ServerWindow, under_way, window_of
@@ -163,33 +160,26 @@ class _Sweep:
             await self._turns.end()
         after = await self._scrape()
         grown = between(before, after) if before is not None and after is not None else None
-        counted = tally(records, self._request.slos)
         gaps = pool_gaps(records)
-        lag = lag_p99_microseconds(records)
-        self._check_lag(percent, lag)
         users = users_at(self._request.workload.arrival, percent)
         milliseconds = seconds * 1000 if users is None else elapsed_milliseconds(records, seconds)
         offered = self._factory.offered_per_minute(percent, seconds) if users is None else None
-        measurement = RateMeasurement(
+        measurement = measured_rate(
+            records,
+            self._request.slos,
             rate_percent=percent,
             requests_per_minute=round(len(records) * 60_000 / milliseconds) if offered is None else offered,
-            users=users,
             duration_milliseconds=milliseconds,
-            sent=counted.sent,
-            completed=counted.completed,
-            good=counted.good,
-            prompt_tokens=counted.prompt_tokens,
-            output_tokens=counted.output_tokens,
-            good_tokens=counted.good_tokens,
-            good_tokens_at_most=counted.good_tokens + counted.spared_tokens if counted.violations.spared else None,
-            violations=counted.violations,
-            latencies=summarise(records, gaps),
-            slos=hold_slos(records, self._request.slos, gaps),
-            dispatch_lag_p99_microseconds=lag,
-            server=counters(grown),
-            began_milliseconds=began,
-            ended_milliseconds=ended,
+            gaps=gaps,
         )
+        self._check_lag(percent, measurement.dispatch_lag_p99_microseconds)
+        seen = {
+            "users": users,
+            "server": counters(grown),
+            "began_milliseconds": began,
+            "ended_milliseconds": ended,
+        }
+        measurement = measurement.model_copy(update=seen)
         blocks = sum_blocks(records, self._request.slos, seconds, percent)
         measurement = with_intervals(measurement, blocks)
         served = window_of(grown, under_way(before)) if grown is not None and before is not None else None

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from sloguard.api.v1alpha1 import SLO, LoadResult, Metric, RateMeasurement
-from sloguard.domain.goodput import Ending, RequestRecord, hold_slos, summarise, tally
+from sloguard.api.v1alpha1 import SLO, LoadResult, Metric
+from sloguard.domain.goodput import Ending, RequestRecord, summarise
+from sloguard.domain.measured_rate import measured_rate
 from sloguard.measure.vllm_bench import as_vllm_bench
 
 TTFTS = (100, 200, 300, 900)
@@ -22,21 +23,7 @@ def a_result():
     ]
     records = [*done, RequestRecord(0, 7, 5, Ending.REFUSED)]
     slos = [SLO(metric=Metric.TTFT, milliseconds=250), SLO(metric=Metric.TPOT, milliseconds=30)]
-    counted = tally(records, slos)
-    rate = RateMeasurement(
-        rate_percent=100,
-        requests_per_minute=90,
-        duration_milliseconds=2000,
-        sent=counted.sent,
-        completed=counted.completed,
-        good=counted.good,
-        prompt_tokens=counted.prompt_tokens,
-        output_tokens=counted.output_tokens,
-        good_tokens=counted.good_tokens,
-        violations=counted.violations,
-        latencies=summarise(records),
-        slos=hold_slos(records, slos),
-    )
+    rate = measured_rate(records, slos, rate_percent=100, requests_per_minute=90, duration_milliseconds=2000)
     now = datetime(2026, 3, 2, 12, 30, 5, tzinfo=UTC)
     return LoadResult(started_at=now, finished_at=now, rates=[rate])
 
