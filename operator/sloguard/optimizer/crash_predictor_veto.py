@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sloguard.domain.result import Values
 from sloguard.domain.rules import effective
 
-from .base import Veto, derived_seed
+from .base import Suggestion, Veto, cut, derived_seed
 from .changes import settings
 from .crash_predictor import CrashPredictor
 from .space import Space
@@ -37,6 +37,11 @@ class Chosen:
     def predicted(self) -> dict[str, float]:
         """For a suggestion."""
         return {} if self.crash_probability is None else {"crash_probability": self.crash_probability}
+
+    def suggested_for(self, reason: str) -> Suggestion:
+        """With what is to be said of vetoes after the reason."""
+        told = cut(f"{reason}; {self.note}") if self.note else reason
+        return Suggestion(self.values, told, self.predicted, self.vetoes)
 
 
 def first_not_vetoed(

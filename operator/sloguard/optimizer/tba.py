@@ -87,9 +87,7 @@ class TBA:
         predictor = study_predictor(self.space, taught, self.ledger, self.seed)
         chosen = first_not_vetoed(self.space, offered, predictor, self.seed, len(taught))
         reason = f"TBA, configuration {len(seen) + 1} of {START} that cover the search space evenly before it anneals"
-        return Suggestion(
-            chosen.values, cut(f"{reason}; {chosen.note}") if chosen.note else reason, chosen.predicted, chosen.vetoes
-        )
+        return chosen.suggested_for(reason)
 
     def _cover(self, seen: frozenset[Key]) -> Iterator[Values]:
         for _ in range(OFFERED_AT_START):

@@ -7,7 +7,7 @@ from itertools import islice
 from sloguard.api.v1alpha1 import Outcome
 from sloguard.domain.result import Result, Values
 
-from .base import Suggestion, cut, lessons, seen_keys
+from .base import Suggestion, lessons, seen_keys
 from .crash_predictor import study_predictor
 from .crash_predictor_records import EMPTY, Ledger
 from .crash_predictor_veto import first_not_vetoed
@@ -50,9 +50,7 @@ class TBATPE:
         predictor = study_predictor(self.space, taught, self.ledger, self.seed)
         chosen = first_not_vetoed(self.space, drawn, predictor, self.seed, len(taught))
         reason = f"Handed over from annealing after {len(taught)} trials. {tpe.reason(chosen.values, known)}"
-        return Suggestion(
-            chosen.values, cut(f"{reason}; {chosen.note}") if chosen.note else reason, chosen.predicted, chosen.vetoes
-        )
+        return chosen.suggested_for(reason)
 
 
 def handed_over(taught: Sequence[Result]) -> bool:
