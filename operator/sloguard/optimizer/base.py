@@ -27,8 +27,9 @@ class Veto:
 class Suggestion:
     """What to try next, and why, as a sentence for an engineer.
 
-    `predicted` holds what the optimizer expects, all finite: `objective` and `expected_improvement` in the study's
-    unit, `crash_probability` and `feasible_probability`; empty where it expects nothing in particular.
+    `predicted` holds what the optimizer expects, all finite; empty where it expects nothing in particular. `objective`
+    and `expected_improvement` (on the best so far, should all SLOs be met) are in the study's unit; the chances are
+    `crash_probability` and `feasible_probability` (lives and meets all SLOs); `expected_minutes` are of one trial.
     """
 
     parameters: Values

@@ -51,11 +51,12 @@ def promise(points: Points, outlook: Outlook, alive: Floats, cost: Cost, *, bold
     elif bold:
         worth = outlook.slos_met(view, 1.0) * np.exp(mean + OPTIMISM_SD * sd - outlook.best_log)
     else:
-        worth = outlook.slos_met(view) * _expected_improvement(mean, sd, outlook.best_log + MINIMUM_GAIN)
+        worth = outlook.slos_met(view) * improvement(mean, sd, outlook.best_log)
     worth = worth * alive**CAUTION / cost.expected(alive)
     return np.where(1 - alive > NEARLY_DEAD, worth * 1e-3, worth)
 
 
-def _expected_improvement(mean: Floats, sd: Floats, target: float) -> Floats:
-    z = (mean - target) / sd
-    return np.maximum(sd * (z * normal.cdf(z) + normal.density(z)), 1e-300)
+def improvement(log_mean: Floats, log_sd: Floats, best_log: float) -> Floats:
+    """Expected over the best one's objective, as a share of it; by less than MINIMUM_GAIN it does not count."""
+    z = (log_mean - best_log - MINIMUM_GAIN) / log_sd
+    return np.maximum(log_sd * (z * normal.cdf(z) + normal.density(z)), 1e-300)

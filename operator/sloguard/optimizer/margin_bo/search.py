@@ -14,7 +14,7 @@ from sloguard.optimizer.base import Suggestion, derived_seed, lessons, seen_keys
 from sloguard.optimizer.changes import changes
 from sloguard.optimizer.space import Key, Space
 
-from .acquisition import MINIMUM_GAIN, Cost, promise, unlike_all
+from .acquisition import MINIMUM_GAIN, Cost, improvement, promise, unlike_all
 from .blame import Blame, accuse
 from .encoding import Encoding, Floats, Ints, Points
 from .memory import EXPLAINED, Memory, card_gib, learn
@@ -148,7 +148,11 @@ class _Ask:
         points = self.encoding.configurations([values])
         alive = float(self.alive(points)[0])
         room, room_sd = (float(figure[0]) for figure in self.memory.kv_gib(points))
-        predicted = {"survival_probability": round(alive, 4), "kv_cache_gib": round(room, 2)}
+        predicted = {
+            "crash_probability": round(1 - alive, 4),
+            "kv_cache_gib": round(room, 2),
+            "expected_minutes": round(float(self._cost.expected(np.array([alive]))[0]), 3),
+        }
         fate = (
             f"it survives with probability {alive:.2f} (KV cache {room:.1f} ± {room_sd:.1f} GiB{self._doubt(points)})"
         )
@@ -158,14 +162,18 @@ class _Ask:
         view = self.outlook.view(points)
         mean, sd = (float(figure[0]) for figure in self.outlook.log_objective(view))
         met = float(self.outlook.slos_met(view)[0])
-        predicted |= {"objective": round(float(np.exp(mean)), 3), "slos_met_probability": round(met, 4)}
+        predicted |= {"objective": round(float(np.exp(mean)), 3), "feasible_probability": round(met * alive, 4)}
         differs = changes(self.space, self._best[0].parameters, values)
         if self.outlook.best_log is None:
             aim = f"None of {len(self.taught)} trials met the SLOs yet; this configuration does with probability"
             return Suggestion(
                 values, f"{aim} {met:.2f}; {fate}; against the nearest so far: {differs}."[:1000], predicted
             )
-        factor = float(np.exp(mean - self.outlook.best_log))
+        best = math.exp(self.outlook.best_log)
+        predicted["expected_improvement"] = round(
+            best * float(improvement(np.array([mean]), np.array([sd]), self.outlook.best_log)[0]), 6
+        )
+        factor = float(np.exp(mean)) / best
         aim = "A bold step after a standstill: expected" if self._stalled else "Expected"
         gain = f"{100 * (factor - 1):+.0f} ± {100 * factor * sd:.0f} % on the best so far"
         why = f"{aim} {gain}, SLOs met with probability {met:.2f}; {fate}; against the best so far: {differs}."

@@ -23,7 +23,10 @@ def test_a_tight_card_is_searched_with_few_crashes_and_explained():
     assert "on the best so far" in told.reason
     assert "KV cache" in told.reason
     assert told.predicted["objective"] > 0
-    assert 0 <= told.predicted["survival_probability"] <= 1
+    assert 0 <= told.predicted["crash_probability"] <= 1
+    assert told.predicted["feasible_probability"] <= 1 - told.predicted["crash_probability"] + 1e-9
+    assert told.predicted["expected_improvement"] >= 0
+    assert told.predicted["expected_minutes"] > 0
 
 
 def test_pairs_that_crash_are_named():
