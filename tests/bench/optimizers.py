@@ -1,4 +1,8 @@
-"""What the optimizers are worth on lands whose truth is known: `python -m tests.bench.optimizers --help`.
+"""What the optimizers are worth on lands whose truth is known.
+
+    python -m tests.bench.optimizers                                  # random and tpe, 7 lands, 30 seeds
+    python -m tests.bench.optimizers --optimizers random tpe margin-bo optuna-tpe --against margin-bo --jobs 2
+    python -m tests.bench.optimizers --read rows.jsonl --against margin-bo      # tables of rows kept with --rows
 
 Each run is a study: production, vLLM's defaults, then what the optimizer asks for. All optimizers meet the same noise
 (it depends on land, seed and configuration only), so that differences are paired. Figures follow the study as a user
@@ -9,73 +13,69 @@ it truly breaks an SLO. Same command, same table, but for the column of times.
 import argparse
 import json
 import math
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
 from sloguard.api.v1alpha1 import OptimizerName, Outcome
 from sloguard.domain.result import Result
 from sloguard.optimizer import Optimizer, Space, make_optimizer
 from tests.bench.lands.land import Land, noise_seed
-from tests.bench.references import REFERENCES
+from tests.bench.optimizer_tables import Row, brief, comparison, memory_table, table
+from tests.bench.references import NEEDS_TORCH, REFERENCES, reference
+from tests.bench.torch_cache import MISSING, has_torch, install_torch
 
 LANDS = ("tight", "quant", "serving_death", "benign", "noisy", "misleading", "recorded")
 BUDGETS = (15, 30, 60)
 NEAR_ORACLE = 0.95
 
-COLUMNS = (
-    *("land", "trials", "optimizer", "regret %, mean ± sd", "crash %", "GPU-min"),
-    *("trials to 95 % (share)", "GPU-min to 95 %", "duplicates %", "ms an ask"),
-)
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Of linear algebra: an ask is to take one core, and two studies run beside each other."""
 
-Make = Callable[[Space, int], Optimizer]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One study, looked at when its budget was `budget` trials."""
-
-    land: str
-    optimizer: str
-    seed: int
-    budget: int
-    regret_percent: float
-    crash_percent: float
-    gpu_minutes: float
-    duplicate_percent: float
-    trials_to_near: float
-    minutes_to_near: float
-    ask_ms: float
+Task = tuple[str, str, int, tuple[int, ...]]
+"""Land, optimizer, seed, budgets."""
 
 
 def land(name: str) -> Land:
     return import_module(f"tests.bench.lands.{name}").LAND
 
 
-def make(name: str) -> Make:
+def make(name: str) -> Callable[[Space, int], Optimizer]:
     """One of sloguard's optimizers, or a reference of `tests/bench/references.py`."""
     if name in REFERENCES:
-        return REFERENCES[name]
+        return reference(name)
     return lambda space, seed: make_optimizer(OptimizerName(name), space, seed)
 
 
-def run(where: Land, optimizer: str, seed: int, budgets: Sequence[int] = BUDGETS) -> list[Row]:
-    """One study as long as the largest budget; smaller ones are its beginnings."""
-    search = make(optimizer)(where.space, noise_seed(where.name, seed))
-    history = [where.measure(0, where.production, seed), where.measure(1, {}, seed)]
+def search(where: Land, optimizer: str, seed: int, trials: int) -> tuple[list[Result], list[float]]:
+    """The trials of one study, and the seconds of CPU that each ask took."""
+    asked = make(optimizer)(where.space, noise_seed(where.name, seed))
+    history: list[Result] = []
+    if not getattr(asked, "starts_cold", False):
+        history = [where.measure(0, where.production, seed), where.measure(1, {}, seed)]
     ask_seconds: list[float] = []
-    while len(history) < max(budgets):
+    while len(history) < trials:
         began = time.process_time()
-        suggestion = search.ask(history, [])
+        suggestion = asked.ask(history, [])
         ask_seconds.append(time.process_time() - began)
         if suggestion is None:
             break
         history.append(where.measure(len(history), suggestion.parameters, seed))
-    return [_row(where, optimizer, seed, budget, history[:budget], ask_seconds) for budget in budgets]
+    return history, ask_seconds
+
+
+def run(where: Land, optimizer: str, seed: int, budgets: Sequence[int] = BUDGETS) -> list[Row]:
+    """One study as long as the largest budget; smaller ones are its beginnings."""
+    history, ask_seconds = search(where, optimizer, seed, max(budgets))
+    known = len(history) - len(ask_seconds)
+    return [_row(where, optimizer, seed, budget, history[:budget], ask_seconds[: budget - known]) for budget in budgets]
 
 
 def _row(
@@ -96,7 +96,8 @@ def _row(
         duplicate_percent=100 * (1 - len(keys) / len(history)),
         trials_to_near=near,
         minutes_to_near=math.inf if math.isinf(near) else spent[int(near) - 1],
-        ask_ms=1000 * median(ask_seconds[: budget - 2]),
+        ask_ms=1000 * median(ask_seconds),
+        ask_peak_ms=1000 * max(ask_seconds),
     )
 
 
@@ -113,81 +114,107 @@ def recommended_worths(where: Land, history: Sequence[Result]) -> list[float]:
     return worths
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Markdown: one line for each land, budget and optimizer."""
-    groups: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.land, row.budget, row.optimizer), []).append(row)
-    lines = [
-        f"| {' | '.join(COLUMNS)} |",
-        "|---" * len(COLUMNS) + "|",
-    ]
-    return "\n".join([*lines, *(_line(key, group) for key, group in groups.items())])
+def run_task(task: Task) -> list[Row]:
+    """In whatever process; lands are cheap to load, their oracle takes a second."""
+    where, optimizer, seed, budgets = task
+    return run(land(where), optimizer, seed, budgets)
 
 
-def _line(key: tuple[str, int, str], rows: Sequence[Row]) -> str:
-    regrets = [row.regret_percent for row in rows]
-    reached = [row.trials_to_near for row in rows]
-    share = fmean(not math.isinf(trials) for trials in reached)
-    return (
-        f"| {key[0]} | {key[1]} | {key[2]} | {fmean(regrets):.1f} ± {stdev(regrets) if len(rows) > 1 else 0:.1f} "
-        f"| {fmean(row.crash_percent for row in rows):.0f} | {fmean(row.gpu_minutes for row in rows):.0f} "
-        f"| {_or_dash(median(reached))} ({share:.0%}) | {_or_dash(median(row.minutes_to_near for row in rows))} "
-        f"| {fmean(row.duplicate_percent for row in rows):.0f} | {median(row.ask_ms for row in rows):.0f} |"
+def run_all(tasks: Sequence[Task], jobs: int) -> Iterator[list[Row]]:
+    """As they end; seeds, not processes, decide what comes out."""
+    if jobs == 1:
+        yield from map(run_task, tasks)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(run_task, task) for task in tasks]):
+            yield done.result()
+
+
+def memory_mib(where: str, optimizer: str, trials: int) -> tuple[float, float]:
+    """Of a process that does nothing but ask: when its first ask is due, and at its peak."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_asked_alone, where, optimizer, trials).result()
+
+
+def _asked_alone(where: str, optimizer: str, trials: int) -> tuple[float, float]:
+    start = _peak_mib()
+    search(land(where), optimizer, 0, trials)
+    return start, _peak_mib()
+
+
+def _peak_mib() -> float:
+    """Of this program since it began; `getrusage` would count what its parent held when it was forked."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) / 1024
+
+
+def rank(row: Row) -> tuple[int, int]:
+    """Lands in their order, then budgets; optimizers as they were given."""
+    return LANDS.index(row.land.replace("-", "_")), row.budget
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.optimizers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-
-def _or_dash(figure: float) -> str:
-    return "-" if math.isinf(figure) else f"{figure:.0f}"
-
-
-def comparison(rows: Sequence[Row], ours: str) -> str:
-    """Paired by seed: how much less regret `ours` has than each other, with t and the share of seeds it wins."""
-    regret = {(row.land, row.budget, row.optimizer, row.seed): row.regret_percent for row in rows}
-    lines = [
-        f"| land | trials | {ours} against | regret less by (points) | t | effect size d | seeds won / lost |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for where, budget, other in dict.fromkeys((row.land, row.budget, row.optimizer) for row in rows):
-        if other == ours:
-            continue
-        seeds = [key[3] for key in regret if key[:3] == (where, budget, ours)]
-        gains = [regret[where, budget, other, seed] - regret[where, budget, ours, seed] for seed in seeds]
-        if len(gains) < 2:
-            continue
-        spread = stdev(gains) or math.inf
-        effect = fmean(gains) / spread
-        won, lost = (sum(sign * gain > 0.1 for gain in gains) for sign in (1, -1))
-        lines.append(
-            f"| {where} | {budget} | {other} | {fmean(gains):+.1f} | {effect * math.sqrt(len(gains)):.1f} "
-            f"| {effect:.2f} | {won} / {lost} |"
-        )
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.optimizers", description=__doc__)
     parser.add_argument("--lands", nargs="+", default=LANDS, choices=LANDS)
-    parser.add_argument("--optimizers", nargs="+", default=["random", "tpe"])
+    names = [*REFERENCES, *(name.value for name in OptimizerName)]
+    parser.add_argument("--optimizers", nargs="+", default=["random", "tpe"], choices=names, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS)
+    parser.add_argument("--jobs", type=int, default=1, help="studies beside each other, each in a process of its own")
     parser.add_argument("--rows", type=Path, help="one JSON line for each study and budget, added to this file")
+    parser.add_argument("--read", type=Path, nargs="+", help="run nothing: tables of rows that --rows kept")
     parser.add_argument("--against", metavar="NAME", help="also compare this optimizer with the others, paired by seed")
-    given = parser.parse_args(arguments)
-    rows: list[Row] = []
-    for name in given.lands:
-        where = land(name)
-        for optimizer in given.optimizers:
-            for seed in range(given.first_seed, given.first_seed + given.seeds):
-                rows += run(where, optimizer, seed, given.budgets)
-    if given.rows:
-        with given.rows.open("a") as file:
-            file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
-    rows.sort(key=lambda row: (LANDS.index(row.land.replace("-", "_")), row.budget))
-    print(table(rows))
+    parser.add_argument("--brief", action="store_true", help="one line for each optimizer: regret / crash")
+    parser.add_argument("--memory", action="store_true", help="also what the asking process holds")
+    parser.add_argument("--install", action="store_true", help="torch for optuna-gp, into the tests' cache: 3 GB, once")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    given = _parser().parse_args(arguments)
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    if given.install:
+        install_torch()
+    optimizers = list(given.optimizers)
+    if not given.read and NEEDS_TORCH in optimizers and not has_torch():
+        optimizers.remove(NEEDS_TORCH)
+        print(f"{MISSING}.\n")
+    rows = _read(given.read) if given.read else _measured(given, optimizers)
+    rows.sort(key=rank)
+    print(brief(rows, given.budgets) if given.brief else table(rows))
     if given.against:
         print(f"\n{comparison(rows, given.against)}")
+    if given.memory:
+        trials = max(given.budgets)
+        print(f"\n{memory_table({name: memory_mib(given.lands[0], name, trials) for name in optimizers}, trials)}")
+
+
+def _read(files: Sequence[Path]) -> list[Row]:
+    return [Row(**json.loads(line)) for file in files for line in file.read_text().splitlines()]
+
+
+def _measured(given: argparse.Namespace, optimizers: Sequence[str]) -> list[Row]:
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    tasks = [
+        (name, optimizer, seed, tuple(given.budgets))
+        for name in given.lands
+        for optimizer in optimizers
+        for seed in seeds
+    ]
+    rows: list[Row] = []
+    for found in run_all(tasks, given.jobs):
+        rows += found
+        if given.rows:
+            with given.rows.open("a") as file:
+                file.writelines(json.dumps(asdict(row)) + "\n" for row in found)
+    rows.sort(key=lambda row: (optimizers.index(row.optimizer), row.seed))
+    return rows
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ class Land:
         return make_space(SearchSpace.model_validate(self.search_space), self.production, self.context)
 
     def truth_of(self, values: Values) -> Truth:
+        if self.space.broken(values) is not None:
+            return Truth(crash=CrashClass.INVALID_ARGUMENTS, seconds=REJECTED_SECONDS)
         return self.truth({name.value: value for name, value in values.items()})
 
     def measure(self, number: int, values: Values, seed: int) -> Result:

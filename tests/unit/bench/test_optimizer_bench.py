@@ -3,13 +3,18 @@
 import math
 from dataclasses import replace
 from random import Random
+from statistics import fmean
 
 import pytest
 
-from sloguard.api.v1alpha1 import Outcome
+from sloguard.api.v1alpha1 import KnobName, Outcome
+from sloguard.optimizer.margin_bo import MarginBO
 from tests.bench import optimizers
 from tests.bench.lands.recorded import CARD, LONGEST, MODEL, recordings
 from tests.bench.lands.server import Setting, memory_of
+from tests.bench.optimizer_tables import Paired
+from tests.bench.references import NEEDS_TORCH, REFERENCES
+from tests.bench.torch_cache import has_torch
 
 CRASHING = {
     "tight": (30, 45),
@@ -63,7 +68,8 @@ def test_the_same_command_prints_the_same_table():
     where = optimizers.land("recorded")
 
     def rows():
-        return [replace(row, ask_ms=0.0) for row in optimizers.run(where, "random", 5, (4, 8))]
+        rows = optimizers.run(where, "random", 5, (4, 8))
+        return [replace(row, ask_ms=0.0, ask_peak_ms=0.0) for row in rows]
 
     assert rows() == rows()
 
@@ -84,5 +90,77 @@ def test_small_tables_order_as_the_large_ones_do():
     random_rows, tpe_rows = rows[:3], rows[3:]
     assert sum(row.crash_percent for row in tpe_rows) < sum(row.crash_percent for row in random_rows)
     text = optimizers.table(rows) + optimizers.comparison(rows, "tpe")
-    assert "| tight | 24 | tpe |" in text
-    assert "| tight | 24 | random | " in text
+    assert "| tight | 24 | tpe | 3 |" in text
+    assert "| tight | 24 | random | 3 |" in text
+
+
+def test_references_and_ablations_search_like_the_others():
+    """Each of them asks once it knows more than its start, and its suggestions are measured."""
+    where = optimizers.land("serving_death")
+    known = [where.measure(i, where.space.sample(Random(i)), 1) for i in range(14)]
+    for name in set(REFERENCES) - {NEEDS_TORCH}:
+        suggestion = optimizers.make(name)(where.space, 3).ask(known, [])
+        assert set(suggestion.parameters) <= set(where.space.names), name
+        where.measure(len(known), suggestion.parameters, 1)
+
+
+@pytest.mark.skipif(not has_torch(), reason="torch is neither installed nor in the tests' cache")
+def test_the_reference_that_needs_torch_finds_it():
+    where = optimizers.land("tight")
+    known = [where.measure(i, where.space.sample(Random(i)), 1) for i in range(12)]
+    suggestion = optimizers.make(NEEDS_TORCH)(where.space, 3).ask(known, [])
+    assert set(suggestion.parameters) <= set(where.space.names)
+
+
+def test_without_torch_the_table_says_what_it_leaves_out(monkeypatch, capsys):
+    monkeypatch.setattr(optimizers, "has_torch", lambda: False)
+    optimizers.main(["--lands", "tight", "--budgets", "3", "--seeds", "1", "--optimizers", "random", NEEDS_TORCH])
+    text = capsys.readouterr().out
+    assert "optuna-gp is left out: it needs torch" in text
+    assert "| optuna-gp |" not in text
+
+
+def test_each_ablation_changes_what_margin_bo_asks_for():
+    """One that no longer takes anything away would say that its source of information is worth nothing."""
+    where = optimizers.land("misleading")
+    known = [where.measure(i, where.space.sample(Random(100 + i)), 1) for i in range(20)]
+    assert {"GPUFault", "NoKVCacheRoom"} <= {result.crash.class_.value for result in known if result.crash}
+    for name in REFERENCES:
+        if name.startswith("margin-bo"):
+            part = optimizers.make(name)(where.space, 3)
+            told = [part.told(result) for result in known]
+            stripped = told != known or part.known(where.space) != where.space or getattr(part, "starts_cold", False)
+            assert stripped or _asked_differently(part, known), name
+
+
+def _asked_differently(part, known):
+    return part.ask(known, []) != MarginBO(part.space, part.seed).ask(known, [])
+
+
+def test_what_breaks_an_argument_rule_is_a_start_that_fails():
+    where = optimizers.land("tight")
+    broken = {KnobName.MAX_NUM_SEQS: 256, KnobName.MAX_NUM_BATCHED_TOKENS: 128}
+    assert where.space.broken(broken)
+    result = where.measure(3, broken, 1)
+    assert (result.outcome, result.gpu_seconds) == (Outcome.CRASHED, 30)
+    assert where.truth_of(broken).worth == 0
+
+
+def test_paired_differences_tell_a_gain_from_chance():
+    gains = Paired(tuple(5 + 0.1 * i for i in range(20)))
+    assert gains.chance < 0.001
+    assert gains.effect > 2
+    assert (gains.count(1), gains.count(-1)) == (20, 0)
+    assert Paired((3.0, -3.0, 2.0, -2.0, 1.0, -1.0)).chance > 0.5
+    assert Paired((0.0, 0.0)).effect == 0
+
+
+def test_rows_from_processes_of_their_own_are_the_same_and_are_kept(tmp_path, capsys):
+    kept = tmp_path / "rows.jsonl"
+    asked = ["--lands", "tight", "--budgets", "3", "--brief"]
+    optimizers.main([*asked, "--optimizers", "random", "--seeds", "2", "--jobs", "2", "--rows", str(kept)])
+    first = capsys.readouterr().out
+    optimizers.main([*asked, "--read", str(kept)])
+    assert capsys.readouterr().out == first
+    here = [row for seed in range(2) for row in optimizers.run(optimizers.land("tight"), "random", seed, (3,))]
+    assert f"| random | {fmean(row.regret_percent for row in here):.1f}/" in first
