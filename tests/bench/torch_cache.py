@@ -3,9 +3,9 @@
 The package index has no build of it for CPUs only, so that it comes with 3 GB of libraries: never installed unasked.
 """
 
-from importlib import import_module
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
