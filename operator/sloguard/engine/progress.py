@@ -25,6 +25,7 @@ from sloguard.api.v1alpha1 import (
 )
 from sloguard.domain.capacity import capacity_of
 from sloguard.domain.crash import classify
+from sloguard.domain.device_memory import with_device_memory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
@@ -70,8 +71,11 @@ def cancel(trial: Trial, seen: Observation, why: str, now: datetime) -> Step:
 
 
 def _ended(trial: Trial, status: TrialStatus, seen: Observation, now: datetime) -> Step:
-    cost = {"gpu_seconds": round(held_gpu_seconds(trial, seen, now))}
-    return Step(status.model_copy(update=cost), (StopTrial(trial),))
+    last = {
+        "gpu_seconds": round(held_gpu_seconds(trial, seen, now)),
+        "margins": with_device_memory(status.margins, seen.server.memory),
+    }
+    return Step(status.model_copy(update=last), (StopTrial(trial),))
 
 
 def _started(trial: Trial, arguments: tuple[str, ...], now: datetime) -> Step:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sloguard.api.v1alpha1 import LoadResult, Margins, Study, Trial
+from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 
 
@@ -21,12 +22,16 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`running_since` is when it began to hold its `gpus`; None before that."""
+    """`running_since` is when it began to hold its `gpus`; None before that.
+
+    `memory` is of the tightest of these GPUs under load, where that can be seen.
+    """
 
     state: ServerState = ServerState.ABSENT
     evidence: Evidence | None = None
     running_since: datetime | None = None
     margins: Margins | None = None
+    memory: DeviceMemory | None = None
     gpus: int = 1
 
 

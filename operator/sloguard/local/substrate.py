@@ -29,6 +29,8 @@ from sloguard.engine.snapshot import (
 from sloguard.local.command_line import child_environment, gpus_of, serving_at
 from sloguard.local.directory import RunDirectory
 from sloguard.local.errors import CommandError
+from sloguard.local.memory_watch import MemoryWatch
+from sloguard.local.nvml import environment_of
 from sloguard.local.own_files import reading_own_files
 from sloguard.local.process import Child, Family
 from sloguard.local.readiness import until_ready
@@ -55,6 +57,7 @@ class Running:
     readiness: "asyncio.Task[None]"
     gpus: int
     loads: list[Child] = field(default_factory=list[Child])
+    memory: MemoryWatch | None = None
 
     @property
     def ready(self) -> bool:
@@ -118,6 +121,7 @@ class LocalSubstrate:
             evidence=_evidence(running, log) if log or ended else None,
             running_since=since,
             margins=margins_from_log(log) if first else None,
+            memory=None if running.memory is None else running.memory.least,
             gpus=running.gpus,
         )
 
@@ -151,6 +155,8 @@ class LocalSubstrate:
         running = self.running.get(name)
         if running is None or running.loads:
             return
+        environment = environment_of(running.server.process.pid, otherwise=child_environment())
+        running.memory = MemoryWatch(environment, running.gpus)
         run = self.directory.run
         request = self.directory.load_file(name, "request.json")
         workload = reading_own_files(run.study.spec.workload, self.directory.path)
@@ -175,6 +181,8 @@ class LocalSubstrate:
         if running is None:
             return
         running.readiness.cancel()
+        if running.memory is not None:
+            running.memory.end()
         for load in running.loads:
             await load.stop(self.hurry)
         await running.server.stop(self.hurry)

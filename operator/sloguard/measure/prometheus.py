@@ -16,7 +16,8 @@ from typing import Any, Self, cast
 
 import aiohttp
 
-from sloguard.domain.increments import Point, Series, Timeline
+from sloguard.domain.increments import Series
+from sloguard.domain.timeline import Point, Timeline
 
 from .scrape import NAMES
 

@@ -1,10 +1,21 @@
 """One trial's way to its outcome: what teaches, what is tried again, and what is waited for."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from sloguard.api.v1alpha1 import CrashClass, Fault, Objective, Outcome, ServerFaultKind, TrialPhase, Violations
+from sloguard.api.v1alpha1 import (
+    CrashClass,
+    Fault,
+    Margins,
+    Objective,
+    Outcome,
+    ServerFaultKind,
+    TrialPhase,
+    Violations,
+)
+from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import result_of
 from sloguard.engine.actions import StartLoad, StartServer, StopTrial
@@ -54,6 +65,28 @@ def test_a_ready_server_is_loaded():
     moved = step(starting(), seen(READY), 20)
     assert kinds(moved) == [StartLoad]
     assert (moved.status.ready_at, moved.status.load_started_at) == (at(20), at(20))
+
+
+def test_what_the_gpus_had_left_joins_the_margins_at_the_end_whatever_the_end():
+    margins = Margins(available_kv_cache_bytes=6_000, model_weights_bytes=14_000)
+    trial = make_trial(
+        2, phase=TrialPhase.LOADING, started_at=T0, ready_at=at(20), load_started_at=at(20), margins=margins
+    )
+    server = Server(READY, running_since=T0, memory=DeviceMemory(free_bytes=500, used_bytes=20_500))
+    under_load = replace(seen(READY, load=LoadState.RUNNING), server=server)
+    assert step(trial, under_load, 25).status.margins == margins, "it may still be less"
+    measured = step(trial, replace(under_load, load=Load(LoadState.DONE, result(rate()))), 40).status
+    died = step(trial, replace(under_load, server=replace(server, state=ENDED, evidence=OUT_OF_MEMORY)), 30).status
+    assert (measured.outcome, died.outcome) == (Outcome.FEASIBLE, Outcome.CRASHED)
+    for status in (measured, died):
+        assert status.margins.least_free_device_memory_bytes == 500
+        assert status.margins.device_memory_bytes == 21_000
+        assert status.margins.available_kv_cache_bytes == 6_000
+
+
+OUT_OF_MEMORY = Evidence(
+    log="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.00 GiB.", ended=True, exit_code=0
+)
 
 
 def test_a_start_within_its_time_is_waited_for():

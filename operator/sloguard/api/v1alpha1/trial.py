@@ -110,12 +110,20 @@ class Crash(ObservedModel):
 
 
 class Margins(ObservedModel):
-    """How far a server that started was from failing, as it said itself."""
+    """How far a server that started was from failing, by its own log and by its GPUs."""
 
     available_kv_cache_bytes: int | None = None
     kv_cache_tokens: int | None = None
     model_weights_bytes: int | None = None
     cuda_graph_bytes: int | None = None
+    least_free_device_memory_bytes: int | None = Field(
+        default=None,
+        description="The least that a GPU of the server had free while the load ran, whoever held the rest. From "
+        "samples of NVML or DCGM, so that a short peak can be missed; absent where neither could be asked.",
+    )
+    device_memory_bytes: int | None = Field(
+        default=None, description="Of that GPU in all, without what its driver keeps for itself."
+    )
 
 
 class CapacityEstimate(ObservedModel):
