@@ -14,6 +14,24 @@ VIOLATION_CAP = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class RatePoint:
+    """What one start gave at one rate of the sweep.
+
+    `percent` is of the rate that the study's load offers. `goodput` is in tokens/s (of one GPU, where the objective is
+    GoodputPerGPU), `goodput_stddev` that of one run, known from the run itself; None where it is not known.
+    `violation_ratios` as in Result. `held`: every SLO held here.
+    `censored`: ended early as hopeless: `goodput` is a lower bound, and the SLOs were broken for certain.
+    """
+
+    percent: int
+    goodput: float
+    violation_ratios: tuple[float, ...]
+    held: bool
+    goodput_stddev: float | None = None
+    censored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What one trial taught.
 
@@ -23,6 +41,9 @@ class Result:
     empty for a crash, which ranks below any live configuration.
     `censored`: the rate was ended early as hopeless, so that `objective` is a lower bound of what it would have given,
     and the configuration broke its SLOs for certain.
+    `curve` is all that this start measured, the lowest rate first: rates above an overwhelmed one are missing, and all
+    of a crash. `objective` and `violation_ratios` are read off it at `rate_percent`, or at the highest one below where
+    that is missing; None for Capacity, which is read off the whole curve (its `violation_ratios`: at the lowest rate).
     """
 
     number: int
@@ -35,3 +56,5 @@ class Result:
     gpu_seconds: float = 0.0
     censored: bool = False
     objective_stddev: float | None = None
+    curve: tuple[RatePoint, ...] = ()
+    rate_percent: int | None = None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sloguard.api.v1alpha1 import SLO, Objective, Outcome, Purpose, RateMeasurement, SLOResult, Trial
 from sloguard.domain.capacity import capacity_of
 from sloguard.domain.knobs import parse_values
-from sloguard.domain.result import VIOLATION_CAP, Result
+from sloguard.domain.result import VIOLATION_CAP, RatePoint, Result
 
 OFFERED_PERCENT = 100
 
@@ -135,14 +135,13 @@ def result_of(
     `noise` is what identical runs were apart there, over their mean.
     """
     measurement = at_rate(trial, _lowest_percent(trial) if objective is Objective.CAPACITY else percent)
-    measured = {(r.metric, r.percentile): r for r in measurement.slos} if measurement else {}
     assert trial.status.outcome is not None, "only a finished trial has a result"
     return Result(
         number=trial.spec.number,
         parameters=parse_values(trial.spec.parameters),
         outcome=_outcome_at(trial, objective, percent),
         objective=figure_of(trial, objective, percent),
-        violation_ratios=tuple(violation_ratio(measured.get((s.metric, s.percentile))) for s in slos)
+        violation_ratios=_violation_ratios(measurement, slos)
         if measurement and trial.status.outcome is not Outcome.CRASHED
         else (),
         crash=trial.status.crash,
@@ -150,7 +149,35 @@ def result_of(
         gpu_seconds=float(trial.status.gpu_seconds or 0),
         censored=measurement is not None and measurement.censored,
         objective_stddev=_standard_deviation(trial, objective, percent, noise),
+        curve=_curve(trial, slos, objective),
+        rate_percent=None if objective is Objective.CAPACITY else percent,
     )
+
+
+def _curve(trial: Trial, slos: Sequence[SLO], objective: Objective) -> tuple[RatePoint, ...]:
+    """Empty where nothing was measured."""
+    if trial.status.outcome not in MEASURED:
+        return ()
+    gpus = (trial.status.gpus or 1) if objective is Objective.GOODPUT_PER_GPU else 1
+    return tuple(_rate_point(m, slos, gpus) for m in sorted(trial.status.measurements, key=lambda m: m.rate_percent))
+
+
+def _rate_point(measurement: RateMeasurement, slos: Sequence[SLO], gpus: int) -> RatePoint:
+    margin = measurement.goodput_margin_tokens_per_second
+    return RatePoint(
+        percent=measurement.rate_percent,
+        goodput=measurement.goodput_tokens_per_second / gpus,
+        violation_ratios=_violation_ratios(measurement, slos),
+        held=measurement.slos_met,
+        goodput_stddev=None if margin is None else margin / MARGIN_DEVIATIONS / gpus,
+        censored=measurement.censored,
+    )
+
+
+def _violation_ratios(measurement: RateMeasurement, slos: Sequence[SLO]) -> tuple[float, ...]:
+    """One for each SLO, in the study's order."""
+    measured = {(r.metric, r.percentile): r for r in measurement.slos}
+    return tuple(violation_ratio(measured.get((s.metric, s.percentile))) for s in slos)
 
 
 def _standard_deviation(trial: Trial, objective: Objective, percent: int, noise: float | None) -> float | None:

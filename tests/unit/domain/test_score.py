@@ -2,7 +2,18 @@
 
 import pytest
 
-from sloguard.api.v1alpha1 import SLO, Crash, CrashClass, Fault, Metric, Objective, Outcome, SLOResult
+from sloguard.api.v1alpha1 import (
+    SLO,
+    Crash,
+    CrashClass,
+    Fault,
+    Interval,
+    Metric,
+    Objective,
+    Outcome,
+    SLOResult,
+    Violations,
+)
 from sloguard.domain.result import VIOLATION_CAP
 from sloguard.domain.score import (
     at_rate,
@@ -124,10 +135,30 @@ def test_capacity_is_judged_where_the_sweep_begins():
     assert (heard.outcome, heard.objective) == (Outcome.INFEASIBLE, 0)
 
 
+def test_the_search_hears_of_the_whole_curve_lowest_rate_first():
+    lost = rate(70, met=False, percent=150).model_copy(
+        update={"good_tokens_interval": Interval(low=504, high=800), "violations": Violations(spared=3)}
+    )
+    trial = make_trial(2, Outcome.INFEASIBLE, [lost, rate(50, percent=50), rate(90)], gpus=2)
+    heard = result_of(trial, [TTFT, E2E], Objective.GOODPUT_PER_GPU, 100)
+    assert heard.rate_percent == 100
+    assert [(point.percent, point.goodput, point.held) for point in heard.curve] == [
+        (50, 25, True),
+        (100, heard.objective, True),
+        (150, 35, False),
+    ]
+    assert [point.goodput_stddev for point in heard.curve] == [None, None, pytest.approx(5)], (
+        "19.6 at 95 %, of two GPUs"
+    )
+    assert [point.censored for point in heard.curve] == [False, False, True]
+    assert heard.curve[2].violation_ratios == (1.8, VIOLATION_CAP)
+    assert result_of(trial, [TTFT], Objective.CAPACITY, 100).rate_percent is None
+
+
 def test_the_search_hears_of_a_crash_without_figures():
     crash = Crash(class_=CrashClass.DIED_UNDER_LOAD, fault=Fault.CONFIGURATION)
     heard = result_of(make_trial(2, Outcome.CRASHED, [100], crash=crash), [TTFT], Objective.GOODPUT, 100)
-    assert (heard.objective, heard.violation_ratios, heard.crash) == (None, (), crash)
+    assert (heard.objective, heard.violation_ratios, heard.curve, heard.crash) == (None, (), (), crash)
 
 
 @pytest.mark.parametrize(("microseconds", "ratio"), [(250_000, 0.5), (None, VIOLATION_CAP), (10**9, VIOLATION_CAP)])
