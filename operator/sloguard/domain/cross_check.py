@@ -4,8 +4,11 @@ The client's clock starts when a request was due, the server's when it has read 
 generator's own lag and by a usual delay, and never earlier. Where the server finished more requests than the client
 saw completed, the others may lie anywhere among them, and the bounds on each percentile are that much wider.
 
-ITL is not compared: the server has a value for each of the engine's steps, the client for each chunk that arrived, and
-past saturation a chunk holds several steps.
+Of ITL only the sum can be compared. The server has a value for each of the engine's steps, the client for each chunk
+that arrived, and past saturation a chunk holds several steps: no percentile, and no number of gaps within a limit, of
+the one bounds that of the other. But a request's gaps add up to the time from its first token to its last on both
+sides, however its tokens are packed. The client's sum may be less: where the first chunk was held up and the last was
+not. It may be more only by what the last tokens were on their way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +28,7 @@ from .buckets import Buckets
 from .server_view import ServerWindow, view
 
 USUAL_DELAY_MICROSECONDS = {Metric.TTFT: 25_000, Metric.TPOT: 2_000, Metric.E2E: 50_000}
-"""Between server and client: connection, parsing, and tokens on their way."""
+"""Between server and client: connection, parsing, and tokens on their way. A last token is as late as an answer."""
 
 USUAL_DELAY_PERCENT = 10
 TOKENS_PERCENT = 1
@@ -75,14 +78,43 @@ def _traffic(client: RateMeasurement, window: ServerWindow, seen: ServerView, al
 def _latencies(client: RateMeasurement, window: ServerWindow) -> list[Disagreement]:
     """The worst percentile of each metric. A first token that is late alone waited; else all of them are late."""
     gap, first, end = (_worst(client, window, metric) for metric in (Metric.TPOT, Metric.TTFT, Metric.E2E))
+    gap = gap or _streams(client, window)
     if first is not None and gap is None and first.part is DisagreementPart.NETWORK:
         first = first.model_copy(update={"part": DisagreementPart.QUEUE})
     return [one for one in (gap, first) if one is not None] or ([end] if end is not None else [])
 
 
+def _streams(client: RateMeasurement, window: ServerWindow) -> Disagreement | None:
+    """Whether the tokens after the first took longer in all than the server says; finer than the edges of TPOT.
+
+    The server's sum may hold others' gaps, which makes the bound wider; all of the client's must be in it.
+    """
+    found, said = window.latencies(Metric.ITL), _said(client, Metric.ITL)
+    if found is None or found.total is None or said is None or not said.count:
+        return None
+    most = found.total * 1e6
+    tokens = client.output_tokens - client.completed
+    usual = max(
+        client.completed * USUAL_DELAY_MICROSECONDS[Metric.E2E],
+        tokens * USUAL_DELAY_MICROSECONDS[Metric.TPOT],
+        most * USUAL_DELAY_PERCENT / 100,
+    )
+    if (window.finished or 0) < client.completed or said.sum_microseconds <= most + usual:
+        return None
+    return Disagreement(
+        part=DisagreementPart.NETWORK,
+        metric=Metric.ITL,
+        client=round(said.sum_microseconds / said.count),
+        server_high=round(most / said.count),
+    )
+
+
+def _said(client: RateMeasurement, metric: Metric) -> LatencySummary | None:
+    return next((summary for summary in client.latencies if summary.metric is metric), None)
+
+
 def _worst(client: RateMeasurement, window: ServerWindow, metric: Metric) -> Disagreement | None:
-    found = window.latencies(metric)
-    said = next((summary for summary in client.latencies if summary.metric is metric), None)
+    found, said = window.latencies(metric), _said(client, metric)
     if found is None or said is None or not 0 < said.count <= found.count:
         return None
     lag = 0 if metric is Metric.TPOT else client.dispatch_lag_p99_microseconds

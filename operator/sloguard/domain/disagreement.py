@@ -28,19 +28,25 @@ _ADVICE = {
 
 def explain(disagreement: Disagreement) -> str:
     """The two figures, and what a person should look at."""
-    one = disagreement
-    if one.metric is not None:
-        high = "or more" if one.server_high is None else f"to {_milliseconds(one.server_high)} ms"
-        figures = (
-            f"{one.metric.value} p{one.percentile} is {_milliseconds(one.client)} ms for the client, "
-            f"{_milliseconds(one.server_low)} {high} for the server"
-        )
-    elif one.server_high in {None, one.server_low}:
-        figures = f"{_UNITS.get(one.part, 'requests')}: client {one.client}, server {one.server_low}"
-    else:
-        unit = _UNITS.get(one.part, "requests")
-        figures = f"{unit}: client {one.client}, server {one.server_low} to {one.server_high}"
-    return f"{one.part.value}: {figures} ({_ADVICE[one.part]})"
+    figures = _counted(disagreement) if disagreement.metric is None else _timed(disagreement)
+    return f"{disagreement.part.value}: {figures} ({_ADVICE[disagreement.part]})"
+
+
+def _timed(one: Disagreement) -> str:
+    assert one.metric is not None, "called for latencies only"
+    client, low = _milliseconds(one.client), _milliseconds(one.server_low)
+    if one.percentile is None:
+        high = _milliseconds(one.server_high or 0)
+        return f"mean {one.metric.value} is {client} ms for the client, at most {high} ms for the server"
+    high = "or more" if one.server_high is None else f"to {_milliseconds(one.server_high)} ms"
+    return f"{one.metric.value} p{one.percentile} is {client} ms for the client, {low} {high} for the server"
+
+
+def _counted(one: Disagreement) -> str:
+    unit = _UNITS.get(one.part, "requests")
+    if one.server_high in {None, one.server_low}:
+        return f"{unit}: client {one.client}, server {one.server_low}"
+    return f"{unit}: client {one.client}, server {one.server_low} to {one.server_high}"
 
 
 _UNITS = {DisagreementPart.TOKENS: "tokens", DisagreementPart.GOOD_REQUESTS: "good requests"}

@@ -72,6 +72,30 @@ def test_late_tokens_are_the_network():
     assert [one.metric for one in view.disagreements] == [Metric.TPOT, Metric.TTFT]
 
 
+def test_streams_that_are_held_back_less_than_the_edges_of_tpot():
+    """From 30 to 45 ms a token: the same bucket, but not the same sum."""
+    server = [a_record(gap=30, tokens=101) for _ in range(20)]
+    (one,) = held([late(record, gap=15) for record in server], *served(server)).disagreements
+    assert (one.part, one.metric, one.percentile) == (DisagreementPart.NETWORK, Metric.ITL, None)
+    assert explain(one).startswith("Network: mean ITL is 45 ms for the client, at most 30 ms for the server (tokens ")
+    more = held([late(record, gap=15) for record in server], *served([*server, *server[:12]]))
+    assert Metric.ITL not in {one.metric for one in more.disagreements}, "others' gaps may be among the server's"
+
+
+def packed(record, size):
+    """The same tokens at the same times, so many to a chunk."""
+    gaps = record.gaps_microseconds
+    return replace(record, gaps_microseconds=array("I", [sum(gaps[i : i + size]) for i in range(0, len(gaps), size)]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_tokens_packed_into_chunks_agree(size):
+    server = [a_record(gap=20, tokens=101) for _ in range(20)]
+    client = [packed(record, size) for record in server]
+    slos = [*SLOS, SLO(metric=Metric.ITL, milliseconds=25)]
+    assert parts(held(client, *served(server), slos)) == []
+
+
 def test_a_client_faster_than_its_server():
     view = held([late(one, first=-95) for one in HUNDRED], *served(HUNDRED))
     assert parts(view) == [DisagreementPart.CLOCK]

@@ -143,7 +143,8 @@ class DisagreementPart(StrEnum):
 class Disagreement(ObservedModel):
     """One figure as the client has it, and the bounds that the server's counters allow: in the figure's own unit.
 
-    Latencies are in microseconds and have a metric and a percentile; everything else is counted.
+    Latencies are in microseconds and have a metric and a percentile, or none where they are means (of ITL, over the
+    client's gaps); everything else is counted.
     """
 
     part: DisagreementPart
