@@ -33,6 +33,9 @@ from tests.bench.references import NEEDS_TORCH, REFERENCES, reference
 from tests.bench.torch_cache import MISSING, has_torch, install_torch
 
 LANDS = ("tight", "quant", "serving_death", "benign", "noisy", "misleading", "recorded")
+CURVES = ("tight_curve", "quant_curve", "serving_death_curve")
+"""The same lands, of which a trial measures several rates; not in the table unless asked for."""
+
 BUDGETS = (15, 30, 60)
 NEAR_ORACLE = 0.95
 
@@ -150,7 +153,7 @@ def _peak_mib() -> float:
 
 def rank(row: Row) -> tuple[int, int]:
     """Lands in their order, then budgets; optimizers as they were given."""
-    return LANDS.index(row.land.replace("-", "_")), row.budget
+    return (*LANDS, *CURVES).index(row.land.replace("-", "_")), row.budget
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--lands", nargs="+", default=LANDS, choices=LANDS)
+    parser.add_argument("--lands", nargs="+", default=LANDS, choices=(*LANDS, *CURVES))
     names = [*REFERENCES, *(name.value for name in OptimizerName)]
     parser.add_argument("--optimizers", nargs="+", default=["random", "tpe"], choices=names, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=30)
@@ -196,16 +199,19 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _read(files: Sequence[Path]) -> list[Row]:
-    return [Row(**json.loads(line)) for file in files for line in file.read_text().splitlines()]
+    rows = [Row(**json.loads(line)) for file in files for line in file.read_text().splitlines()]
+    order = list(dict.fromkeys(row.optimizer for row in rows))
+    return sorted(rows, key=lambda row: (order.index(row.optimizer), row.seed))
 
 
 def _measured(given: argparse.Namespace, optimizers: Sequence[str]) -> list[Row]:
     seeds = range(given.first_seed, given.first_seed + given.seeds)
+    # Seed by seed, so that what was kept of a run that was stopped compares as it is.
     tasks = [
         (name, optimizer, seed, tuple(given.budgets))
+        for seed in seeds
         for name in given.lands
         for optimizer in optimizers
-        for seed in seeds
     ]
     rows: list[Row] = []
     for found in run_all(tasks, given.jobs):

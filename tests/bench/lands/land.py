@@ -8,7 +8,7 @@ from functools import cached_property
 from random import Random
 
 from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, Margins, Outcome, SearchSpace
-from sloguard.domain.result import VIOLATION_CAP, Result, Value, Values
+from sloguard.domain.result import VIOLATION_CAP, RatePoint, Result, Value, Values
 from sloguard.domain.rules import Context
 from sloguard.optimizer import Space, make_space
 
@@ -20,6 +20,11 @@ TRIAL_SECONDS = 130.0
 EAGER_SAVES_SECONDS = 30.0
 LOAD_SECONDS = 20.0
 """What a trial costs on a real 7B model: bad arguments, too little memory, start and load, start without graphs."""
+
+OVERWHELMED_RATIO = 2.0
+"""A sweep of rates ends where latencies are so far over their limits."""
+
+OFFERED_PERCENT = 100
 
 TOLERATED_RATIO = 1.02
 """A recommended configuration whose true figures break an SLO by more than this is worth nothing."""
@@ -51,6 +56,24 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Several rates on one start, in percent of what is offered; `truth` is that of `Land` at one of them.
+
+    Noise is what runs of recorded servers show: next to none where all is served, and most past saturation.
+    """
+
+    percents: tuple[int, ...]
+    truth: Callable[[Mapping[str, Value], int], "Truth"]
+    held_noise: float = 0.01
+    saturated_noise: float = 0.2
+
+    def noise(self, truth: "Truth") -> float:
+        """Relative standard deviation: grows from nine tenths of a limit to one and a half times."""
+        share = (max(truth.ratios) - 0.9) / 0.6
+        return self.held_noise + (self.saturated_noise - self.held_noise) * min(max(share, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
 class Land:
     """A workload on a GPU. `noise` is the relative sd of what is measured, `kv_noise_gib` of the KV margin."""
 
@@ -61,6 +84,7 @@ class Land:
     context: Context
     noise: float = 0.02
     kv_noise_gib: float = 0.15
+    sweep: Sweep | None = None
 
     @cached_property
     def space(self) -> Space:
@@ -83,15 +107,41 @@ class Land:
             margins = self._margins(truth, rng) if truth.phase is CrashPhase.SERVING else None
             return Result(number, values, Outcome.CRASHED, crash=crash, margins=margins, gpu_seconds=truth.seconds)
         margins = self._margins(truth, rng)
-        ratios = tuple(min(r * math.exp(rng.gauss(0, self.noise)), VIOLATION_CAP) for r in truth.ratios)
+        if self.sweep is not None:
+            return self._swept(self.sweep, number, values, truth.seconds, margins, rng)
+        point = _rate_point(OFFERED_PERCENT, truth, self.noise, rng)
         return Result(
             number,
             values,
-            Outcome.FEASIBLE if all(ratio <= 1 for ratio in ratios) else Outcome.INFEASIBLE,
-            objective=truth.goodput * math.exp(rng.gauss(0, self.noise)),
-            violation_ratios=ratios,
+            Outcome.FEASIBLE if point.held else Outcome.INFEASIBLE,
+            objective=point.goodput,
+            violation_ratios=point.violation_ratios,
             margins=margins,
             gpu_seconds=truth.seconds,
+        )
+
+    def _swept(
+        self, sweep: Sweep, number: int, values: Values, seconds: float, margins: Margins | None, rng: Random
+    ) -> Result:
+        """A curve, lowest rate first, until the server is overwhelmed; judged at the offered rate."""
+        curve: list[RatePoint] = []
+        for percent in sweep.percents:
+            truth = sweep.truth({name.value: value for name, value in values.items()}, percent)
+            curve.append(_rate_point(percent, truth, sweep.noise(truth), rng))
+            if max(curve[-1].violation_ratios) > OVERWHELMED_RATIO:
+                break
+        at = max((point for point in curve if point.percent <= OFFERED_PERCENT), key=lambda point: point.percent)
+        return Result(
+            number,
+            values,
+            Outcome.FEASIBLE if at.held and at.percent == OFFERED_PERCENT else Outcome.INFEASIBLE,
+            objective=at.goodput,
+            violation_ratios=at.violation_ratios,
+            margins=margins,
+            gpu_seconds=seconds + LOAD_SECONDS * (len(curve) - 1),
+            objective_stddev=at.goodput_stddev,
+            curve=tuple(curve),
+            rate_percent=OFFERED_PERCENT,
         )
 
     def _margins(self, truth: Truth, rng: Random) -> Margins | None:
@@ -125,6 +175,17 @@ class Land:
             if best[0] <= worth:
                 return worth
             worth, values = best
+
+
+def _rate_point(percent: int, truth: Truth, noise: float, rng: Random) -> RatePoint:
+    ratios = tuple(min(r * math.exp(rng.gauss(0, noise)), VIOLATION_CAP) for r in truth.ratios)
+    return RatePoint(
+        percent=percent,
+        goodput=truth.goodput * math.exp(rng.gauss(0, noise)),
+        violation_ratios=ratios,
+        held=all(ratio <= 1 for ratio in ratios),
+        goodput_stddev=noise * truth.goodput,
+    )
 
 
 def noise_seed(*parts: object) -> int:

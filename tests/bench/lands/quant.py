@@ -43,13 +43,13 @@ PRODUCTION = {
 }
 
 
-def truth(values):
+def truth(values, percent=100):
     setting = Setting.of({"max_model_len": 8192, **values}, length=8192)
     memory = memory_of(setting, CARD, MODEL)
     refused = _refused(setting)
     if refused is not None and refused.phase is None:
         return refused
-    return failure(setting, CARD, memory) or refused or served(setting, CARD, MODEL, LOAD, memory)
+    return failure(setting, CARD, memory) or refused or served(setting, CARD, MODEL, LOAD.at(percent), memory)
 
 
 def _refused(setting):

@@ -7,7 +7,7 @@ next request when it has its answer.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
@@ -58,6 +58,10 @@ class Load:
     shared_share: float = 0.25
     ttft_limit_seconds: float = 2.0
     itl_limit_seconds: float = 0.1
+
+    def at(self, percent: int) -> "Load":
+        """So many of the clients."""
+        return replace(self, clients=round(self.clients * percent / 100))
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,12 @@ SEARCH_SPACE = {
 PRODUCTION = {KnobName.MAX_NUM_SEQS: 32, KnobName.GPU_MEMORY_UTILIZATION: 0.85, KnobName.MAX_MODEL_LEN: 8192}
 
 
-def truth(values):
+def truth(values, percent=100):
     setting = Setting.of({"max_model_len": 8192, **values}, length=8192)
     memory = memory_of(setting, CARD, MODEL)
     uncounted = FP8_CACHE_GIB * setting.fp8_cache + PREFIX_CACHE_GIB * setting.prefix
     memory = replace(memory, free_gib=memory.free_gib - uncounted)
-    return failure(setting, CARD, memory) or served(setting, CARD, MODEL, LOAD, memory)
+    return failure(setting, CARD, memory) or served(setting, CARD, MODEL, LOAD.at(percent), memory)
 
 
 LAND = Land("serving-death", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))

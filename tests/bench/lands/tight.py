@@ -43,10 +43,10 @@ PRODUCTION = {
 }
 
 
-def truth(values):
+def truth(values, percent=100):
     setting = Setting.of(values, length=32768)
     memory = memory_of(setting, CARD, MODEL)
-    return failure(setting, CARD, memory) or served(setting, CARD, MODEL, LOAD, memory)
+    return failure(setting, CARD, memory) or served(setting, CARD, MODEL, LOAD.at(percent), memory)
 
 
 LAND = Land("tight", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))

@@ -10,6 +10,7 @@ import pytest
 from sloguard.api.v1alpha1 import KnobName, Outcome
 from sloguard.optimizer.margin_bo import MarginBO
 from tests.bench import optimizers
+from tests.bench.lands.land import OVERWHELMED_RATIO
 from tests.bench.lands.recorded import CARD, LONGEST, MODEL, recordings
 from tests.bench.lands.server import Setting, memory_of
 from tests.bench.optimizer_tables import Paired
@@ -51,6 +52,26 @@ def test_noise_depends_on_land_seed_and_configuration_only():
     values = land.space.sample(Random(3))
     assert land.measure(7, values, 1) == replace(land.measure(2, values, 1), number=7)
     assert land.measure(7, values, 1) != land.measure(7, values, 2)
+
+
+@pytest.mark.parametrize("name", optimizers.CURVES)
+def test_a_land_with_curves_is_the_same_at_the_offered_rate_and_ends_when_overwhelmed(name):
+    land, point = optimizers.land(name), optimizers.land(name.removesuffix("_curve"))
+    drawn = [land.space.sample(Random(i)) for i in range(60)]
+    results = [land.measure(i, values, 1) for i, values in enumerate(drawn)]
+    swept = [(values, result) for values, result in zip(drawn, results, strict=True) if result.curve]
+    assert len(swept) > 20
+    assert all(result.outcome is Outcome.CRASHED for result in results if not result.curve)
+    for values, result in swept:
+        assert land.truth_of(values) == point.truth_of(values)
+        assert [max(rate.violation_ratios) > OVERWHELMED_RATIO for rate in result.curve[:-1]].count(True) == 0
+        ended = max(result.curve[-1].violation_ratios) > OVERWHELMED_RATIO
+        assert ended or len(result.curve) == len(land.sweep.percents)
+        at = [rate for rate in result.curve if rate.percent <= 100][-1]
+        assert (result.objective, result.violation_ratios) == (at.goodput, at.violation_ratios)
+    noise = [(land.sweep.noise(land.truth_of(values)), max(land.truth_of(values).ratios)) for values, _ in swept]
+    assert all(sd == land.sweep.held_noise for sd, worst in noise if worst < 0.9)
+    assert all(sd == land.sweep.saturated_noise for sd, worst in noise if worst > 1.5)
 
 
 def test_the_recorded_land_has_the_memory_of_the_recordings():
