@@ -1,4 +1,4 @@
-"""Pattern FromProduction: rate and lengths of two production pods, from a real Prometheus."""
+"""Pattern FromProduction: rate and lengths of two production pods, one of which restarts, from a real Prometheus."""
 
 import asyncio
 
@@ -33,6 +33,11 @@ async def test_trials_are_loaded_as_production_is(tmp_path):
             await asyncio.sleep(7)  # longer than a step of five seconds
             results = await asyncio.gather(*(run_load(a_request(one, warmup_seconds=0)) for one in (*pods, other)))
             await asyncio.sleep(8)
+            pods[1].stop()
+            pods[1] = start(pods[1].pod, port=int(pods[1].address.rpartition(":")[2]))
+            wait_ready(pods[1])
+            results.append(await run_load(a_request(pods[1], warmup_seconds=0, duration_seconds=5)))
+            await asyncio.sleep(8)
             async with Prometheus(PrometheusSettings(scraping.url)) as client:
                 loaded = await with_production_load(client, "serving", a_study())
                 again = await with_production_load(None, "serving", loaded.study)
@@ -42,13 +47,14 @@ async def test_trials_are_loaded_as_production_is(tmp_path):
     assert loaded.problem is None
     assert loaded.derived
     seen = loaded.study.status.production_workload
-    sent = sum(result.rates[0].sent for result in results[:2])
-    assert sum(one.requests for one in seen.prompt_tokens) == sent, "of its own pods, and no other Deployment's"
+    sent = sum(result.rates[0].sent for result in (results[0], results[1], results[3]))
+    assert sum(one.requests for one in seen.prompt_tokens) == sent, "of its own pods, restarts included, and no others"
     assert sum(one.requests for one in seen.output_tokens) == sent
     assert all(one.max <= 200 for one in seen.prompt_tokens)
     workload = loaded.study.spec.workload
     assert workload.arrival.pattern is ArrivalPattern.POISSON
-    assert workload.arrival.requests_per_minute == seen.requests_per_minute > 0
+    assert workload.arrival.requests_per_minute == seen.requests_per_minute
+    assert seen.requests_per_minute == round(sent * 60 / (seen.until - seen.since).total_seconds())
     assert workload.prompt_tokens.distribution is LengthDistribution.EMPIRICAL
     assert workload.prompt_tokens.longest <= 64
     assert again.study == loaded.study.model_copy(update={"spec": loaded.study.spec}), "taken once, for every trial"

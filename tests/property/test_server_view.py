@@ -1,6 +1,6 @@
 """Intervals from the server's histograms contain what the client counts exactly, on 10,000 simulated runs."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from random import Random
 
 import pytest
@@ -139,11 +139,30 @@ def test_engines_with_other_edges_are_merged_on_those_that_both_have(first, seco
     assert together.cumulative == buckets_of(first + second, edges).cumulative
 
 
+def at_times(values):
+    return [(float(at), float(value)) for at, value in enumerate(values)]
+
+
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=10))
 def test_a_counter_that_went_down_was_started_anew(steps):
-    told = over_time({Series("vllm:prompt_tokens_total"): [float(step) for step in steps]})
+    told = over_time({Series("vllm:prompt_tokens_total"): at_times(steps)})
     assert told.restarted == sum(later < earlier for earlier, later in pairwise(steps))
-    assert over_time({Series("vllm:num_requests_running"): [float(step) for step in steps]}).restarted == 0
+    assert over_time({Series("vllm:num_requests_running"): at_times(steps)}).restarted == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=4), min_size=2, max_size=4), st.integers(0, 20))
+def test_growth_over_restarts_is_what_was_counted_and_seen(runs, others):
+    """Each run counts up from 0, and so does a second counter of the engine that soon overtakes itself."""
+    first = [total for run in runs for total in accumulate(run)]
+    second = [total * 3 + others for run in runs for total in accumulate(run)]
+    told = over_time({Series("a_total"): at_times(first), Series("b_total"): at_times(second)})
+    if told.restarted == len(runs) - 1:
+        seen = [sum(run) for run in runs]
+        assert told.at_least("a_total") == sum(seen) - runs[0][0]
+        assert told.at_least("b_total") == sum(3 * one + others for one in seen) - 3 * runs[0][0] - others
+    if told.restarted:
+        assert told.counter("a_total") is None
+        assert told.counter("b_total") is None
 
 
 def test_growth_does_not_depend_on_what_was_counted_before():

@@ -1,4 +1,8 @@
-"""The workload that production serves, from vLLM's counters and length histograms over a window. Pure."""
+"""The workload that production serves, from vLLM's counters and length histograms over a window. Pure.
+
+The rate is the growth of request_success, the lengths are those of the histograms. Where a pod began anew within the
+window, what it counted since then counts (domain.increments), so that both stay right but for its last seconds.
+"""
 
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -15,7 +19,7 @@ from sloguard.api.v1alpha1 import (
 )
 
 from .buckets import Buckets
-from .server_view import OUTPUT_LENGTHS, PROMPT_LENGTHS
+from .server_view import OUTPUT_LENGTHS, PROMPT_LENGTHS, REQUESTS
 from .timeline import Covered
 
 MOST_REQUESTS_PER_MINUTE = 1_000_000
@@ -36,18 +40,21 @@ def production_workload(seen: Covered) -> ProductionWorkload:
         NoWorkloadError: there were too few, or vLLM did not tell their lengths.
 
     """
+    ended = seen.increments.at_least(REQUESTS)
+    if ended is None:
+        raise NoWorkloadError("Prometheus has no request_success of these pods; see that it keeps vLLM's counters")
     prompts, outputs = (seen.window.histograms.get(name) for name in (PROMPT_LENGTHS, OUTPUT_LENGTHS))
     if prompts is None or outputs is None:
         raise NoWorkloadError("Prometheus has no request_prompt_tokens and request_generation_tokens of these pods")
-    if min(prompts.count, outputs.count) < LEAST_REQUESTS:
+    if (least := min(ended, prompts.count, outputs.count)) < LEAST_REQUESTS:
         raise NoWorkloadError(
-            f"production ended {prompts.count} requests in that time, and lengths are taken from {LEAST_REQUESTS} or "
+            f"production ended {least} requests in that time, and rate and lengths are taken from {LEAST_REQUESTS} or "
             "more; choose a longer productionMinutes, or another pattern"
         )
     return ProductionWorkload(
         since=datetime.fromtimestamp(seen.first, UTC),
         until=datetime.fromtimestamp(seen.last, UTC),
-        requests_per_minute=max(1, round(prompts.count * 60 / seen.seconds)),
+        requests_per_minute=max(1, round(ended * 60 / seen.seconds)),
         prompt_tokens=_lengths(prompts),
         output_tokens=_lengths(outputs),
     )
@@ -66,7 +73,7 @@ def as_in_production(workload: Workload, seen: ProductionWorkload) -> Workload:
     """The study's workload with production's rate and lengths, within the study's bounds on lengths."""
     update = {
         "arrival": Arrival(
-            pattern=ArrivalPattern.POISSON, requests_per_minute=min(seen.requests_per_minute, 1_000_000)
+            pattern=ArrivalPattern.POISSON, requests_per_minute=min(seen.requests_per_minute, MOST_REQUESTS_PER_MINUTE)
         ),
         "prompt_tokens": _within(workload.prompt_tokens, seen.prompt_tokens),
         "output_tokens": _within(workload.output_tokens, seen.output_tokens),

@@ -32,6 +32,8 @@ HISTOGRAMS: Mapping[Metric, str] = {
 QUEUE_TIME = HISTOGRAMS[Metric.QUEUE_TIME]
 PROMPT_LENGTHS = "vllm:request_prompt_tokens"
 OUTPUT_LENGTHS = "vllm:request_generation_tokens"
+REQUESTS = "vllm:request_success_total"
+"""Requests that ended, by finished_reason: whatever the reason, each was asked for."""
 OPEN_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 
 FAMILIES = (*HISTOGRAMS.values(), PROMPT_LENGTHS, OUTPUT_LENGTHS)

@@ -4,21 +4,15 @@ Growth is taken between samples that were really scraped. Nothing is extrapolate
 increase() does: what a histogram counted there is not known, and would make false requests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from math import isfinite
 from statistics import median
 
-from .increments import Increments, Series, over_time
+from .increments import Increments, Point, Series, Timeline, over_time
 from .server_view import OPEN_GAUGES, ServerWindow, window_of
-
-Point = tuple[float, float]
-"""Seconds since 1970, and the value."""
-
-Timeline = Mapping[Series, Sequence[Point]]
-"""Each series' samples in their order in time."""
 
 CLOCK_SKEW_SECONDS = 1.0
 """How far Prometheus' clock may be from the load's."""
@@ -89,7 +83,7 @@ def _covered(chosen: Timeline) -> Covered:
     several = {series: points for series, points in chosen.items() if len(points) > 1}
     if not several:
         raise NotCoveredError("no series of vLLM's with two samples")
-    increments = over_time({series: [value for _, value in points] for series, points in several.items()})
+    increments = over_time(several)
     under_way = [points[0][1] for series, points in chosen.items() if points and series.name in OPEN_GAUGES]
     open_before = round(sum(value for value in under_way if isfinite(value)))
     return Covered(

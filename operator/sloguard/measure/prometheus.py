@@ -16,8 +16,7 @@ from typing import Any, Self, cast
 
 import aiohttp
 
-from sloguard.domain.increments import Series
-from sloguard.domain.timeline import Point, Timeline
+from sloguard.domain.increments import Point, Series, Timeline
 
 from .scrape import NAMES
 

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import SLO, LoadResult, RateMeasurement, ServerSource, ServerView
 from sloguard.domain.cross_check import both, compare
-from sloguard.domain.timeline import Covered, Timeline, bracketed
+from sloguard.domain.increments import Timeline
+from sloguard.domain.timeline import Covered, bracketed
 
 from .prometheus import Prometheus
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sloguard.domain.ledger import Ledger
 from sloguard.domain.result import Result, Values
 
 from .crash_predictor_calibration import Calibration, calibrated
 from .crash_predictor_features import Columns, columns_of
-from .crash_predictor_records import CrashRecord, Ledger, Platform, platform_of, records_of
+from .crash_predictor_records import CrashRecord, Platform, earlier_records, platform_of, records_of
 from .forest import SMALLEST, Forest, grown, skill_of
 from .rows import Rows
 from .space import Space
@@ -59,7 +60,7 @@ class CrashPredictor:
 def study_predictor(space: Space, taught: Sequence[Result], ledger: Ledger, seed: int) -> CrashPredictor | None:
     """Learned from the ledger and the study's own trials, for the study's own platform."""
     platform = platform_of(space, ledger)
-    return crash_predictor((*ledger.records, *records_of(space, taught, platform)), platform, seed)
+    return crash_predictor((*earlier_records(ledger), *records_of(space, taught, platform)), platform, seed)
 
 
 def crash_predictor(records: Sequence[CrashRecord], platform: Platform, seed: int) -> CrashPredictor | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sloguard.api.v1alpha1 import Outcome
+from sloguard.domain.ledger import Ledger, Setup
 from sloguard.domain.result import Result, Values
 from sloguard.domain.rules import GIB, effective
 
@@ -28,6 +29,24 @@ class Platform:
     kv_heads: int | None = None
     hidden_size: int | None = None
 
+    @classmethod
+    def of(cls, setup: Setup) -> "Platform":
+        """The figures of a ledger's setup."""
+        return cls(
+            gpu_memory_gib=_per(setup.gpu_memory_bytes, GIB),
+            bandwidth_gib_per_second=_per(setup.gpu_bandwidth_bytes_per_second, GIB),
+            compute_capability=_per(setup.compute_capability_tenths, 10),
+            parameters_billions=_per(setup.parameters, 10**9),
+            layers=setup.layers,
+            heads=setup.attention_heads,
+            kv_heads=setup.kv_heads,
+            hidden_size=setup.hidden_size,
+        )
+
+
+def _per(figure: int | None, unit: int) -> float | None:
+    return None if figure is None else figure / unit
+
 
 @dataclass(frozen=True, slots=True)
 class CrashRecord:
@@ -38,23 +57,16 @@ class CrashRecord:
     crashed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What earlier studies left, and the platform of this one."""
-
-    platform: Platform | None = None
-    records: tuple[CrashRecord, ...] = ()
-
-
-EMPTY = Ledger()
-
-
 def platform_of(space: Space, ledger: Ledger) -> Platform:
     """The study's own: as the ledger says, else what the space's context knows."""
-    if ledger.platform is not None:
-        return ledger.platform
+    own = Platform.of(ledger.setup)
     memory = space.context.vram_bytes
-    return Platform(gpu_memory_gib=None if memory is None else memory / GIB)
+    return own if own != Platform() or memory is None else Platform(gpu_memory_gib=memory / GIB)
+
+
+def earlier_records(ledger: Ledger) -> tuple[CrashRecord, ...]:
+    """Of the studies before."""
+    return tuple(CrashRecord(r.values, Platform.of(r.setup), r.crashed) for r in ledger.records)
 
 
 def records_of(space: Space, history: Iterable[Result], platform: Platform) -> tuple[CrashRecord, ...]:

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import cast
 
 from sloguard.api.v1alpha1 import OptimizerName
+from sloguard.domain.ledger import EMPTY, Ledger
 
 from .base import Optimizer
-from .crash_predictor_records import EMPTY, Ledger
 from .space import Space
 
 BEST = OptimizerName.TPE
@@ -85,7 +85,7 @@ def make_optimizer(name: OptimizerName, space: Space, seed: int, ledger: Ledger 
 
     `ledger` holds what earlier studies left; the optimizers that cannot use it ignore it.
     """
-    entry = OPTIMIZERS[name]
+    entry = OPTIMIZERS[BEST if name is OptimizerName.AUTO else name]
     module, attribute = entry.factory
     make = cast("Callable[..., Optimizer]", getattr(import_module(f"{__package__}.{module}"), attribute))
     return make(space, seed, ledger) if entry.learns_from_ledger else make(space, seed)

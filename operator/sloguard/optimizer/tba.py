@@ -13,13 +13,13 @@ from random import Random
 
 import numpy as np
 
+from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.result import Result, Values
 
 from .base import Suggestion, cut, derived_seed, lessons, seen_keys
 from .blacklist import Blacklist, blacklist
 from .changes import changes
 from .crash_predictor import CrashPredictor, study_predictor
-from .crash_predictor_records import EMPTY, Ledger
 from .crash_predictor_veto import Chosen, first_not_vetoed
 from .forest import Forest, grown
 from .kde import Parzen, places

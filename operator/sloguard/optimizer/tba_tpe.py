@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sloguard.api.v1alpha1 import Outcome
+from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.result import Result, Values
 
 from .base import Suggestion, lessons, seen_keys
 from .crash_predictor import study_predictor
-from .crash_predictor_records import EMPTY, Ledger
 from .crash_predictor_veto import first_not_vetoed
 from .scores import scores
 from .space import Space

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sloguard.api.v1alpha1 import KnobName, Outcome, SearchSpace
+from sloguard.domain.ledger import EMPTY, Ledger, LedgerRecord, Setup
 from sloguard.domain.result import Result
 from sloguard.domain.rules import Context
 from sloguard.optimizer import make_space
@@ -12,10 +13,9 @@ from sloguard.optimizer.crash_predictor import LEAST_OF_EACH, LEAST_SKILL, crash
 from sloguard.optimizer.crash_predictor_calibration import calibrated
 from sloguard.optimizer.crash_predictor_features import columns_of, memory_left
 from sloguard.optimizer.crash_predictor_records import (
-    EMPTY,
     CrashRecord,
-    Ledger,
     Platform,
+    earlier_records,
     platform_of,
     records_of,
 )
@@ -23,6 +23,16 @@ from sloguard.optimizer.crash_predictor_records import (
 K = KnobName
 LLAMA_8B = {"parameters_billions": 8.03, "layers": 32, "heads": 32, "kv_heads": 8, "hidden_size": 4096}
 L4 = Platform(gpu_memory_gib=22.0, bandwidth_gib_per_second=279.4, compute_capability=8.9, **LLAMA_8B)
+ON_L4 = Setup(
+    gpu_memory_bytes=22 * 2**30,
+    gpu_bandwidth_bytes_per_second=round(279.4 * 2**30),
+    compute_capability_tenths=89,
+    parameters=8_030_000_000,
+    layers=32,
+    attention_heads=32,
+    kv_heads=8,
+    hidden_size=4096,
+)
 A100 = Platform(gpu_memory_gib=39.4, bandwidth_gib_per_second=1448.0, compute_capability=8.0, **LLAMA_8B)
 BIG = Platform(gpu_memory_gib=31.0, bandwidth_gib_per_second=900.0, compute_capability=9.0, **LLAMA_8B)
 LARGER_MODEL = Platform(
@@ -167,7 +177,8 @@ def test_a_studys_own_trials_become_records():
     space = make_space(SearchSpace(), {}, Context(vram_bytes=24 * 2**30))
     platform = platform_of(space, EMPTY)
     assert platform == Platform(gpu_memory_gib=24.0)
-    assert platform_of(space, Ledger(L4)) == L4
+    own = platform_of(space, Ledger(ON_L4))
+    assert (own.gpu_memory_gib, own.compute_capability, own.layers) == (22.0, 8.9, 32)
     history = [
         Result(3, {K.MAX_NUM_SEQS: 8}, Outcome.CRASHED),
         Result(1, {K.MAX_NUM_SEQS: 16}, Outcome.INFEASIBLE, 1.0, (2.0,)),
@@ -176,3 +187,12 @@ def test_a_studys_own_trials_become_records():
     records = records_of(space, history, platform)
     assert [(record.parameters[K.MAX_NUM_SEQS], record.crashed) for record in records] == [(16, False), (8, True)]
     assert records[0].parameters[K.ENFORCE_EAGER] is False
+
+
+def test_a_ledgers_records_keep_their_platform():
+    record = LedgerRecord(study="before", number=4, setup=ON_L4, parameters={K.MAX_NUM_SEQS: "96"}, crashed=True)
+    (known,) = earlier_records(Ledger(records=(record,)))
+    assert known.parameters == {K.MAX_NUM_SEQS: 96}
+    assert known.crashed
+    assert known.platform.bandwidth_gib_per_second == pytest.approx(279.4)
+    assert known.platform.parameters_billions == pytest.approx(8.03)

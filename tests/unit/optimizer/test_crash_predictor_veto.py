@@ -4,11 +4,13 @@ from dataclasses import replace
 import pytest
 
 from sloguard.api.v1alpha1 import KnobName, OptimizerName, Outcome, SearchSpace
+from sloguard.domain.knobs import text_of
+from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
 from sloguard.domain.result import Result
 from sloguard.domain.rules import Context
 from sloguard.optimizer import make_optimizer, make_space
 from sloguard.optimizer.crash_predictor import crash_predictor
-from sloguard.optimizer.crash_predictor_records import CrashRecord, Ledger, Platform
+from sloguard.optimizer.crash_predictor_records import CrashRecord, Platform
 from sloguard.optimizer.crash_predictor_veto import AUDITED_ASKS, VETO_ABOVE, first_not_vetoed
 
 K = KnobName
@@ -100,5 +102,12 @@ def test_a_ledger_keeps_a_new_study_from_what_crashed_before(name):
             history.append(Result(number, values, outcome, figure, () if crashed else (0.5,)))
         return sum(result.outcome is Outcome.CRASHED for result in history)
 
-    warned = Ledger(L4, learned(60))
-    assert sum(crashes(warned, seed) for seed in range(2)) < sum(crashes(Ledger(L4), seed) for seed in range(2))
+    here = Setup(gpu_memory_bytes=22 * 2**30)
+    before = tuple(
+        LedgerRecord(
+            study="before", number=i, setup=here, parameters=text_of(record.parameters), crashed=record.crashed
+        )
+        for i, record in enumerate(learned(60))
+    )
+    warned, unwarned = Ledger(here, before), Ledger(here)
+    assert sum(crashes(warned, seed) for seed in range(2)) < sum(crashes(unwarned, seed) for seed in range(2))
