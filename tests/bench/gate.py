@@ -8,7 +8,7 @@ each baseline. Everything follows from seeds.
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
@@ -85,15 +85,15 @@ class World:
         self.baselines = {arm: self.run(arm) for arm in (PRODUCTION, DEFAULTS)}
         self.made = 0
 
-    def beats(self, run: Run) -> bool:
-        """By single figures, as the rule before had it."""
+    def beats(self, run: Run, baselines: Mapping[int, Run] | None = None) -> bool:
+        """By single figures, as the rule before had it, or by what is known of the baselines since."""
         return all(
             not (held(other) > held(run))
             and (
                 (held(run) > held(other) and run.figure >= other.figure)
                 or run.figure >= other.figure * (1 + self.minimum)
             )
-            for other in self.baselines.values()
+            for other in (baselines or self.baselines).values()
         )
 
     def figure(self, arm: int) -> float:
@@ -108,13 +108,18 @@ class World:
         ratio = math.exp(self.noise.slo * self.random.gauss(0, 1)) if self.noise.slo else 0.0
         return Run(figure, ratio, ratio)
 
+    def search(self) -> None:
+        """One more candidate, as good as one of those that there are."""
+        self.true = [*self.true, self.true[self.random.randrange(len(self.true))]]
+        self.first.append(self.run(len(self.true) - 1))
+
     @property
     def full(self) -> bool:
         return self.made >= self.room
 
-    def ranked(self) -> list[int]:
+    def ranked(self, baselines: Mapping[int, Run] | None = None) -> list[int]:
         """Candidates by what the search saw, as far as that beats the baselines."""
-        able = [arm for arm, run in enumerate(self.first) if self.beats(run)]
+        able = [arm for arm, run in enumerate(self.first) if self.beats(run, baselines)]
         return sorted(able, key=lambda a: (not held(self.first[a]), -self.first[a].figure))
 
 
@@ -209,28 +214,69 @@ def _neediest(live: Sequence[int], seen: dict[int, list[Run]]) -> int:
 
 def _contested(world: World, order: Sequence[int], seen: dict[int, list[Run]]) -> int | None:
     """Each through the gate in turn, until one wins or the room or the error is spent."""
-    terms = Terms(1 + world.minimum, world.repeats, world.repeats)
-    baselines = {str(arm): Arm(str(arm), (run,)) for arm, run in world.baselines.items()}
-    ledger = Ledger()
+    state = _Contests(world)
     for number in order:
-        candidate = Arm(str(number), tuple(seen.get(number, [world.first[number]])))
-        verdict = contest(candidate, list(baselines.values()), ledger, terms)
+        verdict = state.contested(number, seen.get(number, [world.first[number]]))
+        if verdict is Standing.WON:
+            return number
+        if verdict is Standing.OPEN or state.ledger.over:
+            break
+    return None
+
+
+def resumed(world: World) -> int | None:
+    """Through the gate, and on with the search while all that was found is refused: five more at a time.
+
+    A candidate found later is held against the repeats that there are, and chosen for seeming better than they do.
+    """
+    state, settled = _Contests(world), set[int]()
+    while not state.ledger.over and not world.full:
+        number = next((arm for arm in world.ranked(state.baseline_means()) if arm not in settled), None)
+        if number is None:
+            for _ in range(LATER):
+                world.search()
+            continue
+        settled.add(number)
+        verdict = state.contested(number, [world.first[number]])
+        if verdict is Standing.WON:
+            return number
+        if verdict is Standing.OPEN:
+            return None
+    return None
+
+
+LATER = 5
+
+
+class _Contests:
+    """What one study's contests have seen and spent."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.ledger = world, Ledger()
+        self.terms = Terms(1 + world.minimum, world.repeats, world.repeats)
+        self.baselines = {str(arm): Arm(str(arm), (run,)) for arm, run in world.baselines.items()}
+
+    def baseline_means(self) -> dict[int, Run]:
+        """As they are known by now."""
+        return {int(name): replace(arm.runs[0], figure=arm.sample.mean) for name, arm in self.baselines.items()}
+
+    def contested(self, number: int, seen: Sequence[Run]) -> Standing:
+        """With all the repeats it takes; OPEN when there was no room for them."""
+        candidate = Arm(str(number), tuple(seen))
+        verdict = contest(candidate, list(self.baselines.values()), self.ledger, self.terms)
         while verdict.standing is Standing.OPEN:
             for name in verdict.wanted:
-                if world.full:
-                    return None
-                run = world.run(int(name))
+                if self.world.full:
+                    return Standing.OPEN
+                run = self.world.run(int(name))
                 if name == candidate.name:
                     candidate = replace(candidate, repeats=(*candidate.repeats, run))
                 else:
-                    baselines[name] = replace(baselines[name], repeats=(*baselines[name].repeats, run))
-            verdict = contest(candidate, list(baselines.values()), ledger, terms)
-        if verdict.standing is Standing.WON:
-            return number
-        ledger = verdict.after
-        if ledger.over:
-            break
-    return None
+                    arm = self.baselines[name]
+                    self.baselines[name] = replace(arm, repeats=(*arm.repeats, run))
+            verdict = contest(candidate, list(self.baselines.values()), self.ledger, self.terms)
+        self.ledger = verdict.after
+        return verdict.standing
 
 
 @dataclass(frozen=True)
@@ -279,9 +325,13 @@ NOISES = (
 CANDIDATES = 15
 
 
-def nulls(noise: Noise, repeats: int = 3, candidates: int = CANDIDATES) -> Callable[[Random], World]:
+LONG = 60
+"""Trials after the first search, for a search that goes on."""
+
+
+def nulls(noise: Noise, repeats: int = 3, candidates: int = CANDIDATES, room: int = 12) -> Callable[[Random], World]:
     """No candidate is better than production; the search shows the luckiest of many."""
-    return lambda random: World([1.0] * candidates, noise, random, repeats=repeats)
+    return lambda random: World([1.0] * candidates, noise, random, repeats=repeats, room=room)
 
 
 def one_better(noise: Noise, by: float, repeats: int = 3) -> Callable[[Random], World]:
@@ -305,6 +355,7 @@ RULES: dict[str, Rule] = {
     "gate, screened": screened,
     "gate after elimination": elimination,
     "gate after OCBA": ocba,
+    "gate, the search resumed": resumed,
 }
 
 
@@ -325,13 +376,14 @@ def print_tables(studies: int) -> None:
 
 def _print_errors(studies: int) -> None:
     print(f"\nFalse recommendations: {CANDIDATES} candidates, all equal to production ({studies} studies)\n")
-    print("| noise of a run | before: false | gate: false | ratio | before: repeats | gate: repeats |")
-    print("|---|---|---|---|---|---|")
+    print("| noise of a run | before: false | gate: false | ratio | before: repeats | gate: repeats | resumed: false |")
+    print("|---|---|---|---|---|---|---|")
     for noise in NOISES:
         old, new = (simulate(rule, nulls(noise), studies, 1) for rule in (before, gate))
+        later = simulate(resumed, nulls(noise, room=LONG), studies, 1)
         print(
             f"| {noise.name} | {old.false:.1%} | {new.false:.1%} | {_ratio(new.false, old.false)} | "
-            f"{old.trials:.1f} | {new.trials:.1f} |",
+            f"{old.trials:.1f} | {new.trials:.1f} | {later.false:.1%} |",
             flush=True,
         )
 

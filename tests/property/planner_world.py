@@ -10,8 +10,10 @@ from random import Random
 
 from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose
 from sloguard.domain.evidence import Evidence
+from sloguard.domain.score import comparison_rate_percent
 from sloguard.engine.actions import ApplyArguments, RecordTrial, UpdateTrial
 from sloguard.engine.budget import baseline_repeats
+from sloguard.engine.gate import judge
 from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY
@@ -163,6 +165,8 @@ class Hazards(World):
             case RecordTrial(name, spec) if name not in self.trials:
                 numbers = {t.spec.number for t in self.trials.values()}
                 assert spec.number in numbers | {len(numbers)}, "numbers are not dense"
+                if spec.purpose is Purpose.SEARCH and spec.number not in numbers:
+                    self._check_search()
             case ApplyArguments(arguments):
                 self._same(snapshot.target, self.target)
                 promotion = self.study.status.promotion
@@ -173,6 +177,15 @@ class Hazards(World):
                 assert list(self.target.arguments) in ours, "somebody else's arguments were overwritten"
                 assert self.finalizer, "production was changed while nothing held the study"
                 self._roll_out()
+
+    def _check_search(self) -> None:
+        """It begins with no repeat made, or goes on after the gate has refused all that was found so far."""
+        latest = latest_attempts(self.trials.values())
+        if latest[-1].spec.is_repeat:
+            gate = judge(self.study.spec, latest, comparison_rate_percent(latest))
+            assert gate.candidate is None, "the search went on between repeats"
+            assert gate.winner is None, "the search went on with a winner in hand"
+            assert not gate.over, "the search went on though nothing more may win"
 
     def _same(self, ours, theirs) -> None:
         if ours is not theirs and ours != theirs:
@@ -203,17 +216,15 @@ class Hazards(World):
             assert promotion.previous_arguments in ([*PRODUCTION], [*MEDDLED])
 
     def _look_at_repeats(self) -> None:
-        """No more than the study allows, and none before the search's trials are in."""
+        """No more than the study allows, and none before the trials of the search so far are in."""
         confirmations, latest = self.study.spec.promotion.confirmations, latest_attempts(self.trials.values())
         repeats = [t for t in latest if t.spec.is_repeat]
         production = [t for t in repeats if t.spec.purpose is Purpose.PRODUCTION]
         assert len(production) <= baseline_repeats(self.study.spec)
         candidates = Counter(str(t.spec.parameters) for t in repeats if t.spec.purpose is Purpose.CONFIRM)
         assert all(count <= confirmations for count in candidates.values())
-        if repeats:
-            before = [t for t in latest if t.spec.number < repeats[0].spec.number]
-            assert not any(t.spec.is_repeat for t in before)
-            assert all(t.spec.is_repeat for t in latest[len(before) :]), "the search went on between repeats"
+        crashed = {str(t.spec.parameters) for t in repeats if t.status.outcome is Outcome.CRASHED}
+        assert len(candidates.keys() - crashed) <= MOST_CANDIDATES
         recommendation = self.study.status.recommendation
         if recommendation is not None:
             assert recommendation.confirmations >= min(confirmations, 2)
@@ -251,6 +262,9 @@ class Hazards(World):
             return not self.finalizer
         return self.phase in SETTLED or (is_stalled(self.study.status) and self.promotion not in UNDER_WAY)
 
+
+MOST_CANDIDATES = 3
+"""Contested to the end: then the gate's error is spent."""
 
 _UNTAUGHT = {None, Outcome.INFRASTRUCTURE, Outcome.CANCELLED}
 

@@ -5,9 +5,11 @@ import os
 import pytest
 
 from sloguard.api.v1alpha1 import StudyPhase
+from sloguard.domain.contest import LEAST_REPEATS
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY
 from tests.property.planner_world import live, make_world
+from tests.unit.engine.builders import condition
 
 SCHEDULES = int(os.environ.get("SLOGUARD_SCHEDULES", "400"))
 CHUNKS = 10
@@ -41,6 +43,18 @@ def ends_well(seed):
     if status.phase in {StudyPhase.COMPLETED, StudyPhase.FAILED, StudyPhase.AWAITING_APPROVAL}:
         assert status.finished_at is not None
         assert all(t.finished for t in world.trials.values())
+    if status.phase is StudyPhase.COMPLETED and status.recommendation is None:
+        _nothing_was_left_untried(world)
+
+
+def _nothing_was_left_untried(world):
+    """A study without a winner says why it searched no more, and keeps no trials that could have found one."""
+    spec, end = world.study.spec, condition(world.study.status, "SearchEnded")
+    assert end is not None
+    assert end.status.value == "True"
+    if end.reason == "TrialsUsed":
+        left = spec.budget.trials - world.study.status.trials.total
+        assert left <= min(spec.promotion.confirmations, LEAST_REPEATS) + 2
 
 
 def test_a_schedule_can_be_repeated():

@@ -34,7 +34,7 @@ The first is the likeliest; a half or 0.6 for it found fewer of the best and let
 """
 
 LEAST_ERROR = 0.001
-"""Below it no further candidate is contested: that makes three."""
+"""Below it no further candidate is contested: that makes three, and those that crash before they could have won."""
 
 SLO_SHARE = 0.2
 """Of a candidate's error goes to the claim that it holds SLOs which a baseline breaks; then it need not serve more."""
@@ -199,7 +199,8 @@ def contest(candidate: Arm, baselines: Sequence[Arm], ledger: Ledger, terms: Ter
     for block in range(1, terms.repeats + 1):
         chance = terms.chance(error, block)
         if any(run.crashed for run in candidate.repeats[:block]):
-            return Verdict(Standing.CRASHED, block, chance, ledger)
+            looks = sum(terms.chance(error, look) for look in range(1, block) if terms.may_win(look))
+            return Verdict(Standing.CRASHED, block, chance, replace(ledger, spent=ledger.spent + looks))
         before = candidate.up_to(block - 1)
         repeated = [b for b in baselines if _needs(b, ledger.used(b), before, terms, chance)]
         wanted = [b.name for b in repeated if len(b.repeats) <= ledger.used(b)]

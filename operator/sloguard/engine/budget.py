@@ -76,15 +76,16 @@ def spare_repeats(spec: StudySpec) -> int:
     return min(2, (spec.budget.trials - 2 - spec.promotion.confirmations) // 12) if spec.promotion.confirmations else 0
 
 
-def search_over(spec: StudySpec, latest: Iterable[Trial], used: Spent, kept: int) -> str:
+def search_over(spec: StudySpec, used: Spent, kept: int) -> str:
     """Why the search ends, with room left for the repeats that will be needed, or nothing."""
-    if any(t.spec.is_repeat for t in latest):
-        return "repeats have begun"
+    ended = over(spec, used)
+    if ended:
+        return ended
     if used.trials >= spec.budget.trials - kept:
-        return f"{used.trials} trials were made, {kept} are kept for repeats"
+        return f"{used.trials} of {spec.budget.trials} trials were made, the others are kept for repeats"
     if used.committed_gpu_seconds + (1 + kept) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
         return f"the GPU-minutes that are left are kept for {kept} repeats"
-    return over(spec, used)
+    return ""
 
 
 def _a_trial_gpu_seconds(trials: Iterable[Trial]) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 
 from sloguard.api.v1alpha1 import (
+    ConditionStatus,
     Outcome,
     PromotionStatus,
     Purpose,
@@ -19,6 +20,7 @@ from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
 from sloguard.engine.known import Draft, Ground, Known, Verdict
 from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.search_end import CONFIRMING
 
 TERMINAL = {StudyPhase.COMPLETED, StudyPhase.FAILED}
 
@@ -59,7 +61,7 @@ def conclude(
             "recommendation": recommendation or before.recommendation,
             "noise": noise_by_rate(known.latest),
             "promotion": current,
-            "conditions": _conditions(known, verdict, ground),
+            "conditions": _about_search(known, draft, _conditions(known, verdict, ground)),
         }
     )
     told = any(verdict.message == event.message for event in draft.events)
@@ -85,6 +87,17 @@ def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[S
     ):
         conditions = _with(known, conditions, kind, holds, verdict.reason, verdict.message)
     return _about_target(known, conditions, ground)
+
+
+def _about_search(known: Known, draft: Draft, conditions: list[StatusCondition]) -> list[StatusCondition]:
+    """Why nothing more is searched. Once that is said it stays, whatever becomes of the candidates."""
+    if draft.resumed:
+        return _with(known, conditions, "SearchEnded", False, "SearchResumed", draft.resumed)
+    end = draft.search_end
+    said = any(c.type == "SearchEnded" and c.status is ConditionStatus.TRUE for c in conditions)
+    if end is None or (end is CONFIRMING and said):
+        return conditions
+    return _with(known, conditions, "SearchEnded", True, end.reason, end.message)
 
 
 def _about_target(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sloguard.api.v1alpha1 import Objective, Outcome, Purpose, StudySpec, Trial
-from sloguard.domain.contest import SLO_SHARE, Arm, Ledger, Standing, Terms, Verdict, contest
+from sloguard.domain.contest import LEAST_REPEATS, SLO_SHARE, Arm, Ledger, Standing, Terms, Verdict, contest
 from sloguard.domain.noise import LEAST_NOISE, RatioInterval, ratio_interval
 from sloguard.domain.score import OFFERED_PERCENT, UNITS, figure_of, highest_figure_of, holds, slos_met
 from sloguard.engine.arms import arm_of, confirmations_of, repeats_of, taught
@@ -62,7 +62,8 @@ class Gate:
     """The verdict: a `winner`, or a `candidate` whose block lacks the repeats that are `wanted`, or neither.
 
     `shown` holds the baselines that the winner is not itself, the better one first. `refused` says why better-looking
-    candidates were passed over. `kept` is how many trials the search leaves to the repeats.
+    candidates were passed over. `kept` is how many trials the search leaves to the repeats of a candidate, `least_kept`
+    how many while it has none. `over`: so many were contested that no further one may win.
     """
 
     baseline: Contender | None = None
@@ -74,6 +75,8 @@ class Gate:
     wanted: tuple[Wanted, ...] = ()
     refused: tuple[str, ...] = ()
     kept: int = 0
+    least_kept: int = 0
+    over: bool = False
 
 
 def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
@@ -82,11 +85,11 @@ def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
     firsts = [t for t in trials if not t.spec.is_repeat]
     measured = contenders(firsts, spec.objective, percent)
     baselines = [b for t in firsts if (b := _baseline(t, spec.objective, percent)) is not None]
-    gate = Gate(baseline=_best_of(baselines), best=_best_of(measured), kept=_most_kept(spec))
+    gate = Gate(_best_of(baselines), _best_of(measured), kept=_most_kept(spec), least_kept=_most_kept(spec))
     if {b.trial.spec.purpose for b in baselines} != set(BASELINES):
         return gate
     ground = _Ground(spec, percent, trials, baselines)
-    gate = replace(gate, kept=_kept(ground, gate.best))
+    gate = replace(gate, kept=_kept(ground, gate.best), least_kept=_least_kept(ground))
     return _contested(ground, gate, [c for c in measured if c.trial.spec.purpose in _MAY_WIN])
 
 
@@ -156,7 +159,7 @@ def _contested(ground: _Ground, gate: Gate, candidates: Sequence[Contender]) -> 
             return replace(gate, refused=tuple(refused), candidate=candidate.trial, wanted=wanted)
         refused.append(_objection(ground, candidate.trial, verdict))
         ledger = verdict.after
-    return replace(gate, refused=tuple(refused))
+    return replace(gate, refused=tuple(refused), over=ledger.over)
 
 
 def _ordered(ground: _Ground, candidates: Sequence[Contender]) -> list[Contender]:
@@ -287,12 +290,28 @@ def _most_kept(spec: StudySpec) -> int:
 
 
 def _kept(ground: _Ground, best: Contender | None) -> int:
-    """Trials that the repeats will need: none for a baseline that crashed, one where it is clearly worse."""
-    live = [b for b in ground.baselines if b.trial.status.outcome is not Outcome.CRASHED]
-    apart = [b for b in live if b.trial is ground.production or not ground.same_as_production(b.trial)]
+    """Trials that the repeats will need: none for a baseline that crashed, one where it is clearly worse.
+
+    Repeats of baselines that there are from a contest before are used again.
+    """
     most, figure = ground.terms.baseline_repeats, best.figure if best else 0.0
-    each = (min(most, 1) if figure >= CLEARLY_WORSE * b.figure else most for b in apart)
-    return ground.spec.promotion.confirmations + sum(each) + spare_repeats(ground.spec)
+    made = [(b, len(ground.baseline(b.trial).repeats)) for b in _repeatable(ground)]
+    each = (max((min(most, 1) if figure >= CLEARLY_WORSE * b.figure else most) - count, 0) for b, count in made)
+    spare = spare_repeats(ground.spec) if not any(count for _, count in made) else 0
+    return ground.spec.promotion.confirmations + sum(each) + spare
+
+
+def _least_kept(ground: _Ground) -> int:
+    """Trials without which no candidate could win, however much better it were."""
+    confirmations = ground.spec.promotion.confirmations
+    missing = sum(not ground.baseline(b.trial).repeats for b in _repeatable(ground))
+    return min(confirmations, LEAST_REPEATS) + (missing if confirmations else 0)
+
+
+def _repeatable(ground: _Ground) -> list[Contender]:
+    """Baselines that live, each configuration once."""
+    live = [b for b in ground.baselines if b.trial.status.outcome is not Outcome.CRASHED]
+    return [b for b in live if b.trial is ground.production or not ground.same_as_production(b.trial)]
 
 
 def contenders(trials: Iterable[Trial], objective: Objective, percent: int) -> list[Contender]:

@@ -30,12 +30,22 @@ class Verdict:
     wake_after_seconds: float = IDLE_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class SearchEnd:
+    """Why the search is over: a CamelCase reason and a sentence, for condition SearchEnded."""
+
+    reason: str
+    message: str
+
+
 @dataclass(slots=True)
 class Draft:
-    """A plan in the making."""
+    """A plan in the making. `resumed` says why the search goes on after repeats."""
 
     actions: list[Action] = field(default_factory=list[Action])
     events: list[Event] = field(default_factory=list[Event])
+    search_end: SearchEnd | None = None
+    resumed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

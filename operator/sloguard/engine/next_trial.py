@@ -1,11 +1,13 @@
 """Which trial comes next, and when: further attempts, baselines, the search, confirmations. Pure."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
 from sloguard.engine.arms import taught
-from sloguard.engine.known import IDLE_SECONDS, Ground, Known, Verdict
+from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
+from sloguard.engine.search_end import CONFIRMING, search_end
 from sloguard.engine.windows import WindowError, is_open
 
 BACK_OFF_SECONDS = 10
@@ -17,16 +19,30 @@ MOST_ATTEMPTS = 100
 BASELINE_NUMBERS = (candidates.PRODUCTION_NUMBER, candidates.DEFAULT_NUMBER)
 
 
-def next_trial(known: Known, ground: Ground) -> TrialSpec | Verdict | None:
-    """The trial to record now, what is waited for, or None when no further trial is wanted."""
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The trial to record now, what is waited for, or None when none is wanted; and why the search is over."""
+
+    wanted: TrialSpec | Verdict | None
+    search_end: SearchEnd | None = None
+
+
+def next_trial(known: Known, ground: Ground) -> Following:
+    """By the records alone; of several that are wanted, attempts come first, then baselines, the search, repeats."""
     if known.search_ended:
-        return None
+        return Following(None)
     blocked = _blocked(known)
-    for wanted in (_another_attempt, _baseline, _search, _confirmation):
-        found = wanted(known, ground, blocked)
-        if found is not None:
-            return found
-    return _busy(known) if known.unfinished else None
+    owed = _another_attempt(known, ground, blocked) or _baseline(known, ground, blocked)
+    if owed is not None:
+        return Following(owed)
+    searched = _search(known, ground, blocked)
+    if not isinstance(searched, SearchEnd):
+        return Following(searched)
+    repeat = _confirmation(known, ground, blocked)
+    if isinstance(repeat, TrialSpec) and searched is not CONFIRMING:
+        reason = f"{repeat.reason} The search ended: {searched.message}."
+        repeat = repeat.model_copy(update={"reason": reason[:1024]})
+    return Following(repeat or (_busy(known) if known.unfinished else None), searched)
 
 
 def phase_for(spec: TrialSpec) -> StudyPhase:
@@ -41,8 +57,7 @@ def phase_of(known: Known) -> StudyPhase:
     baselines = _baselines(known)
     if len(baselines) < len(BASELINE_NUMBERS) or not all(taught(t) for t in baselines):
         return StudyPhase.BASELINING
-    confirming = any(t.spec.is_repeat for t in known.latest)
-    return StudyPhase.CONFIRMING if confirming else StudyPhase.SEARCHING
+    return StudyPhase.CONFIRMING if known.latest[-1].spec.is_repeat else StudyPhase.SEARCHING
 
 
 def _blocked(known: Known) -> Verdict | None:
@@ -119,15 +134,20 @@ def back_off(last: Trial) -> timedelta:
     return timedelta(seconds=min(BACK_OFF_SECONDS * 2 ** (last.spec.attempt - 1), MOST_BACK_OFF_SECONDS))
 
 
-def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
-    """Only with both baselines in hand; None when the search is over or has tried everything."""
+def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | SearchEnd:
+    """Only with both baselines in hand, until it is over or has tried everything."""
     baselines = _baselines(known)
     if any(not t.finished for t in baselines):
         return _busy(known)
-    ended = budget.search_over(known.study.spec, known.latest, known.used, known.gate.kept)
-    if ended or not all(taught(t) for t in baselines):
-        return None
-    return blocked or candidates.search(known.study, known.latest, ground, known.percent)
+    if not all(taught(t) for t in baselines):
+        return SearchEnd("BaselineMissing", "without both baselines nothing can be compared")
+    ended = search_end(known)
+    if ended is not None:
+        return ended
+    return blocked or candidates.search(known.study, known.latest, ground, known.percent) or NOTHING_LEFT
+
+
+NOTHING_LEFT = SearchEnd("NothingLeft", "the search space holds no configuration that was not tried")
 
 
 def _confirmation(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:

@@ -7,7 +7,16 @@ the study's and the trials' records, so that a restart at any moment changes not
 from dataclasses import replace
 from datetime import datetime
 
-from sloguard.api.v1alpha1 import Outcome, PromotionState, PromotionStatus, Recommendation, StudyPhase, Trial, TrialSpec
+from sloguard.api.v1alpha1 import (
+    Outcome,
+    PromotionState,
+    PromotionStatus,
+    Purpose,
+    Recommendation,
+    StudyPhase,
+    Trial,
+    TrialSpec,
+)
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.candidates import trial_name
@@ -17,6 +26,7 @@ from sloguard.engine.next_trial import next_trial, phase_for, phase_of
 from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
+from sloguard.engine.search_end import resumes
 from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -45,11 +55,13 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     if isinstance(ground, TargetProblem):
         return conclude(known, draft, _stalled(known, ground))
     following = next_trial(known, ground)
-    if following is None:
+    draft.search_end = following.search_end
+    if following.wanted is None:
         return _recommend(known, draft, ground)
-    if isinstance(following, TrialSpec):
-        following = _record(known, draft, following)
-    return conclude(known, draft, following, ground=ground)
+    verdict = following.wanted
+    if isinstance(verdict, TrialSpec):
+        verdict = _record(known, draft, verdict)
+    return conclude(known, draft, verdict, ground=ground)
 
 
 def _stalled(known: Known, problem: TargetProblem) -> Verdict:
@@ -125,6 +137,10 @@ def _record(known: Known, draft: Draft, spec: TrialSpec) -> Verdict:
     parameters = ", ".join(f"{k.value}={v}" for k, v in sorted(spec.parameters.items())) or "vLLM's defaults"
     message = f"Trial {name} ({spec.purpose.value}): {parameters}. {spec.reason}"
     draft.events.append(Event(f"{name}-recorded", "TrialRecorded", message))
+    why = resumes(known) if spec.purpose is Purpose.SEARCH else ""
+    if why:
+        draft.resumed = why
+        draft.events.append(Event(f"search-resumed-{spec.number}", "SearchResumed", why))
     phase = phase_for(spec)
     return Verdict(phase, phase.value, f"trial {spec.number}: {spec.reason}", wake_after_seconds=AT_ONCE)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sloguard.domain.contest import ERROR
-from tests.bench.gate import NOISES, before, gate, nulls, one_better, print_tables, screened, simulate
+from tests.bench.gate import LONG, NOISES, before, gate, nulls, one_better, print_tables, resumed, screened, simulate
 
 STUDIES = 1000
 MONTE_CARLO = 2.6 * math.sqrt(ERROR * (1 - ERROR) / STUDIES)
@@ -17,6 +17,11 @@ KEPT = [name for name in NAMED if name != "candidates 20 %, lumpy, baselines 1 %
 @pytest.mark.parametrize("name", KEPT)
 def test_false_recommendations_stay_within_the_error(name):
     assert simulate(gate, nulls(NAMED[name]), STUDIES, seed=5).false <= ERROR + MONTE_CARLO
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_neither_do_they_exceed_it_when_the_search_goes_on_after_refusals(name):
+    assert simulate(resumed, nulls(NAMED[name], room=LONG), STUDIES, seed=7).false <= ERROR + MONTE_CARLO
 
 
 def test_choosing_among_the_best_first_does_not_change_that():

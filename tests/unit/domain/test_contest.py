@@ -60,6 +60,17 @@ def test_it_has_to_be_better_than_both():
     assert (found.standing, found.against) == (Standing.HOPELESS, "d")
 
 
+def test_a_crash_spends_the_error_of_the_looks_before_it():
+    """One that crashes at once was never looked at; one that crashes at its last repeat could have won before."""
+    baselines = arm("p", 100, 108, 92, 101), arm("d", 10, 10, 11, 10)
+    at_once = Arm("c", (Run(130.0),), (Run(0.0, crashed=True),))
+    late = Arm("c", (Run(130.0),), (Run(128.0), Run(122.0), Run(0.0, crashed=True)))
+    assert verdict(at_once, *baselines).after.spent == 0
+    found = verdict(late, *baselines)
+    assert (found.standing, found.block) == (Standing.CRASHED, 3)
+    assert found.after.spent == pytest.approx(TERMS.chance(Ledger().next_error, 2))
+
+
 def test_a_crash_ends_it():
     crashed = Arm("c", (Run(150.0),), (Run(0.0, crashed=True),))
     assert verdict(crashed, arm("p", 100, 100), arm("d", 50, 50)).standing is Standing.CRASHED

@@ -44,6 +44,9 @@ def test_a_repeat_says_what_it_is_for():
         reasons[spec.purpose] = spec.reason
         figure = {Purpose.PRODUCTION: 100, Purpose.DEFAULT: 50}.get(spec.purpose, 200)
         trials.append(feasible(spec.number, figure, purpose=spec.purpose, parameters=spec.parameters))
+    ended = "The search ended: 3 of 8 trials were made, the others are kept for repeats."
+    assert sum(reason.endswith(f" {ended}") for reason in reasons.values()) == 1, "the first of them says why"
+    reasons = {purpose: reason.removesuffix(f" {ended}") for purpose, reason in reasons.items()}
     assert reasons == {
         Purpose.PRODUCTION: "Production once more, beside repeat 1 of s-2-1: what it is held against.",
         Purpose.DEFAULT: "vLLM's defaults once more, beside repeat 1 of s-2-1: what it is held against.",
