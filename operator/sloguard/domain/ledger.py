@@ -7,6 +7,7 @@ version of vLLM cannot do stay true.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -83,7 +84,7 @@ class LedgerRecord(ObservedModel):
     def key(self) -> tuple[str, str, int]:
         return self.study, self.run, self.number
 
-    @property
+    @cached_property
     def values(self) -> Values:
         """The settings in effect, in Python's types."""
         return parse_values(self.parameters)

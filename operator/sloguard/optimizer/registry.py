@@ -74,6 +74,7 @@ OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
                 "reads from logs how near each server was to failing, and so crashes less and arrives sooner",
                 "nothing; the more of vLLM's log is seen, the better",
                 ("margin_bo", "MarginBO"),
+                learns_from_ledger=True,
             ),
         )
     }

@@ -101,8 +101,20 @@ class Blame:
 NOBODY = Blame(Atoms((), (), (), (), ()), ())
 
 
-def accuse(encoding: Encoding, lived: Points, died: Points, seed: int) -> Blame:
-    """From the configurations that served and those that died of something else than memory."""
+@dataclass(frozen=True)
+class Shown:
+    """What some configurations show; `weights` is how much each says of this study: 1 for its own trials."""
+
+    points: Points
+    weights: Floats
+
+
+def accuse(encoding: Encoding, served: Shown, crashed: Shown, seed: int) -> Blame:
+    """From the configurations that served and those that died of something else than memory, the latest last.
+
+    A crash of less weight is likelier to have had a cause of its own, that is none here.
+    """
+    lived, died = served.points, crashed.points
     if not len(died):
         return NOBODY
     atoms = _atoms(encoding, lived, died)
@@ -111,17 +123,18 @@ def accuse(encoding: Encoding, lived: Points, died: Points, seed: int) -> Blame:
     pairs = _pairs(atoms, np.asarray(died_holds.any(axis=1)))
     one, other = pairs[:, 0], pairs[:, 1]
     guilty = (died_holds[one] & died_holds[other])[:, -MOST_CRASHES:]
-    spared = (lived_holds[one] & lived_holds[other]).sum(axis=1)
+    spared = (lived_holds[one] & lived_holds[other]) @ served.weights
     weight = _prior(atoms, pairs) * (1 - KILLS) ** np.minimum(spared, 12.0)
     kept = guilty.any(axis=1) & (weight > 1e-9)
-    worlds = _sampled(guilty[kept], weight[kept], np.random.default_rng(seed))
+    luck = BAD_LUCK ** crashed.weights[-MOST_CRASHES:]
+    worlds = _sampled(guilty[kept], weight[kept], luck, np.random.default_rng(seed))
     survivors = pairs[kept]
     named = tuple(frozenset((int(survivors[i, 0]), int(survivors[i, 1])) for i in world) for world in worlds)
     return Blame(atoms, named)
 
 
-def _sampled(guilty: Bools, weight: Floats, rng: np.random.Generator) -> list[set[int]]:
-    """Gibbs: give each crash in turn a culprit, given those of the others."""
+def _sampled(guilty: Bools, weight: Floats, luck: Floats, rng: np.random.Generator) -> list[set[int]]:
+    """Gibbs: give each crash in turn a culprit, given those of the others; `luck` is each one's odds of having none."""
     crashes = guilty.shape[1]
     odds = np.append(weight, BAD_LUCK)
     nobody = len(weight)
@@ -135,6 +148,7 @@ def _sampled(guilty: Bools, weight: Floats, rng: np.random.Generator) -> list[se
         for i in range(crashes):
             used[culprit[i]] -= 1
             mine = options[i]
+            odds[nobody] = luck[i]
             # Who is guilty of another crash already costs nothing more to believe; bad luck is new each time.
             chances = np.where((used[mine] > 0) & (mine != nobody), 1.0, odds[mine]).cumsum()
             culprit[i] = mine[np.searchsorted(chances, draws[sweep, i] * chances[-1])]

@@ -11,22 +11,23 @@ KV cache, weights and graphs together are utilization x VRAM but for the activat
 load to this search: a server that served proves that it was above zero, an out-of-memory that it was below.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sloguard.api.v1alpha1 import CrashClass, KnobName, Outcome
 from sloguard.domain.knobs import AUTO, NO_QUANTIZATION
+from sloguard.domain.ledger import EMPTY
 from sloguard.domain.result import Result
-from sloguard.domain.rules import effective
-from sloguard.optimizer.space import Space
 
+from .card import ACTIVATIONS_GIB_PER_1024, FIXED_GIB
+from .earlier import Bools, Earlier, earlier_of, without_weights
 from .encoding import Encoding, Floats, Points
 from .readings import GIB, NO_ROOM, Reading, read
-from .regression import Linear, Observed, Prior, fit
+from .regression import Borrowed, Linear, Observed, Prior, fit_beside
 
 NOISE_GIB = 0.3
 """Identical arguments got 6.15 and 6.56 GiB of KV cache on a real server: compiled, or loaded from the cache."""
@@ -34,13 +35,7 @@ NOISE_GIB = 0.3
 FREE_NOISE_GIB = 0.12
 """Of what serving leaves free: whether it suffices depends on which requests happen to meet."""
 
-CARDS_GIB = (8, 12, 16, 20, 22, 24, 32, 40, 44, 48, 64, 80, 94, 96, 128, 140, 180, 192, 256, 288)
-"""Sizes that GPUs come in; an estimate is taken to be the nearest one that can hold it."""
-
 UNKNOWN_CARD_GIB = 48.0
-FIXED_GIB, ACTIVATIONS_GIB_PER_1024 = 0.5, 0.13
-"""What a start takes beside weights, graphs and KV cache: libraries, and a batch's activations by 1,024 tokens."""
-
 WEIGHTS_BY_FORMAT = {NO_QUANTIZATION: 1.0, "fp8": 0.57, "awq": 0.36, "gptq": 0.36, "awq_marlin": 0.36}
 """Weights against those of the unquantized checkpoint; embeddings stay at 16 bit."""
 
@@ -118,42 +113,17 @@ class Memory:
         return np.clip((high - asked) / (high - low), 0.0, 1.0)
 
 
-def learn(encoding: Encoding, taught: Sequence[Result], points: Points) -> Memory:
-    """From all starts and crashes, encoded in `points`; with none, from physics alone."""
-    return _Lesson(encoding, taught, points).memory()
-
-
-def card_gib(space: Space, taught: Sequence[Result]) -> float | None:
-    """The card's memory: as the study or a message says, or as the starts imply; None where nothing is known."""
-    if space.context.vram_bytes is not None:
-        return space.context.vram_bytes / GIB
-    readings = [read(result) for result in taught]
-    told = [reading.card_gib for reading in readings if reading.card_gib > 0]
-    if told:
-        return told[0]
-    sums = [_implied(space, result, reading) for result, reading in zip(taught, readings, strict=True)]
-    known = [total for total in sums if total > 0]
-    if not known:
-        return None
-    estimate = median(known)
-    return float(min(CARDS_GIB, key=lambda size: abs(size - estimate) / size))
-
-
-def _implied(space: Space, result: Result, reading: Reading) -> float:
-    """What was shared out, over the share that was asked for; NaN where the log did not say."""
-    known = effective(result.parameters, space.context)
-    asked, tokens = known[_K.GPU_MEMORY_UTILIZATION], known.get(_K.MAX_NUM_BATCHED_TOKENS)
-    if not isinstance(asked, int | float) or asked <= 0:
-        return math.nan
-    activations = FIXED_GIB + ACTIVATIONS_GIB_PER_1024 * (tokens if isinstance(tokens, int) else 2048) / 1024
-    return (reading.kv_gib + reading.weights_gib + reading.graphs_gib + activations) / asked
+def learn(encoding: Encoding, taught: Sequence[Result], points: Points, earlier: Earlier | None = None) -> Memory:
+    """From all starts and crashes, encoded in `points`, and those of earlier studies; with none, from physics alone."""
+    return _Lesson(encoding, taught, points, earlier).memory()
 
 
 class _Lesson:
     """The history in numbers, on the way to a `Memory`."""
 
-    def __init__(self, encoding: Encoding, taught: Sequence[Result], points: Points) -> None:
+    def __init__(self, encoding: Encoding, taught: Sequence[Result], points: Points, earlier: Earlier | None) -> None:
         self.taught, self.points = taught, points
+        self.earlier = earlier_of(EMPTY, encoding) if earlier is None else earlier
         self.readings = [read(result) for result in taught]
         self.card = None if encoding.context.vram_bytes is None else encoding.context.vram_bytes / GIB
         self.vram = self.card or UNKNOWN_CARD_GIB
@@ -173,8 +143,8 @@ class _Lesson:
             vram_gib=self.vram,
             formats=self.formats,
             generic=self.generic,
-            kv=fit(self._kv_observed(), self._kv_prior()),
-            free=fit(self._free_observed(), self._free_prior()),
+            kv=fit_beside(self._kv_observed(), self._kv_borrowed(), self._kv_prior()),
+            free=fit_beside(self._free_observed(), self._free_borrowed(), self._free_prior()),
             bytes_per_token=per_token,
             least_need_gib=need,
             started_utilization=started,
@@ -182,16 +152,37 @@ class _Lesson:
         )
 
     def _kv_observed(self) -> Observed:
-        values = np.array([reading.kv_gib for reading in self.readings], dtype=np.float64)
-        # Without a logged figure, a refusal for lack of room still says that there was none.
-        refused = np.array([_refused_room(result) for result in self.taught], dtype=np.bool_)
-        kept = ~np.isnan(values) | refused
-        return Observed(self.features[kept], values[kept], np.full(int(kept.sum()), -1.0))
+        return _told(self.features, *_kv_figures(self.taught, self.readings))[0]
 
     def _free_observed(self) -> Observed:
-        signs = np.array([_survived(result) for result in self.taught], dtype=np.float64)
-        kept = signs != 0
-        return Observed(self.features[kept], np.full(int(kept.sum()), np.nan), signs[kept])
+        return _told(self.features, *_free_figures(self.taught))[0]
+
+    def _kv_borrowed(self) -> Borrowed:
+        """As much KV cache more or less as the other card is larger or smaller, or as the other model's weights are."""
+        earlier = self.earlier
+        values, signs = _kv_figures(earlier.results, earlier.readings)
+        weights = np.array([reading.weights_gib for reading in earlier.readings], dtype=np.float64)
+        features = _features(earlier.points, earlier.cards_gib, self.formats, self.generic)
+        foreign = _features(without_weights(earlier.points), earlier.cards_gib, self.formats, self.generic)
+        features = np.where(earlier.same_model[:, None], features, foreign)
+        values = np.where(earlier.same_model, values, values + weights)
+        # What another model's refusal says depends on weights that nobody told.
+        signs[~earlier.same_model & np.isnan(values)] = 0.0
+        return self._borrowed(features, values, signs)
+
+    def _free_borrowed(self) -> Borrowed:
+        """What is left beyond the server's share, on a card of this size: both cards keep equally much for others."""
+        earlier = self.earlier
+        values, signs = _free_figures(earlier.results)
+        signs[~earlier.same_model] = 0.0
+        features = _features(earlier.points, earlier.cards_gib, self.formats, self.generic)
+        features[:, SHARE_COLUMN] += self.vram - earlier.cards_gib
+        return self._borrowed(features, values, signs)
+
+    def _borrowed(self, features: Floats, values: Floats, signs: Floats) -> Borrowed:
+        signs = np.where(np.isnan(self.earlier.cards_gib), 0.0, signs)
+        observed, kept = _told(features, values, signs)
+        return Borrowed(observed, self.earlier.setups[kept], self.earlier.offset_sds[kept])
 
     def _kv_prior(self) -> Prior:
         weights, sds = self._weights()
@@ -237,23 +228,22 @@ class _Lesson:
         return np.array(sizes), np.array(sds)
 
     def _logged_weights(self) -> dict[str, float]:
-        return self._medians(_K.QUANTIZATION, [reading.weights_gib for reading in self.readings])
+        return self._medians(_K.QUANTIZATION, lambda reading: reading.weights_gib)
 
     def _bytes_per_token(self) -> dict[str, float]:
-        known = self._medians(_K.KV_CACHE_DTYPE, [reading.bytes_per_token for reading in self.readings])
+        known = self._medians(_K.KV_CACHE_DTYPE, lambda reading: reading.bytes_per_token)
         wide = [size * (2 if _is_narrow(text) else 1) for text, size in known.items()]
         if wide:
             for text in (AUTO, "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"):
                 known.setdefault(text, median(wide) / (2 if _is_narrow(text) else 1))
         return known
 
-    def _medians(self, knob: KnobName, figures: Sequence[float]) -> dict[str, float]:
-        """By the value of a format's knob."""
-        found: dict[str, list[float]] = {}
-        for figure, text in zip(figures, self.points.texts[knob], strict=True):
-            if figure > 0:
-                found.setdefault(str(text), []).append(figure)
-        return {text: median(known) for text, known in found.items()}
+    def _medians(self, knob: KnobName, figure: Callable[[Reading], float]) -> dict[str, float]:
+        """By the value of a format's knob: of this study's starts, else of earlier ones of the same model."""
+        earlier = self.earlier
+        before = [reading for reading, same in zip(earlier.readings, earlier.same_model, strict=True) if same]
+        known = _medians(map(figure, before), earlier.points.texts[knob][earlier.same_model])
+        return known | _medians(map(figure, self.readings), self.points.texts[knob])
 
     def _least_need(self) -> float:
         """Of one request, where no length is set: as a message said, or between what did not suffice and what did."""
@@ -268,19 +258,19 @@ class _Lesson:
         return max(low, (low + min(enough)) / 2) if enough and refused else low
 
     def _utilizations(self) -> tuple[float, float]:
-        """The highest that was granted, and the lowest that was not or that a message named."""
-        started, refused = 0.0, 1.0 + 1e-9
-        asked = self.points.numbers[_K.GPU_MEMORY_UTILIZATION].tolist()
-        for result, reading, share in zip(self.taught, self.readings, asked, strict=True):
-            crash = result.crash
-            if crash is not None and crash.class_ is CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH:
-                limit = reading.utilization_limit
-                refused = min(refused, share if np.isnan(limit) else limit + 1e-6)
-                started = max(started, 0.0 if np.isnan(limit) else limit)
-            elif result.outcome is not Outcome.CRASHED or (crash is not None and crash.class_ in EXPLAINED):
-                started = max(started, share)
+        """The highest that was granted, and the lowest that was not or that a message named, here or on such a card."""
+        own = _granted_and_refused(self.taught, self.readings, self.points)
+        earlier = self.earlier
+        rows = np.flatnonzero(earlier.same_card).tolist()
+        results, readings = [earlier.results[i] for i in rows], [earlier.readings[i] for i in rows]
+        before = _granted_and_refused(results, readings, earlier.points.take(rows))
+        # What this study was granted or refused itself weighs more than what somebody saw before.
+        started, refused = max(own[0], min(before[0], own[1])), min(own[1], max(before[1], own[0]))
         return min(started, refused), refused
 
+
+SHARE_COLUMN = 1
+"""Of the features: utilization x the card's memory."""
 
 _MODELLED = (
     _K.MAX_NUM_SEQS,
@@ -294,7 +284,7 @@ _MODELLED = (
 )
 
 
-def _features(points: Points, vram_gib: float, formats: Sequence[str], generic: Sequence[KnobName]) -> Floats:
+def _features(points: Points, vram_gib: float | Floats, formats: Sequence[str], generic: Sequence[KnobName]) -> Floats:
     numbers = points.numbers
     tokens = np.nan_to_num(numbers[_K.MAX_NUM_BATCHED_TOKENS], nan=2048.0) / 1024
     seqs = np.nan_to_num(numbers[_K.MAX_NUM_SEQS], nan=256.0) / 128
@@ -324,6 +314,46 @@ def _centred(points: Points, name: KnobName) -> Floats:
     if not values.any():
         values = points.codes[name].astype(np.float64)
     return values / (1.0 + np.abs(values)) - 0.5
+
+
+def _granted_and_refused(taught: Sequence[Result], readings: Sequence[Reading], points: Points) -> tuple[float, float]:
+    started, refused = 0.0, 1.0 + 1e-9
+    asked = points.numbers[_K.GPU_MEMORY_UTILIZATION].tolist()
+    for result, reading, share in zip(taught, readings, asked, strict=True):
+        crash = result.crash
+        if crash is not None and crash.class_ is CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH:
+            limit = reading.utilization_limit
+            refused = min(refused, share if np.isnan(limit) else limit + 1e-6)
+            started = max(started, 0.0 if np.isnan(limit) else limit)
+        elif result.outcome is not Outcome.CRASHED or (crash is not None and crash.class_ in EXPLAINED):
+            started = max(started, share)
+    return started, refused
+
+
+def _told(features: Floats, values: Floats, signs: Floats) -> tuple[Observed, Bools]:
+    """The rows that say anything, and which those are."""
+    kept = signs != 0
+    return Observed(features[kept], values[kept], signs[kept]), kept
+
+
+def _kv_figures(taught: Sequence[Result], readings: Sequence[Reading]) -> tuple[Floats, Floats]:
+    """Logged figures, NaN where there is none: a refusal for lack of room still says that there was none (-1)."""
+    values = np.array([reading.kv_gib for reading in readings], dtype=np.float64)
+    refused = np.array([_refused_room(result) for result in taught], dtype=np.bool_)
+    return values, np.where(~np.isnan(values) | refused, -1.0, 0.0)
+
+
+def _free_figures(taught: Sequence[Result]) -> tuple[Floats, Floats]:
+    signs = np.array([_survived(result) for result in taught], dtype=np.float64)
+    return np.full(len(signs), np.nan), signs
+
+
+def _medians(figures: Iterable[float], texts: NDArray[np.str_]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for figure, text in zip(figures, texts, strict=True):
+        if figure > 0:
+            found.setdefault(str(text), []).append(figure)
+    return {text: median(known) for text, known in found.items()}
 
 
 def _is_narrow(text: str) -> bool:

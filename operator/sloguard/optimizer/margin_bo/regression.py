@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import normal
-from .encoding import Floats
+from .encoding import Floats, Ints
 
 DEGREES_OF_FREEDOM = 4.0
 ITERATIONS = 12
@@ -84,3 +84,45 @@ def fit(observed: Observed, prior: Prior) -> Linear:
         if float(np.abs(step).max(initial=0.0)) < CONVERGED:
             break
     return Linear(mean, np.linalg.inv(hessian).astype(np.float64), noise)
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """Observations from elsewhere, which may be off by the same unknown amount within each of `groups` (0, 1, ...).
+
+    `offset_sds` says for each row how far that may be, in the unit of the observations.
+    """
+
+    observed: Observed
+    groups: Ints
+    offset_sds: Floats
+
+
+LESS_TRUSTED = 0.7
+"""Weight of a borrowed observation's deviation: as if its noise were 1.4 times as large."""
+
+
+def fit_beside(own: Observed, borrowed: Borrowed, prior: Prior) -> Linear:
+    """The posterior of the coefficients, with each group's offset learnt along and then left out (marginalised)."""
+    if not len(borrowed.groups):
+        return fit(own, prior)
+    own_count, size, count = len(own.values), len(prior.mean), int(borrowed.groups.max()) + 1
+    belongs = (borrowed.groups[:, None] == np.arange(count)).astype(np.float64)
+    told = borrowed.observed
+    features = np.vstack(
+        [
+            np.hstack([own.features, np.zeros((own_count, count))]),
+            LESS_TRUSTED * np.hstack([told.features, belongs]),
+        ]
+    )
+    observed = Observed(features, np.append(own.values, LESS_TRUSTED * told.values), np.append(own.signs, told.signs))
+    doubts = np.array([np.append(borrowed.offset_sds[borrowed.groups == group], 1e-3).max() for group in range(count)])
+    with_offsets = Prior(
+        np.append(prior.mean, np.zeros(count)),
+        np.append(prior.sd, doubts),
+        prior.noise,
+        prior.noise_floor,
+        prior.strength,
+    )
+    fitted = fit(observed, with_offsets)
+    return Linear(fitted.mean[:size], fitted.covariance[:size, :size], fitted.noise)

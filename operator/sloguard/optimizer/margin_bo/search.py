@@ -8,19 +8,22 @@ from statistics import fmean
 
 import numpy as np
 
-from sloguard.api.v1alpha1 import CrashClass, KnobName, Outcome
+from sloguard.api.v1alpha1 import KnobName, Outcome
+from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.result import Result, Value, Values
-from sloguard.optimizer.base import Suggestion, derived_seed, lessons, seen_keys
+from sloguard.optimizer.base import Suggestion, cut, derived_seed, lessons, seen_keys
 from sloguard.optimizer.changes import changes
 from sloguard.optimizer.space import Key, Space
 
 from .acquisition import MINIMUM_GAIN, Cost, improvement, promise, unlike_all
-from .blame import Blame, accuse
+from .avoided import avoided, would_have_been
+from .card import card_gib
+from .earlier import Earlier, earlier_of
 from .encoding import Encoding, Floats, Ints, Points
-from .memory import EXPLAINED, Memory, card_gib, learn
 from .outlook import Outlook, foresee, live_of
 from .pool import Pool
 from .readings import GIB
+from .survival import Survival, expect
 
 KNOWN_POINTS = 4
 """Until so many trials are known, production and defaults among them, the next one is unlike all of them."""
@@ -31,8 +34,8 @@ CENTRES = 3
 STALLED_TRIALS = 3
 """Without a gain of 1 %: then one bold step."""
 
-SURPRISE = 0.6
-"""An out-of-memory where memory was thought this likely to suffice has another cause."""
+WARNED = 0.3
+"""Where earlier studies lower the chance to live by this much, they are why something else is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,15 @@ class MarginBO:
 
     space: Space
     seed: int
+    ledger: Ledger = EMPTY
 
     def ask(self, history: Sequence[Result], pending: Sequence[Values]) -> Suggestion | None:
         taught = lessons(history)
         seen = seen_keys(self.space, taught, pending)
         if self.space.size is not None and self.space.size <= len(seen) and not _unseen(self.space, seen):
             return None
-        return _Ask(self.space, taught, list(pending), seen, derived_seed(self.seed, *sorted(seen))).suggestion()
+        ask_seed = derived_seed(self.seed, *sorted(seen))
+        return _Ask(self.space, taught, list(pending), seen, ask_seed, self.ledger).suggestion()
 
 
 def _unseen(space: Space, seen: Collection[Key]) -> bool:
@@ -62,12 +67,20 @@ class _Ask:
     """The models of one ask, and its candidates."""
 
     def __init__(
-        self, space: Space, taught: list[Result], pending: list[Values], seen: frozenset[Key], seed: int
+        self,
+        space: Space,
+        taught: list[Result],
+        pending: list[Values],
+        seen: frozenset[Key],
+        seed: int,
+        ledger: Ledger,
     ) -> None:
         self.space, self.taught, self.pending, self.seen, self.seed = space, taught, pending, seen, seed
-        card = card_gib(space, taught)
+        told = ledger.setup.gpu_memory_bytes
+        card = card_gib(space.context if told is None else replace(space.context, vram_bytes=told), taught)
         known = space.context if card is None else replace(space.context, vram_bytes=int(card * GIB))
         self.encoding = Encoding(space, known)
+        self.earlier = earlier_of(ledger, self.encoding)
         self.pool = Pool(self.encoding, np.random.default_rng(seed))
 
     def suggestion(self) -> Suggestion | None:
@@ -75,9 +88,9 @@ class _Ask:
         for index in np.argsort(-worth, kind="stable").tolist():
             values = self.encoding.values(rows[index])
             if self.space.broken(values) is None and self.space.key(values) not in self.seen:
-                return self._explained(values)
+                return self._explained(values, self._avoided(rows, float(worth[index]), values))
         left = self.space.nearest_unseen(self.encoding.values(rows[int(worth.argmax())]), self.seen)
-        return None if left is None else self._explained(left)
+        return None if left is None else self._explained(left, "")
 
     @cached_property
     def points(self) -> Points:
@@ -85,29 +98,37 @@ class _Ask:
         return self.encoding.configurations([*(result.parameters for result in self.taught), *self.pending])
 
     @cached_property
-    def memory(self) -> Memory:
-        return learn(self.encoding, self.taught, self.points.take(range(len(self.taught))))
+    def survival(self) -> Survival:
+        return self._expected(self.earlier)
 
-    @cached_property
-    def blame(self) -> Blame:
-        crashed = [i for i, result in enumerate(self.taught) if result.outcome is Outcome.CRASHED]
-        lived = [i for i, result in enumerate(self.taught) if result.outcome is not Outcome.CRASHED]
-        fate = self.memory.starts(self.points.take(crashed)).tolist()
-        died = [i for i, chance in zip(crashed, fate, strict=True) if not _explained_by_memory(self.taught[i], chance)]
-        return accuse(self.encoding, self.points.take(lived), self.points.take(died), self.seed)
+    def _expected(self, earlier: Earlier) -> Survival:
+        return expect(self.encoding, self.taught, self.points.take(range(len(self.taught))), earlier, self.seed)
 
     @cached_property
     def outlook(self) -> Outlook | None:
         live = live_of(self.taught, self.points, len(self.pending))
-        return None if live is None else foresee(live, self.memory)
-
-    def alive(self, points: Points) -> Floats:
-        return self.memory.starts(points) * (1 - self.blame.kills(points))
+        return None if live is None else foresee(live, self.survival.memory)
 
     def worth(self, points: Points) -> Floats:
+        return self._worth(points, self.survival.alive(points))
+
+    def _worth(self, points: Points, alive: Floats) -> Floats:
         if self._exploring or self.outlook is None:
-            return unlike_all(points, self.points.unit, self.alive(points))
-        return promise(points, self.outlook, self.alive(points), self._cost, bold=self._stalled)
+            return unlike_all(points, self.points.unit, alive)
+        return promise(points, self.outlook, alive, self._cost, bold=self._stalled)
+
+    def _avoided(self, rows: Ints, worth: float, chosen: Values) -> str:
+        """What would have been tried without earlier studies, where that is something else; "" where it is not."""
+        if not self.earlier.crashed.any():
+            return ""
+        points = self.encoding.rows(rows)
+        unwarned = self._expected(earlier_of(EMPTY, self.encoding)).alive(points)
+        doubted = np.flatnonzero(unwarned - self.survival.alive(points) >= WARNED).tolist()
+        best = would_have_been(self._worth(points.take(doubted), unwarned[doubted]), worth)
+        if best is None:
+            return ""
+        passed_over = self.encoding.values(rows[doubted[best]])
+        return avoided(self.space, chosen, passed_over, points.take([doubted[best]]), self.earlier)
 
     @cached_property
     def _exploring(self) -> bool:
@@ -144,10 +165,12 @@ class _Ask:
             best, since = (_served(result), 0) if gained else (best, since + 1)
         return best > 0 and since % (STALLED_TRIALS + 1) == STALLED_TRIALS
 
-    def _explained(self, values: dict[KnobName, Value]) -> Suggestion:
+    def _explained(self, values: dict[KnobName, Value], note: str) -> Suggestion:
+        """`note` is what is to be said of earlier studies, "" for nothing."""
         points = self.encoding.configurations([values])
-        alive = float(self.alive(points)[0])
-        room, room_sd = (float(figure[0]) for figure in self.memory.kv_gib(points))
+        alive = float(self.survival.alive(points)[0])
+        after = f"; {note}." if note else "."
+        room, room_sd = (float(figure[0]) for figure in self.survival.memory.kv_gib(points))
         predicted = {
             "crash_probability": round(1 - alive, 4),
             "kv_cache_gib": round(room, 2),
@@ -158,7 +181,7 @@ class _Ask:
         )
         if self._exploring or self.outlook is None:
             aim = f"To learn from, unlike the {len(self.seen)} configurations known"
-            return Suggestion(values, f"{aim}: {fate}.", predicted)
+            return Suggestion(values, cut(f"{aim}: {fate}{after}"), predicted)
         view = self.outlook.view(points)
         mean, sd = (float(figure[0]) for figure in self.outlook.log_objective(view))
         met = float(self.outlook.slos_met(view)[0])
@@ -167,7 +190,7 @@ class _Ask:
         if self.outlook.best_log is None:
             aim = f"None of {len(self.taught)} trials met the SLOs yet; this configuration does with probability"
             return Suggestion(
-                values, f"{aim} {met:.2f}; {fate}; against the nearest so far: {differs}."[:1000], predicted
+                values, cut(f"{aim} {met:.2f}; {fate}; against the nearest so far: {differs}{after}"), predicted
             )
         best = math.exp(self.outlook.best_log)
         predicted["expected_improvement"] = round(
@@ -176,8 +199,8 @@ class _Ask:
         factor = float(np.exp(mean)) / best
         aim = "A bold step after a standstill: expected" if self._stalled else "Expected"
         gain = f"{100 * (factor - 1):+.0f} ± {100 * factor * sd:.0f} % on the best so far"
-        why = f"{aim} {gain}, SLOs met with probability {met:.2f}; {fate}; against the best so far: {differs}."
-        return Suggestion(values, why[:1000], predicted)
+        why = f"{aim} {gain}, SLOs met with probability {met:.2f}; {fate}; against the best so far: {differs}{after}"
+        return Suggestion(values, cut(why), predicted)
 
     @cached_property
     def _best(self) -> list[Result]:
@@ -186,9 +209,10 @@ class _Ask:
         return sorted(live, key=lambda r: (r.outcome is not Outcome.FEASIBLE, -_served(r), r.number))
 
     def _doubt(self, points: Points) -> str:
-        if float(self.blame.kills(points)[0]) < 0.1:
+        blame = self.survival.blame
+        if float(blame.kills(points)[0]) < 0.1:
             return ""
-        return f"; {' with '.join(name.value for name in self.blame.suspects[0][1])} is suspected of crashes"
+        return f"; {' with '.join(name.value for name in blame.suspects[0][1])} is suspected of crashes"
 
 
 def _served(result: Result) -> float:
@@ -200,9 +224,3 @@ def _rounded(worth: Floats) -> Floats:
     """To nine digits, so that the last bits of one platform's arithmetic decide nothing."""
     safe = np.where(np.isfinite(worth), np.maximum(worth, 1e-300), 1e-300)
     return np.exp(np.round(np.log(safe), 9))
-
-
-def _explained_by_memory(result: Result, chance: float) -> bool:
-    if result.crash is None or result.crash.class_ not in EXPLAINED:
-        return False
-    return result.crash.class_ is not CrashClass.CUDA_OUT_OF_MEMORY or chance < SURPRISE

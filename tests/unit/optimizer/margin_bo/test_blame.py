@@ -8,7 +8,7 @@ import pytest
 from sloguard.api.v1alpha1 import KnobName, SearchSpace
 from sloguard.domain.rules import Context
 from sloguard.optimizer import make_space
-from sloguard.optimizer.margin_bo.blame import accuse
+from sloguard.optimizer.margin_bo.blame import Shown, accuse
 from sloguard.optimizer.margin_bo.encoding import Encoding
 from tests.bench.lands.quant import SEARCH_SPACE
 
@@ -22,8 +22,12 @@ def drawn(count, seed=1, **fixed):
     return [{**SPACE.sample(rng), **{K[name]: value for name, value in fixed.items()}} for _ in range(count)]
 
 
+def shown(those, weight=1.0):
+    return Shown(ENCODING.configurations(those), np.full(len(those), weight))
+
+
 def blamed(lived, died, seed=0):
-    return accuse(ENCODING, ENCODING.configurations(lived), ENCODING.configurations(died), seed)
+    return accuse(ENCODING, shown(lived), shown(died), seed)
 
 
 def chances(blame, those):

@@ -9,8 +9,9 @@ from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, KnobName
 from sloguard.domain.result import Result
 from sloguard.domain.rules import Context
 from sloguard.optimizer import make_space
+from sloguard.optimizer.margin_bo.card import card_gib
 from sloguard.optimizer.margin_bo.encoding import Encoding
-from sloguard.optimizer.margin_bo.memory import card_gib, learn
+from sloguard.optimizer.margin_bo.memory import learn
 from sloguard.optimizer.margin_bo.readings import GIB, read
 from tests.bench.lands.recorded import SEARCH_SPACE, recordings
 
@@ -52,7 +53,7 @@ def recorded(vram_gib):
 
 def learnt(results, vram_gib=None):
     """The memory model, with a way to encode configurations for it."""
-    vram = card_gib(SPACE, results) if vram_gib is None else vram_gib
+    vram = card_gib(SPACE.context, results) if vram_gib is None else vram_gib
     encoding = Encoding(SPACE, Context(vram_bytes=None if vram is None else int(vram * GIB)))
     return learn(encoding, results, encoding.configurations([r.parameters for r in results])), encoding
 

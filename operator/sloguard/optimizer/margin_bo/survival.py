@@ -1,0 +1,78 @@
+"""Whether a configuration lives: memory, and what else kills, from this study's trials and earlier ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sloguard.api.v1alpha1 import CrashClass, Outcome
+from sloguard.domain.result import Result
+
+from .blame import Blame, Shown, accuse
+from .earlier import Earlier, stacked
+from .encoding import Encoding, Floats, Points
+from .memory import EXPLAINED, Memory, learn
+
+SURPRISE = 0.6
+"""An out-of-memory where memory was thought this likely to suffice has another cause."""
+
+KIN_WEIGHTS = (0.8, 0.5, 0.3)
+"""What an earlier trial says of crashes that memory does not explain: the same model, card and no other version known;
+the same model; the same version of vLLM, or the same card."""
+
+
+@dataclass(frozen=True)
+class Survival:
+    """What is believed of crashes at one ask."""
+
+    memory: Memory
+    blame: Blame
+
+    def alive(self, points: Points) -> Floats:
+        """How likely each survives."""
+        return self.memory.starts(points) * (1 - self.blame.kills(points))
+
+
+def expect(encoding: Encoding, taught: Sequence[Result], points: Points, earlier: Earlier, seed: int) -> Survival:
+    """From this study's trials, encoded in `points`, and earlier ones."""
+    memory = learn(encoding, taught, points, earlier)
+    crashed = [i for i, result in enumerate(taught) if result.outcome is Outcome.CRASHED]
+    lived = [i for i, result in enumerate(taught) if result.outcome is not Outcome.CRASHED]
+    fate = memory.starts(points.take(crashed)).tolist()
+    died = [i for i, chance in zip(crashed, fate, strict=True) if not _explained_by_memory(taught[i], chance)]
+    before_lived, before_died = _earlier_shown(earlier, memory)
+    served = _joined(before_lived, Shown(points.take(lived), np.ones(len(lived))))
+    return Survival(
+        memory, accuse(encoding, served, _joined(before_died, Shown(points.take(died), np.ones(len(died)))), seed)
+    )
+
+
+def _earlier_shown(earlier: Earlier, memory: Memory) -> tuple[Shown, Shown]:
+    """Which lived, and which died of something else than memory."""
+    weights = np.where(
+        earlier.same_model & earlier.same_card,
+        KIN_WEIGHTS[0],
+        np.where(earlier.same_model, KIN_WEIGHTS[1], KIN_WEIGHTS[2]),
+    )
+    fate = memory.starts(earlier.points)
+    # Of another card's memory this study's model of it says nothing.
+    surprising = np.where(earlier.same_model & earlier.same_card, fate, 0.0).tolist()
+    explained = np.array(
+        [_explained_by_memory(result, chance) for result, chance in zip(earlier.results, surprising, strict=True)],
+        dtype=np.bool_,
+    )
+    lived, died = np.flatnonzero(~earlier.crashed), np.flatnonzero(earlier.crashed & ~explained)
+    return (
+        Shown(earlier.points.take(lived.tolist()), weights[lived]),
+        Shown(earlier.points.take(died.tolist()), weights[died]),
+    )
+
+
+def _joined(first: Shown, second: Shown) -> Shown:
+    return Shown(stacked(first.points, second.points), np.append(first.weights, second.weights))
+
+
+def _explained_by_memory(result: Result, chance: float) -> bool:
+    if result.crash is None or result.crash.class_ not in EXPLAINED:
+        return False
+    return result.crash.class_ is not CrashClass.CUDA_OUT_OF_MEMORY or chance < SURPRISE
