@@ -1,5 +1,6 @@
 """What every optimizer must do, whatever its method: one suite, run for each name that a study may give."""
 
+import json
 import math
 import os
 import random
@@ -10,8 +11,18 @@ from dataclasses import replace
 
 import pytest
 
-from sloguard.api.v1alpha1 import KnobName, OptimizerName, Outcome, SearchSpace
+from sloguard.api.v1alpha1 import (
+    Crash,
+    CrashClass,
+    Fault,
+    KnobName,
+    Margins,
+    OptimizerName,
+    Outcome,
+    SearchSpace,
+)
 from sloguard.domain.knobs import parse_values, text_of
+from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
 from sloguard.domain.result import VIOLATION_CAP, Result
 from sloguard.domain.rules import Context
 from sloguard.optimizer import OPTIMIZERS, make_optimizer, make_space
@@ -409,6 +420,73 @@ def test_five_hundred_trials_of_history(name, space_name):
     assert space.contains(suggestion.parameters)
     assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
     assert_explained(suggestion)
+
+
+GIB = 2**30
+HERE = Setup(gpu_name="NVIDIA L4", gpu_memory_bytes=24 * GIB, model="llama")
+SETUPS = (
+    HERE,
+    Setup(gpu_name="NVIDIA H100", gpu_memory_bytes=80 * GIB, model="llama"),
+    Setup(gpu_memory_bytes=24 * GIB, model="another", vllm_version="0.33.0"),
+    Setup(),
+)
+CRASHES = (
+    (CrashClass.KV_CACHE_BELOW_ONE_REQUEST, "max_model_len at most 4096; KV short by 0.34 GiB"),
+    (CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH, "free memory 23.5 of 24.0 GiB; gpu_memory_utilization at most 0.979"),
+    (CrashClass.CUDA_OUT_OF_MEMORY, None),
+    (CrashClass.GPU_FAULT, None),
+)
+
+
+def earlier_record(number, values):
+    """Of one of SETUPS in turn; from outside this study's space as often as not."""
+    setup, (class_, limit) = SETUPS[number % 4], CRASHES[number // 4 % 4]
+    result = measured(number, values)
+    crash = Crash(class_=class_, fault=Fault.CONFIGURATION, limit=limit)
+    margins = Margins(available_kv_cache_bytes=(1 + number % 7) * GIB, model_weights_bytes=15 * GIB)
+    told = replace(
+        result,
+        crash=crash if result.outcome is Outcome.CRASHED else None,
+        margins=None if result.outcome is Outcome.CRASHED else margins,
+    )
+    return LedgerRecord.of(told, CONTEXT, study="before", run=str(number % 4), setup=setup)
+
+
+def a_ledger(records):
+    rng, outside = random.Random(4), space_of("extended")
+    return Ledger(HERE, tuple(earlier_record(number, outside.sample(rng)) for number in range(records)))
+
+
+@pytest.mark.parametrize("space_name", ["core", "extended", "mixed", "two switches"])
+def test_with_a_ledger_suggestions_stay_valid_new_and_explained(name, space_name):
+    space = space_of(space_name)
+    history = []
+    for number in range(10):
+        suggestion = make_optimizer(name, space, SEED, a_ledger(60)).ask(history, [])
+        if suggestion is None:
+            break
+        assert space.contains(suggestion.parameters), space.broken(suggestion.parameters)
+        assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
+        assert_explained(suggestion)
+        history.append(measured(number, suggestion.parameters))
+    assert len(history) >= min(10, space.size or 10)
+
+
+def test_the_same_ledger_gives_the_same_suggestion_also_when_it_was_stored_meanwhile(name):
+    space, ledger = space_of("core"), a_ledger(60)
+    stored = tuple(LedgerRecord.model_validate_json(json.dumps(record.dump())) for record in ledger.records)
+    history = searched(optimizer_of(name, space), 12)
+    asked = make_optimizer(name, space, SEED, ledger).ask(history, [])
+    assert make_optimizer(name, space, SEED, Ledger(HERE, stored)).ask(history, []) == asked
+    assert make_optimizer(name, space, SEED, ledger).ask(history[::-1], []) == asked
+
+
+def test_a_ledger_is_used_where_the_registry_says_so(name):
+    space, ledger = space_of("core"), a_ledger(240)
+    history = searched(optimizer_of(name, space), 12)
+    without = [optimizer_of(name, space, seed).ask(history, []) for seed in range(4)]
+    changed = [make_optimizer(name, space, seed, ledger).ask(history, []) for seed in range(4)] != without
+    assert changed == OPTIMIZERS[name].learns_from_ledger
 
 
 def test_auto_is_the_best_of_the_others():

@@ -28,7 +28,7 @@ def avoided(space: Space, chosen: Values, passed_over: Values, place: Points, ea
         return ""
     theirs = [earlier.results[i].parameters for i in near]
     conditions = _conditions(space, chosen, passed_over, theirs)
-    what = " with ".join(conditions[:CONDITIONS_NAMED]) or "a configuration like those"
+    what = " with ".join(conditions[:CONDITIONS_NAMED]) or _difference(space, chosen, passed_over)
     studies = list(dict.fromkeys(earlier.records[i].study for i in near))
     named = " and ".join(studies[:STUDIES_NAMED]) + (" and others" if len(studies) > STUDIES_NAMED else "")
     card = "the same" if all(earlier.same_card[i] for i in near) else "another"
@@ -70,6 +70,12 @@ def _conditions(space: Space, chosen: Values, passed_over: Values, theirs: Seque
                 (abs(other - own), f"{name.value} {value_text(domain.at(edge))} and {'more' if upwards else 'less'}")
             )
     return [text for _, text in sorted(found, key=lambda each: -each[0])]
+
+
+def _difference(space: Space, chosen: Values, passed_over: Values) -> str:
+    """Settings of `passed_over` that `chosen` has otherwise."""
+    names = [name for name in space.names if name in passed_over and chosen.get(name) != passed_over[name]]
+    return " with ".join(f"{name.value} {value_text(passed_over[name])}" for name in names[:CONDITIONS_NAMED])
 
 
 def _classes(near: Sequence[int], earlier: Earlier) -> str:

@@ -164,10 +164,11 @@ class _Lesson:
         weights = np.array([reading.weights_gib for reading in earlier.readings], dtype=np.float64)
         features = _features(earlier.points, earlier.cards_gib, self.formats, self.generic)
         foreign = _features(without_weights(earlier.points), earlier.cards_gib, self.formats, self.generic)
-        features = np.where(earlier.same_model[:, None], features, foreign)
-        values = np.where(earlier.same_model, values, values + weights)
-        # What another model's refusal says depends on weights that nobody told.
-        signs[~earlier.same_model & np.isnan(values)] = 0.0
+        same = earlier.same_model & np.isin(earlier.points.texts[_K.QUANTIZATION], self.formats)
+        features = np.where(same[:, None], features, foreign)
+        values = np.where(same, values, values + weights)
+        # What the refusal of other weights says depends on how large they were, which nobody told.
+        signs[~same & np.isnan(values)] = 0.0
         return self._borrowed(features, values, signs)
 
     def _free_borrowed(self) -> Borrowed:
@@ -220,7 +221,7 @@ class _Lesson:
         """For each format, how large its weights are and how sure that is."""
         logged = self._logged_weights()
         factors = {text: WEIGHTS_BY_FORMAT.get(text, 0.6) for text in self.formats}
-        wholes = [size / factors[text] for text, size in logged.items()]
+        wholes = [size / WEIGHTS_BY_FORMAT.get(text, 0.6) for text, size in logged.items()]
         whole = median(wholes) if wholes else 0.5 * self.vram
         doubt = 0.15 if wholes else 0.3
         sizes = [logged.get(text, whole * factors[text]) for text in self.formats]
