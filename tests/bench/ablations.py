@@ -12,7 +12,7 @@ import numpy as np
 
 from sloguard.domain.result import Result, Values
 from sloguard.optimizer import Space, Suggestion
-from sloguard.optimizer.margin_bo import MarginBO, blame, memory, search
+from sloguard.optimizer.margin_bo import MarginBO, blame, regression, survival
 from sloguard.optimizer.margin_bo.regression import fit
 
 BROKEN, HELD = 1.5, 0.67
@@ -79,7 +79,7 @@ class WithoutPhysics(Ablation):
     """The memory models are learnt from nothing: signs and sizes of what takes memory are not known before."""
 
     def aside(self):
-        return (patch.object(memory, "fit", _fit_from_nothing),)
+        return (patch.object(regression, "fit", _fit_from_nothing),)
 
 
 def _fit_from_nothing(observed, prior):
@@ -103,7 +103,7 @@ class WithoutBlame(Ablation):
     """Crashes that memory does not explain are blamed on nothing."""
 
     def aside(self):
-        return (patch.object(search, "accuse", lambda *_, **__: blame.NOBODY),)
+        return (patch.object(survival, "accuse", lambda *_, **__: blame.NOBODY),)
 
 
 class WithoutCost(Ablation):

@@ -33,7 +33,7 @@ SPOKESMEN = 12
 SAME_CARD = 0.03
 """Relative difference of memory up to which two cards are one kind: drivers differ in what they keep."""
 
-OFFSET_SD_GIB = (0.25, 0.5, 1.0)
+OFFSET_SD_GIB = (0.4, 0.6, 1.0)
 """How far a setup's memory may lie from what physics carries over: the same card and model, another card, another
 model."""
 

@@ -22,6 +22,7 @@ from sloguard.api.v1alpha1 import CrashClass, KnobName, Outcome
 from sloguard.domain.knobs import AUTO, NO_QUANTIZATION
 from sloguard.domain.ledger import EMPTY
 from sloguard.domain.result import Result
+from sloguard.domain.rules import effective
 
 from .card import ACTIVATIONS_GIB_PER_1024, FIXED_GIB
 from .earlier import Bools, Earlier, earlier_of, without_weights
@@ -130,7 +131,8 @@ class _Lesson:
         quantization = encoding.space.domains.get(_K.QUANTIZATION)
         searched = [] if quantization is None else [str(value) for value in quantization.values]
         seen = [str(text) for text in self.points.texts[_K.QUANTIZATION]]
-        self.formats = tuple(sorted({*searched, *seen}))
+        unset = str(effective({}, encoding.context)[_K.QUANTIZATION])
+        self.formats = tuple(sorted({*searched, *seen, unset}))
         known = {*_MODELLED, _K.QUANTIZATION}
         self.generic = tuple(name for name in encoding.space.domains if name not in known)
         self.features = _features(self.points, self.vram, self.formats, self.generic)

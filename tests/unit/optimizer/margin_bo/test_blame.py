@@ -84,3 +84,26 @@ def test_the_order_of_the_history_does_not_matter_and_the_seed_hardly(seed):
     fresh = drawn(50, seed=2)
     assert np.array_equal(chances(one, fresh), chances(other, fresh))
     assert np.abs(chances(one, fresh) - chances(blamed(lived, died, 3), fresh)).mean() < 0.1
+
+
+def test_a_crash_of_an_earlier_study_is_weaker_evidence_and_several_add_up():
+    lived = [values for values in drawn(12) if not is_pair(values)]
+    died = drawn(4, seed=9, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
+    probe = drawn(20, seed=5, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
+
+    def fear(crashes, weight):
+        return float(chances(accuse(ENCODING, shown(lived), shown(crashes, weight), 0), probe).mean())
+
+    assert fear(died[:1], 0.3) < fear(died[:1], 1.0)
+    assert fear(died[:1], 0.3) < fear(died, 0.3)
+    assert fear(died, 0.3) > 0.5
+
+
+def test_what_lived_in_an_earlier_study_exonerates_less_than_an_own_trial():
+    died = drawn(1, seed=9, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
+    probe = drawn(20, seed=5, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
+
+    def fear(weight):
+        return float(chances(accuse(ENCODING, shown(probe[:1], weight), shown(died), 0), probe).mean())
+
+    assert fear(1.0) < fear(0.3)

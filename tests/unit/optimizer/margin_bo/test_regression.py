@@ -3,7 +3,7 @@
 import numpy as np
 
 from sloguard.optimizer.margin_bo import normal
-from sloguard.optimizer.margin_bo.regression import Observed, Prior, fit
+from sloguard.optimizer.margin_bo.regression import Borrowed, Observed, Prior, fit, fit_beside
 
 PRIOR = Prior(mean=np.zeros(2), sd=np.full(2, 10.0), noise=0.3, noise_floor=0.05)
 
@@ -48,3 +48,29 @@ def test_the_tail_of_the_normal_distribution_stays_finite():
     assert np.isfinite(normal.inverse_mills(z)).all()
     assert np.allclose(normal.cdf(z[3:6]), [2.866516e-7, 0.5, 1.0], rtol=1e-5)
     assert np.allclose(normal.inverse_mills(z[1:2]), [40.0], rtol=1e-2)
+
+
+def borrowed(x, y, sd=1.0):
+    return Borrowed(exact(x, y), np.zeros(len(y), dtype=np.int64), np.full(len(y), sd))
+
+
+NOTHING = Observed(np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+
+
+def test_what_was_seen_elsewhere_gives_the_slope_and_a_first_guess_of_the_level():
+    posterior = fit_beside(NOTHING, borrowed(*line(40)), PRIOR)
+    assert np.allclose(posterior.mean, [2, 3], atol=0.3)
+    assert posterior.covariance[0, 0] > 20 * posterior.covariance[1, 1]
+
+
+def test_two_observations_of_ones_own_correct_the_level_and_leave_the_slope():
+    x, y = line(40)
+    own = exact(np.array([[1.0, -0.5], [1.0, 0.5]]), np.array([2.0, 5.0]) + 1.5)
+    posterior = fit_beside(own, borrowed(x, y), PRIOR)
+    assert np.allclose(posterior.mean, [5.0, 3.0], atol=0.35)
+
+
+def test_where_nothing_is_borrowed_nothing_changes():
+    own = exact(*line(12))
+    nothing = Borrowed(NOTHING, np.zeros(0, dtype=np.int64), np.zeros(0))
+    assert np.array_equal(fit_beside(own, nothing, PRIOR).mean, fit(own, PRIOR).mean)
