@@ -1,15 +1,14 @@
 """The tables of the optimizer bench: means over seeds, differences paired by seed, and what asking takes."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean, median, stdev
+from typing import TypeVar
 
-COLUMNS = (
-    *("land", "trials", "optimizer", "seeds", "regret %, mean ± sd", "crash %", "GPU-min"),
-    *("trials to 95 % (share)", "GPU-min to 95 %", "duplicates %", "ms an ask (peak)"),
-)
+Key = TypeVar("Key", bound=Hashable)
+Column = TypeVar("Column", bound=Hashable)
 
 FLIPS = 4000
 """Of the test by chance: how often the signs of all differences are drawn anew."""
@@ -37,38 +36,60 @@ class Row:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Markdown: one line for each land, budget and optimizer."""
-    groups: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.land, row.budget, row.optimizer), []).append(row)
-    return "\n".join([*_head(COLUMNS), *(_line(key, group) for key, group in groups.items())])
-
-
-def _line(key: tuple[str, int, str], rows: Sequence[Row]) -> str:
-    regrets = [row.regret_percent for row in rows]
-    reached = [row.trials_to_near for row in rows]
-    share = fmean(not math.isinf(trials) for trials in reached)
-    return (
-        f"| {key[0]} | {key[1]} | {key[2]} | {len(rows)} | {fmean(regrets):.1f} ± {_sd(regrets):.1f} "
-        f"| {fmean(row.crash_percent for row in rows):.0f} | {fmean(row.gpu_minutes for row in rows):.0f} "
-        f"| {_or_dash(median(reached))} ({share:.0%}) | {_or_dash(median(row.minutes_to_near for row in rows))} "
-        f"| {fmean(row.duplicate_percent for row in rows):.0f} "
-        f"| {median(row.ask_ms for row in rows):.0f} ({max(row.ask_peak_ms for row in rows):.0f}) |"
+    """Markdown: one line for each land and optimizer, columns for each budget."""
+    cells = _by(rows, lambda row: ((row.land, row.optimizer), row.budget))
+    budgets = sorted({budget for line in cells.values() for budget in line})
+    columns = (
+        *("land", "optimizer", "seeds"),
+        *(f"{budget} trials: regret % ± sd / crash %" for budget in budgets),
+        *("GPU-min", "trials to 95 % (share)", "GPU-min to 95 %", "duplicates %", "ms an ask (peak)"),
     )
+    return "\n".join([*_head(columns), *(_line(key, line, budgets) for key, line in cells.items())])
+
+
+def _by(rows: Iterable[Row], key: Callable[[Row], tuple[Key, Column]]) -> dict[Key, dict[Column, list[Row]]]:
+    """Rows by line and column, in the order in which they come."""
+    cells: dict[Key, dict[Column, list[Row]]] = {}
+    for row in rows:
+        line, column = key(row)
+        cells.setdefault(line, {}).setdefault(column, []).append(row)
+    return cells
+
+
+def _line(key: tuple[str, str], cells: Mapping[int, Sequence[Row]], budgets: Sequence[int]) -> str:
+    longest = cells[max(cells)]
+    reached = [row.trials_to_near for row in longest]
+    minutes = "/".join(f"{fmean(row.gpu_minutes for row in cells[b]):.0f}" if b in cells else "-" for b in budgets)
+    texts = [
+        *key,
+        str(len(longest)),
+        *(_spread(cells.get(budget, [])) for budget in budgets),
+        minutes,
+        f"{_or_dash(median(reached))} ({fmean(not math.isinf(trials) for trials in reached):.0%})",
+        _or_dash(median(row.minutes_to_near for row in longest)),
+        f"{fmean(row.duplicate_percent for row in longest):.0f}",
+        f"{median(row.ask_ms for row in longest):.0f} ({max(row.ask_peak_ms for row in longest):.0f})",
+    ]
+    return f"| {' | '.join(texts)} |"
+
+
+def _spread(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "-"
+    regrets = [row.regret_percent for row in rows]
+    return f"{fmean(regrets):.1f} ± {_sd(regrets):.1f} / {fmean(row.crash_percent for row in rows):.0f}"
 
 
 def brief(rows: Iterable[Row], budgets: Sequence[int]) -> str:
     """Regret / crash of each optimizer, one line for each, one column for each land and budget."""
-    cells: dict[tuple[str, str, int], list[Row]] = {}
-    for row in rows:
-        cells.setdefault((row.optimizer, row.land, row.budget), []).append(row)
-    lands = dict.fromkeys(land for _, land, _ in cells)
+    cells = _by(rows, lambda row: (row.optimizer, (row.land, row.budget)))
+    lands = dict.fromkeys(land for line in cells.values() for land, _ in line)
     columns = [(land, budget) for land in lands for budget in budgets]
-    lines = [_head(("optimizer", *(f"{land} {budget}" for land, budget in columns)))]
-    for optimizer in dict.fromkeys(name for name, _, _ in cells):
-        texts = [_regret_and_crash(cells.get((optimizer, *column), [])) for column in columns]
-        lines.append([f"| {optimizer} | {' | '.join(texts)} |"])
-    return "\n".join(line for part in lines for line in part)
+    lines = [
+        f"| {optimizer} | {' | '.join(_regret_and_crash(line.get(column, [])) for column in columns)} |"
+        for optimizer, line in cells.items()
+    ]
+    return "\n".join([*_head(("optimizer", *(f"{land} {budget}" for land, budget in columns))), *lines])
 
 
 def _regret_and_crash(rows: Sequence[Row]) -> str:
@@ -107,19 +128,27 @@ class Paired:
 
 
 def comparison(rows: Sequence[Row], ours: str) -> str:
-    """Paired by seed: how much less regret and how many fewer crashes `ours` has than each other."""
+    """Paired by seed: how much less regret `ours` has than each other, and how many crashes less."""
+    cells: dict[tuple[str, str], dict[int, tuple[Paired, Paired]]] = {}
+    for land, budget, other, regret, crash in _pairs(rows, ours):
+        cells.setdefault((land, other), {})[budget] = (regret, crash)
+    budgets = sorted({budget for line in cells.values() for budget in line})
     columns = (
-        *("land", "trials", f"{ours} against", "seeds", "regret less by (points)", "effect size d", "p"),
-        *("seeds won / lost", "crash less by (points)", "d"),
+        *("land", f"{ours} against", "seeds"),
+        *(f"{budget} trials: regret less by (d; p; won / lost), crash less by" for budget in budgets),
     )
     lines = _head(columns)
-    for land, budget, other, regret, crash in _pairs(rows, ours):
-        chance = "< 0.001" if regret.chance < 0.001 else f"{regret.chance:.3f}"
-        lines.append(
-            f"| {land} | {budget} | {other} | {len(regret.gains)} | {regret.mean:+.1f} | {regret.effect:+.2f} "
-            f"| {chance} | {regret.count(1)} / {regret.count(-1)} | {crash.mean:+.0f} | {crash.effect:+.1f} |"
-        )
+    for (land, other), line in cells.items():
+        texts = [_difference(*line[budget]) if budget in line else "-" for budget in budgets]
+        seeds = max(len(regret.gains) for regret, _ in line.values())
+        lines.append(f"| {land} | {other} | {seeds} | {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+def _difference(regret: Paired, crash: Paired) -> str:
+    chance = "<0.001" if regret.chance < 0.001 else f"{regret.chance:.3f}"
+    counts = f"{regret.count(1)} / {regret.count(-1)}"
+    return f"{regret.mean:+.1f} ({regret.effect:+.2f}; {chance}; {counts}), {crash.mean:+.0f}"
 
 
 def _pairs(rows: Sequence[Row], ours: str) -> Iterator[tuple[str, int, str, Paired, Paired]]:

@@ -111,8 +111,8 @@ def test_small_tables_order_as_the_large_ones_do():
     random_rows, tpe_rows = rows[:3], rows[3:]
     assert sum(row.crash_percent for row in tpe_rows) < sum(row.crash_percent for row in random_rows)
     text = optimizers.table(rows) + optimizers.comparison(rows, "tpe")
-    assert "| tight | 24 | tpe | 3 |" in text
-    assert "| tight | 24 | random | 3 |" in text
+    assert "| tight | tpe | 3 |" in text
+    assert "| tight | random | 3 |" in text
 
 
 def test_references_and_ablations_search_like_the_others():
