@@ -46,6 +46,12 @@ NARROW = "fp8"
 UNKNOWN_BYTES_PER_TOKEN = 131072.0
 """Of the KV cache of an 8B model, where no start has told the size yet."""
 
+UNKNOWN_TOKENS, TYPICAL_SHARE = 1024.0, 0.6
+"""Of a request, prompt and answer: where the workload does not say, and against its longest."""
+
+SHARPNESS = 3.0
+"""Of the bend between what max_num_seqs allows and what the cache holds: a factor of 1.3 away both still count."""
+
 LEAST_RESERVED_GIB, MOST_RESERVED_GIB = 0.2, 1.4
 """Of the CUDA context: what is never free at the start, and so cannot be asked for."""
 
@@ -66,6 +72,7 @@ class Memory:
     free: Linear
     bytes_per_token: dict[str, float]
     least_need_gib: float
+    typical_tokens: float
     started_utilization: float
     refused_utilization: float
 
@@ -83,12 +90,18 @@ class Memory:
         """GPU memory left under load: mean and standard deviation."""
         return self.free.predict(_features(points, self.vram_gib, self.formats, self.generic))
 
-    def cache_place(self, points: Points) -> Floats:
-        """The expected KV cache in tokens, on a scale where twice as many is a third: what limits concurrency."""
+    def concurrency_place(self, points: Points) -> Floats:
+        """How many requests run at once, on a scale where twice as many is a third.
+
+        At most max_num_seqs, and at most what the expected KV cache holds of typical requests; near where both meet,
+        a little less.
+        """
         room = np.maximum(self.kv_gib(points)[0], 0.05)
         per_token = self._per_token(points)
         per_token = np.where(per_token > 0, per_token, UNKNOWN_BYTES_PER_TOKEN)
-        return np.log2(room * GIB / per_token / 8192) / 3
+        held = np.log2(room * GIB / per_token / self.typical_tokens)
+        allowed = np.log2(np.maximum(np.nan_to_num(points.numbers[_K.MAX_NUM_SEQS], nan=256.0), 1.0))
+        return -np.logaddexp(-SHARPNESS * held, -SHARPNESS * allowed) / SHARPNESS / 3
 
     def need_gib(self, points: Points) -> Floats:
         """The KV cache of one request of the greatest length; what is known of it where no length is set."""
@@ -128,6 +141,8 @@ class _Lesson:
         self.readings = [read(result) for result in taught]
         self.card = None if encoding.context.vram_bytes is None else encoding.context.vram_bytes / GIB
         self.vram = self.card or UNKNOWN_CARD_GIB
+        longest = encoding.context.min_model_len_tokens
+        self.typical_tokens = UNKNOWN_TOKENS if longest is None else TYPICAL_SHARE * longest
         quantization = encoding.space.domains.get(_K.QUANTIZATION)
         searched = [] if quantization is None else [str(value) for value in quantization.values]
         seen = [str(text) for text in self.points.texts[_K.QUANTIZATION]]
@@ -149,6 +164,7 @@ class _Lesson:
             free=fit_beside(self._free_observed(), self._free_borrowed(), self._free_prior()),
             bytes_per_token=per_token,
             least_need_gib=need,
+            typical_tokens=self.typical_tokens,
             started_utilization=started,
             refused_utilization=refused,
         )

@@ -17,8 +17,11 @@ from .encoding import Floats, Points
 from .memory import Memory
 from .surrogate import MOST_POINTS, Surrogate, condition, fit_shape
 
-LEAST_SHARE = 0.03
+LEAST_SHARE = 0.1
 """Of the best objective: below that, how little was served is no longer told apart."""
+
+EXCESS_DOUBT = 0.5
+"""Of the log objective, for each log of a violation: what it would have been within the SLOs is then a guess."""
 
 LEAST_LOG_RATIO = -4.0
 MOST_LOG_RATIO = math.log(VIOLATION_CAP)
@@ -26,10 +29,14 @@ MOST_LOG_RATIO = math.log(VIOLATION_CAP)
 
 @dataclass(frozen=True)
 class Live:
-    """Trials that served: log of the objective, and log(measured / limit) for each SLO (NaN where not known)."""
+    """Trials that served: log of the objective, and log(measured / limit) for each SLO (NaN where not known).
+
+    `noise` is the standard deviation of each log objective as far as it was measured, 0 where it was not.
+    """
 
     points: Points
     log_objective: Floats
+    noise: Floats
     log_ratios: Floats
     feasible: NDArray[np.bool_]
 
@@ -81,6 +88,7 @@ def live_of(taught: Sequence[Result], points: Points, under_way: int) -> Live | 
     return Live(
         points=points.take([*kept, *range(len(taught), len(taught) + under_way)]),
         log_objective=np.array(objective + [objective[worst]] * under_way),
+        noise=np.array([_noise(result) for result in served] + [0.0] * under_way),
         log_ratios=np.array(ratios + [ratios[worst]] * under_way).reshape(len(served) + under_way, slos),
         feasible=np.array([r.outcome is Outcome.FEASIBLE for r in served] + [False] * under_way),
     )
@@ -94,24 +102,27 @@ def foresee(live: Live, memory: Memory) -> Outlook:
     """
     excess = np.maximum(np.nan_to_num(live.log_ratios), 0.0)
     unit = _view(live.points, memory)
-    objective = _fitted(unit, live.log_objective, excess)
+    doubt = np.hypot(live.noise, EXCESS_DOUBT * excess.max(axis=1, initial=0.0))
+    objective = _fitted(unit, live.log_objective, excess, doubt)
     ratios: list[Surrogate] = []
     for column in live.log_ratios.T:
         known = ~np.isnan(column)
         if known.any():
-            ratios.append(_fitted(unit[known], column[known], np.zeros((int(known.sum()), 0))))
+            ratios.append(
+                _fitted(unit[known], column[known], np.zeros((int(known.sum()), 0)), np.zeros(int(known.sum())))
+            )
     feasible = live.feasible
     best = float(objective.predict(unit[feasible])[0].max()) if feasible.any() else None
     return Outlook(objective, tuple(ratios), best, memory)
 
 
 def _view(points: Points, memory: Memory) -> Floats:
-    """Knobs, and the KV cache they lead to: utilization, formats and lengths matter mostly through it."""
-    return np.column_stack([points.unit, memory.cache_place(points)])
+    """Knobs, and how many requests they let run at once: utilization and formats matter mostly through that."""
+    return np.column_stack([points.unit, memory.concurrency_place(points)])
 
 
-def _fitted(unit: Floats, observed: Floats, slopes: Floats) -> Surrogate:
-    return condition(unit, observed, slopes, fit_shape(unit, observed, slopes))
+def _fitted(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats) -> Surrogate:
+    return condition(unit, observed, slopes, doubt, fit_shape(unit, observed, slopes, doubt))
 
 
 def _measured(result: Result) -> bool:
@@ -120,6 +131,12 @@ def _measured(result: Result) -> bool:
 
 def _objective(result: Result) -> float:
     return max(result.objective or 0.0, 0.0)
+
+
+def _noise(result: Result) -> float:
+    """Relative, and no more than a factor of e."""
+    objective, stddev = _objective(result), result.objective_stddev
+    return min(stddev / objective, 1.0) if stddev is not None and stddev > 0 and objective > 0 else 0.0
 
 
 def _log_ratios(result: Result, slos: int) -> list[float]:

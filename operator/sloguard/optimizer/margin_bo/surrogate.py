@@ -1,7 +1,8 @@
 """A Gaussian process: Matern 5/2 with a length scale of its own for each dimension, fitted by maximum a posteriori.
 
 Written out in numpy: the data are few (at most MOST_POINTS), and nothing else has to be imported. A few columns may be
-`slopes`, with a linear effect of unknown size instead of a smooth one (a prior of sd SLOPE_SD).
+`slopes`, with a linear effect of unknown size instead of a smooth one (a prior of sd SLOPE_SD). `doubt` is the part of
+each observation's noise that is known beforehand (a standard deviation); what all share is fitted.
 """
 
 import math
@@ -17,6 +18,7 @@ JITTER = 1e-6
 SLOPE_SD = 1.5
 _SQRT5 = math.sqrt(5.0)
 
+LENGTH_MEDIAN = 0.5
 LENGTH_SD, AMPLITUDE_SD, NOISE_SD = 0.8, 0.6, 0.9
 """Of the priors, all log-normal; their medians are in `_prior_means`."""
 
@@ -62,11 +64,11 @@ class Shape:
     noise: float
 
 
-def fit_shape(unit: Floats, observed: Floats, slopes: Floats) -> Shape:
+def fit_shape(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats) -> Shape:
     """The mode of the posterior, from a fixed start."""
-    values, _, _ = _standardised(observed)
+    values, _, scale = _standardised(observed)
     squares = (unit[:, None, :] - unit[None, :, :]) ** 2
-    linear = SLOPE_SD**2 * slopes @ slopes.T
+    linear = SLOPE_SD**2 * slopes @ slopes.T + np.diag((doubt / scale) ** 2)
     start = _prior_means(unit.shape[1])
 
     def objective(logs: Floats) -> tuple[float, Floats]:
@@ -76,11 +78,11 @@ def fit_shape(unit: Floats, observed: Floats, slopes: Floats) -> Shape:
     return Shape(np.exp(logs[:-2]), float(np.exp(logs[-2])), float(np.exp(logs[-1])) + LEAST_NOISE)
 
 
-def condition(unit: Floats, observed: Floats, slopes: Floats, shape: Shape) -> Surrogate:
+def condition(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats, shape: Shape) -> Surrogate:
     """The posterior of all observations under a known shape."""
     values, centre, scale = _standardised(observed)
     kernel = shape.amplitude * _matern(_squares(unit / shape.lengths, unit / shape.lengths))
-    kernel += SLOPE_SD**2 * slopes @ slopes.T + (shape.noise**2 + JITTER) * np.eye(len(unit))
+    kernel += SLOPE_SD**2 * slopes @ slopes.T + np.diag((doubt / scale) ** 2 + shape.noise**2 + JITTER)
     inverse = np.linalg.inv(kernel).astype(np.float64)
     weights = inverse @ values
     return Surrogate(unit, shape.lengths, shape.amplitude, shape.noise, centre, scale, inverse, weights)
@@ -106,7 +108,7 @@ def _matern(squares: Floats) -> Floats:
 
 def _prior_means(dimensions: int) -> Floats:
     """Length scales grow with the root of the dimensions, so that distances keep meaning the same."""
-    return np.array([math.log(0.35 * math.sqrt(dimensions))] * dimensions + [0.0, math.log(NOISE_MEDIAN)])
+    return np.array([math.log(LENGTH_MEDIAN * math.sqrt(dimensions))] * dimensions + [0.0, math.log(NOISE_MEDIAN)])
 
 
 def _posterior(logs: Floats, squares: Floats, linear: Floats, values: Floats, means: Floats) -> tuple[float, Floats]:

@@ -161,3 +161,17 @@ def test_with_nothing_known_nothing_is_ruled_out():
     memory, encoding = learnt([])
     alive = memory.starts(encoding.configurations([CONFIG, {}]))
     assert ((alive > 0.05) & (alive < 1)).all()
+
+
+def test_concurrency_is_what_max_num_seqs_allows_or_the_cache_holds():
+    starts = [started(0, {K.GPU_MEMORY_UTILIZATION: 0.9}, 6.0, 14.3, 0.5, tokens=int(6 * GIB / 57344))]
+    memory, encoding = learnt(starts, 24)
+
+    def place(seqs, utilization):
+        config = {K.MAX_NUM_SEQS: seqs, K.GPU_MEMORY_UTILIZATION: utilization}
+        return float(memory.concurrency_place(encoding.configurations([config]))[0])
+
+    assert place(8, 0.9) - place(4, 0.9) == pytest.approx(1 / 3, abs=0.01)
+    assert place(8, 0.95) - place(8, 0.85) == pytest.approx(0, abs=0.01)
+    assert place(512, 0.95) - place(512, 0.8) > 0.1
+    assert place(512, 0.9) - place(256, 0.9) < 0.1

@@ -12,9 +12,10 @@ def truth(unit):
     return np.sin(4 * unit[:, 0]) + 2 * unit[:, 1] ** 2
 
 
-def fitted(unit, values, slopes=None):
+def fitted(unit, values, slopes=None, doubt=None):
     slopes = np.zeros((len(unit), 0)) if slopes is None else slopes
-    return surrogate.condition(unit, values, slopes, surrogate.fit_shape(unit, values, slopes))
+    doubt = np.zeros(len(unit)) if doubt is None else doubt
+    return surrogate.condition(unit, values, slopes, doubt, surrogate.fit_shape(unit, values, slopes, doubt))
 
 
 @pytest.mark.parametrize(("count", "dimensions"), [(5, 2), (30, 6)])
@@ -48,6 +49,17 @@ def test_a_slope_takes_away_what_violations_cost():
     model = fitted(unit, truth(unit) - 1.2 * excess[:, 0], excess)
     fresh = RNG.random((100, 2))
     assert np.abs(model.predict(fresh)[0] - truth(fresh)).mean() < 0.2
+
+
+def test_what_is_known_to_be_noisy_is_believed_less():
+    unit = RNG.random((40, 2))
+    values = truth(unit)
+    wrong = np.arange(40) % 4 == 0
+    values = np.where(wrong, values - 3.0, values)
+    fresh = RNG.random((100, 2))
+    told = fitted(unit, values, doubt=np.where(wrong, 3.0, 0.0)).predict(fresh)[0]
+    untold = fitted(unit, values).predict(fresh)[0]
+    assert np.abs(told - truth(fresh)).mean() < 0.3 * np.abs(untold - truth(fresh)).mean()
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1e9, -1e9]])
