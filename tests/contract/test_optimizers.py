@@ -457,8 +457,9 @@ def a_ledger(records):
     return Ledger(HERE, tuple(earlier_record(number, outside.sample(rng)) for number in range(records)))
 
 
+@pytest.mark.parametrize("kind", ["mixed", "infeasible", "crashed"])
 @pytest.mark.parametrize("space_name", ["core", "extended", "mixed", "two switches"])
-def test_with_a_ledger_suggestions_stay_valid_new_and_explained(name, space_name):
+def test_with_a_ledger_suggestions_stay_valid_new_and_explained(name, space_name, kind):
     space = space_of(space_name)
     history = []
     for number in range(10):
@@ -468,7 +469,7 @@ def test_with_a_ledger_suggestions_stay_valid_new_and_explained(name, space_name
         assert space.contains(suggestion.parameters), space.broken(suggestion.parameters)
         assert space.key(suggestion.parameters) not in {space.key(result.parameters) for result in history}
         assert_explained(suggestion)
-        history.append(measured(number, suggestion.parameters))
+        history.append(measured(number, suggestion.parameters, kind))
     assert len(history) >= min(10, space.size or 10)
 
 

@@ -9,7 +9,7 @@ from sloguard.domain.result import Values
 from sloguard.optimizer.space import Space
 
 from .earlier import Earlier
-from .encoding import Floats, Points
+from .encoding import Points
 
 NEAR = 0.5
 """How far from a configuration others count as like it; a number's whole range is 1."""
@@ -82,11 +82,3 @@ def _classes(near: Sequence[int], earlier: Earlier) -> str:
     crashes = [earlier.results[i].crash for i in near]
     names = [crash.class_.value for crash in crashes if crash is not None]
     return ", ".join(dict.fromkeys(names)) or "unknown"
-
-
-def would_have_been(worth: Floats, limit: float) -> int | None:
-    """The row that is worth most, where that is more than `limit`."""
-    if not len(worth):
-        return None
-    best = int(worth.argmax())
-    return best if worth[best] > limit else None

@@ -16,7 +16,7 @@ from sloguard.optimizer.changes import changes
 from sloguard.optimizer.space import Key, Space
 
 from .acquisition import MINIMUM_GAIN, Cost, improvement, promise, unlike_all
-from .avoided import avoided, would_have_been
+from .avoided import avoided
 from .card import card_gib
 from .earlier import Earlier, earlier_of
 from .encoding import Encoding, Floats, Ints, Points
@@ -88,7 +88,7 @@ class _Ask:
         for index in np.argsort(-worth, kind="stable").tolist():
             values = self.encoding.values(rows[index])
             if self.space.broken(values) is None and self.space.key(values) not in self.seen:
-                return self._explained(values, self._avoided(rows, float(worth[index]), values))
+                return self._explained(values, self._avoided(rows, values))
         left = self.space.nearest_unseen(self.encoding.values(rows[int(worth.argmax())]), self.seen)
         return None if left is None else self._explained(left, "")
 
@@ -117,18 +117,19 @@ class _Ask:
             return unlike_all(points, self.points.unit, alive)
         return promise(points, self.outlook, alive, self._cost, bold=self._stalled)
 
-    def _avoided(self, rows: Ints, worth: float, chosen: Values) -> str:
+    def _avoided(self, rows: Ints, chosen: Values) -> str:
         """What would have been tried without earlier studies, where that is something else; "" where it is not."""
         if not self.earlier.crashed.any():
             return ""
         points = self.encoding.rows(rows)
-        unwarned = self._expected(earlier_of(EMPTY, self.encoding)).alive(points)
-        doubted = np.flatnonzero(unwarned - self.survival.alive(points) >= WARNED).tolist()
-        best = would_have_been(self._worth(points.take(doubted), unwarned[doubted]), worth)
-        if best is None:
+        alive, unwarned = self.survival.alive(points), self._expected(earlier_of(EMPTY, self.encoding)).alive(points)
+        doubted = unwarned - alive >= WARNED
+        if not doubted.any():
             return ""
-        passed_over = self.encoding.values(rows[doubted[best]])
-        return avoided(self.space, chosen, passed_over, points.take([doubted[best]]), self.earlier)
+        best = int(self._worth(points, np.where(doubted, unwarned, alive)).argmax())
+        if not doubted[best]:
+            return ""
+        return avoided(self.space, chosen, self.encoding.values(rows[best]), points.take([best]), self.earlier)
 
     @cached_property
     def _exploring(self) -> bool:
