@@ -32,7 +32,7 @@ MOST_OF_A_KIND = 150
 MOST_RECORDS = 900
 """That a ledger keeps in all; at some 800 bytes each, well below a ConfigMap's 1 MiB."""
 
-_VERSION = re.compile(r"vLLM API server version v?(\d[\w.+-]{0,60})")
+_VERSION = re.compile(r"(?:vLLM API server version |Initializing a V1 LLM engine \()v?(\d[\w.+-]{0,60})")
 
 _IDENTITY = ("revision", "dtype", "hf-overrides", "profile")
 """Options that make another model of the same name (and the simulator's whole machine)."""
@@ -159,6 +159,18 @@ def compacted(records: Iterable[LedgerRecord]) -> list[LedgerRecord]:
         if counts[record.setup] <= MOST_OF_A_KIND and len(kept) < MOST_RECORDS:
             kept.append(record)
     return kept[::-1]
+
+
+def nearest(records: Sequence[LedgerRecord], here: Setup, most: int) -> tuple[LedgerRecord, ...]:
+    """At most so many, oldest first: those of this model before those of this GPU, and the latest before older ones."""
+
+    def kin(index: int) -> tuple[bool, bool, int]:
+        there = records[index].setup
+        model = bool(here.model) and there.model == here.model
+        return model, bool(here.gpu_name) and there.gpu_name == here.gpu_name, index
+
+    kept = sorted(range(len(records)), key=kin)[-most:] if most > 0 else []
+    return tuple(records[index] for index in sorted(kept))
 
 
 def _shortened(crash: Crash) -> Crash:

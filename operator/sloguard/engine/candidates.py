@@ -49,7 +49,7 @@ def another_attempt(trials: Iterable[Trial], last: Trial, ground: Ground) -> Tri
 
 def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) -> TrialSpec | None:
     """What the optimizer asks for, given everything that is known; None when nothing is left to try."""
-    optimizer = make_optimizer(study.spec.optimizer.name, ground.space, study_seed(study))
+    optimizer = make_optimizer(study.spec.optimizer.name, ground.space, study_seed(study), ground.ledger)
     pending = [parse_values(t.spec.parameters) for t in latest if not t.finished]
     suggestion = optimizer.ask(history(study, latest, percent), pending)
     if suggestion is None:

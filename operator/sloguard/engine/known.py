@@ -7,6 +7,7 @@ from datetime import datetime
 from sloguard.api.v1alpha1 import Purpose, Study, StudyPhase, Trial
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.knobs import KnobError, parse_values
+from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.rules import Context
 from sloguard.domain.score import comparison_rate_percent
 from sloguard.engine import budget
@@ -50,10 +51,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What trials stand on: production as it is now, and what may be tried instead."""
+    """What trials stand on: production as it is now, what may be tried instead, and what earlier studies left."""
 
     target: TargetState
     space: Space
+    ledger: Ledger = EMPTY
 
     def arguments_of(self, trial: Trial) -> tuple[str, ...]:
         """Production's own for trial 0; else production's with the tuned settings replaced by the trial's."""
@@ -77,7 +79,7 @@ def find_ground(snapshot: Snapshot) -> Ground | TargetProblem:
     try:
         for trial in snapshot.trials:
             parse_values(trial.spec.parameters)
-        return Ground(target, make_target_space(snapshot.study, target))
+        return Ground(target, make_target_space(snapshot.study, target), snapshot.ledger)
     except SpaceError as error:
         return TargetProblem("SearchSpaceInvalid", str(error))
     except (ArgumentsError, KnobError) as error:

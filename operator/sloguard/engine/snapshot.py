@@ -8,6 +8,7 @@ from enum import StrEnum
 from sloguard.api.v1alpha1 import LoadResult, Margins, Study, Trial
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
+from sloguard.domain.ledger import EMPTY, Ledger
 
 
 class ServerState(StrEnum):
@@ -90,12 +91,16 @@ class TargetProblem:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One study with all its trials. `observations` holds those trials of which something exists or should."""
+    """One study with all its trials. `observations` holds those trials of which something exists or should.
+
+    `ledger` is what earlier studies left when this one began; it has to stay the same as long as the study runs.
+    """
 
     study: Study
     trials: tuple[Trial, ...]
     target: TargetState | TargetProblem
     observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
+    ledger: Ledger = EMPTY
 
     def observation(self, trial: Trial) -> Observation:
         """Nothing where nothing was seen."""

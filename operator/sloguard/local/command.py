@@ -12,7 +12,8 @@ from sloguard.api.loading import StudyFileError, load_study
 from sloguard.api.v1alpha1 import ArrivalPattern, ConditionStatus, Study, StudyPhase, TargetKind
 from sloguard.domain.arguments import ArgumentsError
 from sloguard.local import command_line
-from sloguard.local.errors import LocalError, RunDirectoryError
+from sloguard.local.errors import LedgerError, LocalError, RunDirectoryError
+from sloguard.local.ledger_file import default_path
 from sloguard.local.progress import Progress
 from sloguard.local.records import Run
 from sloguard.local.report_command import Refused, open_console
@@ -41,7 +42,14 @@ class Stopped(click.ClickException):
     type=click.Path(path_type=Path),
     help="Directory of the results; the same one goes on with them. Default: results/NAME.",
 )
-def tune(study_file: Path, output: Path | None) -> None:
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the margins and crashes of earlier studies, to begin with and to add to. "
+    "Default: $XDG_STATE_HOME/sloguard/ledger.jsonl, else under ~/.local/state.",
+)
+@click.option("--no-ledger", is_flag=True, help="Know nothing of earlier studies, and leave nothing to later ones.")
+def tune(study_file: Path, output: Path | None, ledger: Path | None, no_ledger: bool) -> None:
     """Run a study on this machine, or go on with one that was interrupted.
 
     Ctrl-C ends the running server and stops; a second one does not wait for it. The same command then resumes, as it
@@ -55,13 +63,16 @@ def tune(study_file: Path, output: Path | None) -> None:
       4    the study cannot go on; the message says what to mend
       130  interrupted with Ctrl-C (143: SIGTERM, 129: SIGHUP)
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    if ledger is not None and no_ledger:
+        raise click.UsageError(f"--ledger {ledger} and --no-ledger contradict each other; give one of them")
     study = _read(study_file)
     directory = output or Path("results") / study.name
     console = open_console()
     try:
         with Progress(console, study) as progress:
-            ending = run_study(study, directory, progress.show, lambda: progress.say(_STOPPING))
-    except RunDirectoryError as error:
+            file = None if no_ledger else ledger or default_path()
+            ending = run_study(study, directory, progress.show, lambda: progress.say(_STOPPING), file, progress.say)
+    except (RunDirectoryError, LedgerError) as error:
         raise Refused(f"{error}.") from error
     except KeyboardInterrupt:  # before anything was begun
         sys.exit(SIGNALLED + signal.SIGINT)

@@ -2,7 +2,8 @@
 
 LocalError
 ├── RunDirectoryError   the directory cannot hold this run, or not now
-└── CommandError        the server's command cannot be started on this machine
+├── CommandError        the server's command cannot be started on this machine
+└── LedgerError         the ledger of earlier studies cannot be read or written
 """
 
 
@@ -16,3 +17,7 @@ class RunDirectoryError(LocalError):
 
 class CommandError(LocalError):
     """The study's command is no program that this machine can start."""
+
+
+class LedgerError(LocalError):
+    """A file of what earlier studies left that cannot be read or written."""

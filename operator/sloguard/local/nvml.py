@@ -6,9 +6,9 @@ it, without a driver, or where a driver does not say, there is no reading, and n
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from sloguard.domain.device_memory import DeviceMemory, tightest
 
@@ -80,6 +80,37 @@ def devices_of(nvml: Nvml, environment: Mapping[str, str], count: int) -> list[H
     if counted and environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID" and not _alike(nvml, cards):
         return []  # CUDA counts the fastest first, NVML by bus
     return found if len(found) == count else []
+
+
+class Card(NamedTuple):
+    """A GPU's name, and all of its memory that programs can have."""
+
+    name: str
+    bytes: int
+
+
+def card_of(library: Callable[[], Nvml | None], environment: Mapping[str, str], count: int) -> Card | None:
+    """The smallest of the first `count` GPUs that CUDA shows; None where the driver does not say for certain."""
+    nvml = library()
+    if nvml is None:
+        return None
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:  # there is no driver
+        return None
+    try:
+        cards = [_card(nvml, device) for device in devices_of(nvml, environment, count)]
+    except nvml.NVMLError:
+        return None
+    finally:
+        with contextlib.suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+    return min(cards, key=lambda card: card.bytes, default=None)
+
+
+def _card(nvml: Nvml, device: Handle) -> Card:
+    memory = _memory(nvml, device)
+    return Card(nvml.nvmlDeviceGetName(device), memory.free_bytes + memory.used_bytes)
 
 
 def read(nvml: Nvml, devices: Sequence[Handle]) -> DeviceMemory | None:

@@ -2,6 +2,7 @@
 
     study.yaml       the study as it was given, with the uid of the run
     records.jsonl    {"schema": 1, "kind": "trial" | "study", "object": {...}}, in the order of events; the last counts
+    ledger.jsonl     what it knew of earlier studies when it began: its own setup, then one of their records a line
     logs/TRIAL.log   what the server wrote
     loads/TRIAL.*    the load's request, and of each generator the result and log
     lock             held while a study runs here
@@ -25,6 +26,7 @@ from sloguard.local.errors import RunDirectoryError
 SCHEMA = 1
 STUDY_FILE = "study.yaml"
 RECORDS_FILE = "records.jsonl"
+LEDGER_FILE = "ledger.jsonl"
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import aiohttp
 from sloguard.api.v1alpha1 import ObjectMeta, Trial
 from sloguard.domain.arguments import split_command
 from sloguard.domain.evidence import Evidence
+from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.actions import ApplyArguments, Plan, RecordTrial, StartLoad, StartServer, StopTrial, UpdateTrial
 from sloguard.engine.load_parts import load_of_parts
@@ -72,6 +73,7 @@ class LocalSubstrate:
     session: aiohttp.ClientSession
     family: Family
     hurry: asyncio.Event
+    ledger: Ledger = EMPTY
     running: dict[str, Running] = field(default_factory=dict[str, Running])
 
     def gather(self) -> Snapshot:
@@ -79,7 +81,7 @@ class LocalSubstrate:
         trials = tuple(run.trials.values())
         seen = {name: self._observe(run.trials[name], running) for name, running in self.running.items()}
         _, arguments = split_command(run.study.spec.target.command or [])
-        return Snapshot(run.study, trials, TargetState(arguments=tuple(arguments)), seen)
+        return Snapshot(run.study, trials, TargetState(arguments=tuple(arguments)), seen, self.ledger)
 
     async def execute(self, plan: Plan) -> None:
         for action in plan.actions:

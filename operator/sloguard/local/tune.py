@@ -11,12 +11,16 @@ from pathlib import Path
 import aiohttp
 
 from sloguard.api.v1alpha1 import ConditionStatus, PromotionMode, Study, StudyPhase, StudyStatus
+from sloguard.domain.ledger import Ledger
 from sloguard.engine.actions import Plan
 from sloguard.engine.plan import plan
+from sloguard.local.command_line import child_environment
 from sloguard.local.directory import RunDirectory
 from sloguard.local.interrupted import begun, cancelled
+from sloguard.local.knowledge import Legacy, begin_with
 from sloguard.local.process import Family
 from sloguard.local.records import Run
+from sloguard.local.setup import setup_of
 from sloguard.local.substrate import LocalSubstrate
 
 POLL_SECONDS = 0.2
@@ -67,26 +71,48 @@ class Ending:
     interrupted: signal.Signals | None = None
 
 
-def tune(study: Study, directory: Path, watch: Watcher, on_interrupt: Callable[[], None] = lambda: None) -> Ending:
+def tune(
+    study: Study,
+    directory: Path,
+    watch: Watcher,
+    on_interrupt: Callable[[], None] = lambda: None,
+    ledger_file: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Ending:
     """Run the study to its end, or until it can go no further; `watch` is told of every plan that was executed.
 
-    After SIGINT, SIGTERM or SIGHUP everything is ended, and the same call resumes.
+    It begins with what earlier studies left in `ledger_file` and leaves there what its trials teach; `note` is told of
+    that. After SIGINT, SIGTERM or SIGHUP everything is ended, and the same call resumes.
 
     Raises:
         LocalError: the directory or the machine does not allow it; the same call resumes once that is mended.
 
     """
     with RunDirectory(directory, _promoting_nothing(study)) as opened:
-        interrupted = asyncio.run(_tune(opened, watch, on_interrupt))
+        command = study.spec.target.command or []
+        ledger = begin_with(directory, opened.run, ledger_file, lambda: setup_of(command, child_environment()), note)
+        if ledger_file is not None:
+            watch = _leaving(Legacy.of(ledger_file, opened.run, ledger.setup, opened.log, note), watch)
+        interrupted = asyncio.run(_tune(opened, ledger, watch, on_interrupt))
         return Ending(opened.run, interrupted)
 
 
-async def _tune(directory: RunDirectory, watch: Watcher, on_interrupt: Callable[[], None]) -> signal.Signals | None:
+def _leaving(legacy: Legacy, watch: Watcher) -> Watcher:
+    def leave(run: Run, planned: Plan) -> None:
+        watch(run, planned)
+        legacy.leave(run)
+
+    return leave
+
+
+async def _tune(
+    directory: RunDirectory, ledger: Ledger, watch: Watcher, on_interrupt: Callable[[], None]
+) -> signal.Signals | None:
     interruption = Interruption(told=on_interrupt)
     with interruption.listening(), Family() as family:
         _end_interrupted(directory)
         async with aiohttp.ClientSession() as session:
-            substrate = LocalSubstrate(directory, session, family, interruption.hurry)
+            substrate = LocalSubstrate(directory, session, family, interruption.hurry, ledger)
             try:
                 await _until_done(substrate, watch, interruption.wished)
             finally:

@@ -26,6 +26,7 @@ from sloguard.domain.ledger import (
     Setup,
     compacted,
     model_of,
+    nearest,
     record_of,
     version_in,
 )
@@ -123,4 +124,15 @@ def test_the_models_identity_is_its_name_and_what_makes_it_another_one():
 def test_the_version_is_read_from_the_log():
     assert version_in("INFO 11-22 08:47:53 [api_server.py:1] vLLM API server version 0.24.0\n") == "0.24.0"
     assert version_in("vLLM API server version 0.10.2rc1.dev8+g1 with") == "0.10.2rc1.dev8+g1"
+    assert version_in("Initializing a V1 LLM engine (v0.24.0) with config: model=") == "0.24.0"
     assert version_in("no such line") == ""
+
+
+def test_the_nearest_are_of_this_model_then_of_this_gpu_then_the_latest():
+    setups = (Setup(), Setup(gpu_name="NVIDIA L4"), L4.model_copy(update={"gpu_name": ""}))
+    records = [
+        LedgerRecord(study="s", run="r", number=i, setup=setups[i % 3], parameters={}, crashed=False) for i in range(9)
+    ]
+    assert [record.number for record in nearest(records, L4, 4)] == [2, 5, 7, 8]
+    assert nearest(records, L4, 0) == ()
+    assert nearest(records, L4, 50) == tuple(records)
