@@ -93,14 +93,25 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folder: Path, targets: Sequence[dict[str, object]], interval: str = "1s") -> Iterator[Running]:
-    """Scrapes `targets` ({"targets": [address], "labels": {...}}) until the end; its data is in the folder."""
+def running(
+    folder: Path, targets: Sequence[dict[str, object]], interval: str = "1s", *, more: Path | None = None
+) -> Iterator[Running]:
+    """Scrapes `targets` ({"targets": [address], "labels": {...}}) until the end; its data is in the folder.
+
+    `more` is a file of such targets as JSON, which may change meanwhile.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval},
-        "scrape_configs": [{"job_name": "vllm", "static_configs": list(targets)}],
+        "scrape_configs": [
+            {
+                "job_name": "vllm",
+                "static_configs": list(targets),
+                "file_sd_configs": [{"files": [str(more)], "refresh_interval": "1s"}] if more else [],
+            }
+        ],
     }
     (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
     command = [

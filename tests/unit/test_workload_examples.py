@@ -8,10 +8,20 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sloguard.api.v1alpha1 import Arrival, ArrivalPattern, LengthDistribution, PromptFormat, Workload
+from sloguard.api.v1alpha1 import (
+    Arrival,
+    ArrivalPattern,
+    LengthDistribution,
+    Measurement,
+    PromptFormat,
+    Study,
+    Workload,
+)
+from sloguard.cluster.labels import live_name
 from sloguard.measure import command
 from sloguard.measure.requests import RequestFactory
 from sloguard.measure.trace import RecordedRequest
+from tests.unit.api.studies import changed
 
 PAGE = (Path(__file__).resolve().parents[2] / "examples" / "workloads.md").read_text()
 BASE = {
@@ -25,14 +35,27 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
-def test_each_workload_makes_requests(text):
-    workload = Workload.model_validate(BASE | yaml.safe_load(text))
+PARTS = [yaml.safe_load(text) for text in blocks("yaml")]
+LIVE = [part for part in PARTS if "measurement" in part]
+ROUTES = [part for part in PARTS if "apiVersion" in part]
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in [*LIVE, *ROUTES]])
+def test_each_workload_makes_requests(part):
+    workload = Workload.model_validate(BASE | part)
     if workload.arrival.pattern is ArrivalPattern.FROM_PRODUCTION:
         workload = workload.model_copy(update={"arrival": Arrival(requests_per_minute=60)})  # as a Prometheus may say
     trace = [RecordedRequest(at, 10, 10) for at in range(600, 700)] if workload.arrival.trace_file else None
     stream = RequestFactory(workload, model="m", trace=trace).stream("100", percent=100, duration_seconds=60)
     assert next(stream).body()
+
+
+def test_live_traffic_is_led_to_the_studys_service():
+    (spec,), (route,) = LIVE, ROUTES
+    study = Study.model_validate(changed({f"spec.{name}": value for name, value in spec.items()}))
+    assert study.spec.measurement is Measurement.PROMETHEUS
+    (mirror,) = route["spec"]["rules"][0]["filters"]
+    assert mirror["requestMirror"]["backendRef"]["name"] == live_name(study.name)
 
 
 @pytest.mark.parametrize("line", [line for text in blocks("sh") for line in text.replace("\\\n", " ").splitlines()])

@@ -21,6 +21,7 @@ from sloguard.cluster.api import (
 )
 from sloguard.cluster.gather import Gathered
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
+from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
 from sloguard.cluster.records import check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
@@ -97,7 +98,13 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
             production = _production(gathered)
             _check(gathered, arguments)
             await _create(api, SERVICES, namespace, render.service(trial, production, container, arguments))
+            if is_live(study):
+                live = render.live_service(study, trial, production, container, arguments)
+                await _create(api, SERVICES, namespace, live)
             await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
+        case StartLoad(trial) if is_live(study):
+            arguments = tuple(trial.status.arguments)
+            await _lead(api, render.live_service(study, trial, _production(gathered), container, arguments))
         case StartLoad(trial):
             image, policy = settings.image, settings.pull_policy
             starts_at = datetime.now(UTC) + START_LEAD
@@ -168,6 +175,17 @@ async def _create(api: Api, resource: Resource, namespace: str, body: Object) ->
             f"{body['kind']} {name} exists and is not this study's; rename or remove it, or give the study another name"
         )
     return False
+
+
+async def _lead(api: Api, service: Object) -> None:
+    """Live traffic goes to the trial that this Service selects."""
+    metadata = service["metadata"]
+    if await _create(api, SERVICES, metadata["namespace"], service):
+        return
+    there = await api.get(SERVICES, metadata["namespace"], metadata["name"])
+    # Of the very object whose owner was looked at: one that took its place meanwhile is refused as a conflict.
+    own = metadata | {"uid": section(there, "metadata").get("uid", "")}
+    await api.apply(SERVICES, metadata["namespace"], metadata["name"], service | {"metadata": own})
 
 
 async def _record(api: Api, gathered: Gathered, action: RecordTrial) -> None:

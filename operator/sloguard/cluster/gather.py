@@ -20,6 +20,7 @@ from sloguard.cluster.evidence import (
     server_state,
 )
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
+from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
 from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
@@ -86,7 +87,8 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
     promotion = study.status.promotion
     promoting = promotion is not None and promotion.state in UNDER_WAY
     pods = await _production_pods(api, namespace, production) if promoting else []
-    target = loaded.problem or target_state(production, target_name, container, pods)
+    problem = loaded.problem or missing_prometheus(study, prometheus)
+    target = problem or target_state(production, target_name, container, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     records = records_of(study, raw_trials.values(), target)
@@ -98,7 +100,10 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
             theirs = children[trial.name]
             told = await _observe(api, namespace, trial, theirs, container)
             pod = pod_of(theirs.server_pods)
-            load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
+            if is_live(study):
+                load = await live_load(api, prometheus, namespace, study, trial, pod)
+            else:
+                load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
             seen[trial.name] = replace(told, load=load)
     snapshot = Snapshot(study, records.trials, target, seen)
     return Gathered(snapshot, stored, raw_trials, production, records.passed_over, loaded.derived)

@@ -19,6 +19,11 @@ def labels(study: str, trial: str, role: str) -> dict[str, str]:
     return {MANAGED_BY: "sloguard", STUDY: study, TRIAL: trial, ROLE: role}
 
 
+def live_name(study: str) -> str:
+    """The Service to which live traffic of a study goes (measurement Prometheus)."""
+    return f"{study}-live"
+
+
 def load_name(trial: str) -> str:
     """The load Job's; Deployment and Service are called as their trial."""
     return f"{trial}-load"

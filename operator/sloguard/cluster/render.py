@@ -1,4 +1,6 @@
-"""What a trial consists of: a Deployment and a Service of the candidate, and a Job that loads it. Pure.
+"""What a trial consists of: a Deployment and a Service of the candidate, and what brings it requests. Pure.
+
+That is a Job that loads it, or the study's Service for live traffic (measurement Prometheus).
 
 A candidate is production's pod template with other vLLM arguments. Nothing else of the study reaches it, so that
 creating a study gives nobody more than the Deployment they may already change.
@@ -8,8 +10,20 @@ import copy
 from datetime import datetime
 
 from sloguard.api.v1alpha1 import API_VERSION, Study, Trial
-from sloguard.cluster.labels import LOAD, LOAD_CONTAINER, ROLE, SERVER, TRIAL, labels, load_name
+from sloguard.cluster.labels import (
+    LOAD,
+    LOAD_CONTAINER,
+    MANAGED_BY,
+    ROLE,
+    SERVER,
+    STUDY,
+    TRIAL,
+    labels,
+    live_name,
+    load_name,
+)
 from sloguard.cluster.objects import Object, listing, section
+from sloguard.cluster.records import owner_of
 from sloguard.cluster.target import containers_of, find_container, with_arguments
 from sloguard.domain.arguments import option
 from sloguard.engine.load_request import load_request_of
@@ -59,6 +73,27 @@ def service(trial: Trial, production: Object, container: str, arguments: tuple[s
     ports = [{"name": "http", "port": port, "targetPort": port}]
     spec = {"selector": _server_selector(trial), "publishNotReadyAddresses": True, "ports": ports}
     return _object("v1", "Service", trial, trial.name, labels(trial.spec.study, trial.name, SERVER), spec)
+
+
+def live_service(study: Study, trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
+    """Where live traffic finds the candidate under measurement: one address for the whole study, and its own.
+
+    Unlike the load's, it leads only to a candidate that is ready: whoever sends there sends to production as well.
+    """
+    serving = find_container(production, container)
+    assert serving is not None, "the target was gathered with this container"
+    port = port_of(serving, arguments)
+    metadata = {
+        "name": live_name(study.name),
+        "namespace": study.metadata.namespace,
+        "labels": {MANAGED_BY: "sloguard", STUDY: study.name},
+        "ownerReferences": [owner_of(study)],
+    }
+    spec = {
+        "selector": {STUDY: study.name} | _server_selector(trial),
+        "ports": [{"name": "http", "port": port, "targetPort": port, "protocol": "TCP"}],
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
 def _server_selector(trial: Trial) -> dict[str, str]:

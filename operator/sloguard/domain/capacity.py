@@ -28,9 +28,9 @@ class Capacity:
 def capacity_of(measurements: Sequence[RateMeasurement]) -> Capacity | None:
     """From one start's rates; None where there are none. A rate that holds above one that broke does not count.
 
-    None for a closed loop as well: what came of its users is no rate that was offered.
+    None for a closed loop and for live traffic as well: what came is no rate that was offered.
     """
-    if any(measurement.users is not None for measurement in measurements):
+    if any(measurement.users is not None or measurement.lower_bounds for measurement in measurements):
         return None
     held: RateMeasurement | None = None
     for measurement in sorted(measurements, key=lambda m: m.rate_percent):

@@ -74,6 +74,7 @@ INFRASTRUCTURE_CLASSES: Final = frozenset(
         CrashClass.PORT_IN_USE,
         CrashClass.SHARED_MEMORY_TOO_SMALL,
         CrashClass.LOAD_GENERATOR,
+        CrashClass.LIVE_TRAFFIC,
     }
 )
 

@@ -25,7 +25,8 @@ GAP_FACTOR = 2.5
 class Covered:
     """A window as samples bound it: from the first one used to the last, which may be more or less than was asked for.
 
-    `gaps` counts the scrapes' pauses that are much longer than usual: a restart within one goes unseen.
+    `gaps` counts the scrapes' pauses that are much longer than usual: a restart within one goes unseen. `open_after`
+    requests were under way when it ended.
     """
 
     window: ServerWindow
@@ -34,6 +35,7 @@ class Covered:
     last: float
     servers: int
     gaps: int = 0
+    open_after: int = 0
 
     @property
     def seconds(self) -> float:
@@ -84,16 +86,21 @@ def _covered(chosen: Timeline) -> Covered:
     if not several:
         raise NotCoveredError("no series of vLLM's with two samples")
     increments = over_time(several)
-    under_way = [points[0][1] for series, points in chosen.items() if points and series.name in OPEN_GAUGES]
-    open_before = round(sum(value for value in under_way if isfinite(value)))
     return Covered(
-        window=window_of(increments, open_before),
+        window=window_of(increments, _under_way(chosen, 0)),
         increments=increments,
         first=min(points[0][0] for points in several.values()),
         last=max(points[-1][0] for points in several.values()),
         servers=len({_server(series) for series in several}),
         gaps=max(_gaps(points) for points in several.values()),
+        open_after=_under_way(chosen, -1),
     )
+
+
+def _under_way(chosen: Timeline, position: int) -> int:
+    """Requests that the servers had at their first sample or at their last."""
+    gauges = [points[position][1] for series, points in chosen.items() if points and series.name in OPEN_GAUGES]
+    return round(sum(value for value in gauges if isfinite(value)))
 
 
 _SERVER_LABELS = ("instance", "pod")

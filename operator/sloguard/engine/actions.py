@@ -32,7 +32,7 @@ class StartServer:
 
 @dataclass(frozen=True, slots=True)
 class StartLoad:
-    """Put the study's load on the candidate."""
+    """Put the study's load on the candidate, or have live traffic led to it."""
 
     trial: Trial
 

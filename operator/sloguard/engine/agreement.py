@@ -14,8 +14,8 @@ METRICS_DISAGREE = "MetricsDisagree"
 def with_agreement(
     conditions: list[StatusCondition], rates: Sequence[RateMeasurement], now: datetime
 ) -> list[StatusCondition]:
-    """The trial's conditions with what the cross-check found; as they are where no server's counters were read."""
-    compared = [rate for rate in rates if rate.server_view is not None]
+    """The trial's conditions with what the cross-check found; as they are where there was nothing to compare."""
+    compared = [rate for rate in rates if rate.server_view is not None and not rate.lower_bounds]
     if not compared:
         return conditions
     apart = [

@@ -15,6 +15,7 @@ from sloguard.api.v1alpha1 import (
     CrashClass,
     Fault,
     LoadResult,
+    Measurement,
     Outcome,
     RateMeasurement,
     SLOResult,
@@ -124,14 +125,20 @@ def _loading(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) ->
     if result is not None and result.fault is not None:
         return _vanished(trial, seen, spec, result, now)
     if result is not None:
-        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, result.invalid or ""), now)
+        return _crashed(trial, _infrastructure(_not_measured(spec), result.invalid or ""), now)
     if load.state in {LoadState.FAILED, LoadState.DONE}:
-        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, load.detail or "it left no result"), now)
+        return _crashed(trial, _infrastructure(_not_measured(spec), load.detail or "it left no result"), now)
     if load.state is LoadState.ABSENT and server.state is not ServerState.ENDED:
         return Step(trial.status.model_copy(update={"load_started_at": now}), (StartLoad(trial),))
     if now - (trial.status.load_started_at or now) > timedelta(seconds=load_limit_seconds(spec)):
-        return _crashed(trial, _infrastructure(CrashClass.LOAD_GENERATOR, "the load did not end in its time"), now)
+        return _crashed(trial, _infrastructure(_not_measured(spec), "the load did not end in its time"), now)
     return Step(trial.status)
+
+
+def _not_measured(spec: StudySpec) -> CrashClass:
+    """What failed where the candidate did not."""
+    live = spec.measurement is Measurement.PROMETHEUS
+    return CrashClass.LIVE_TRAFFIC if live else CrashClass.LOAD_GENERATOR
 
 
 def _replaced(trial: Trial, seen: Observation) -> bool:
@@ -181,6 +188,8 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     message = "all SLOs met at 100 %" if met else f"broken at 100 %: {', '.join(broken) or 'not reached'}"
     if at_100 is not None and at_100.users is not None:
         message += f" (closed loop of {at_100.users} users)"
+    if at_100 is not None and at_100.lower_bounds and at_100.server_view is not None:
+        message += f" of live traffic ({at_100.good} to {at_100.server_view.good_high} of {at_100.sent} requests good)"
     if any(rate.censored for rate in result.rates):
         message += f"; ended early at {result.rates[-1].rate_percent} %, where more than half were lost already"
     status = _finished(trial, outcome, now, message)

@@ -96,6 +96,8 @@ def _arrival(options: Mapping[str, Any]) -> Fields:
     rate = _requests_per_minute(options)
     if pattern == ArrivalPattern.FROM_PRODUCTION.value:
         raise LoadInputError("pattern FromProduction is resolved by the operator in a cluster; choose another pattern")
+    if pattern == ArrivalPattern.LIVE.value:
+        raise LoadInputError("pattern Live sends nothing, and a load has to; choose another pattern")
     if rate is None and pattern not in {ArrivalPattern.TRACE.value, ArrivalPattern.CLOSED_LOOP.value}:
         raise LoadInputError(f"pattern {pattern} needs a rate; give --requests-per-second or --requests-per-minute")
     burstiness = options["burstiness"]

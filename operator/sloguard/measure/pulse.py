@@ -12,6 +12,7 @@ from time import perf_counter_ns
 import aiohttp
 
 from sloguard.api.v1alpha1 import ServerFaultKind
+from sloguard.domain.standstill import SIGNS, STANDSTILL_SECONDS
 
 from .client import CompletionClient
 from .fault import FaultWatch
@@ -20,20 +21,10 @@ from .scrape import page
 SILENCE_SECONDS = 5.0
 """Without a token for so long, the server is asked, and again as often."""
 
-STANDSTILL_SECONDS = 30.0
-"""Longer than any step of a working engine: a batch of 262,144 prompt tokens takes an H100 about ten seconds."""
-
 QUESTIONS = 3
 """At least so many in one silence: were it we who slept, the first look would find a long one."""
 
 LOOK_SECONDS = 1.0
-
-SIGNS = (
-    "vllm:generation_tokens_total",
-    "vllm:iteration_tokens_total_count",
-    "vllm:prompt_tokens_total",
-    "vllm:kv_cache_usage_perc",
-)
 
 Signs = tuple[str, ...]
 

@@ -59,6 +59,8 @@ class LoadRequest(Model):
 
     @model_validator(mode="after")
     def _has_a_rate(self) -> Self:
+        if self.workload.arrival.pattern is ArrivalPattern.LIVE:
+            raise ValueError("pattern Live sends nothing; give requestsPerMinute and another pattern here")
         if self.workload.arrival.pattern is ArrivalPattern.FROM_PRODUCTION:
             raise ValueError(
                 "pattern FromProduction is resolved by the operator, which has a Prometheus; "

@@ -14,6 +14,7 @@ import aiohttp
 from sloguard.api.v1alpha1 import ServerCounters
 from sloguard.domain.increments import Increments, Samples, Series
 from sloguard.domain.server_view import FAMILIES, OPEN_GAUGES, REQUESTS
+from sloguard.domain.standstill import SIGNS
 
 SIZE_LIMIT_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 5.0
@@ -25,7 +26,9 @@ COUNTERS: Mapping[str, str] = {
     "vllm:prefix_cache_queries_total": "prefix_cache_queries_tokens",
     "vllm:prefix_cache_hits_total": "prefix_cache_hits_tokens",
 }
-NAMES = frozenset({*COUNTERS, REQUESTS, *OPEN_GAUGES, *(of + part for of in FAMILIES for part in ("_bucket", "_sum"))})
+NAMES = frozenset(
+    {*COUNTERS, *SIGNS, REQUESTS, *OPEN_GAUGES, *(of + part for of in FAMILIES for part in ("_bucket", "_sum"))}
+)
 
 # The text format's sample line: a name, labels in braces if there are any, a value, and a time that is passed over.
 _LINE = re.compile(

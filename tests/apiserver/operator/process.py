@@ -14,8 +14,9 @@ from tests.clusters.handle import Cluster
 class Operator:
     """`sloguard operator` with the rights of a kubeconfig. What it logs is kept over restarts."""
 
-    def __init__(self, access: Cluster, log: Path) -> None:
+    def __init__(self, access: Cluster, log: Path, *options: str) -> None:
         self._access = access
+        self._options = options
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._begin = 0
@@ -29,7 +30,7 @@ class Operator:
         command = [sys.executable, "-m", "sloguard", "operator", *options]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--log-format=json", "--log-level=debug"],
+                [*command, "--log-format=json", "--log-level=debug", *self._options],
                 env=self._access.environment(),
                 stdout=log,
                 stderr=log,

@@ -6,6 +6,7 @@ PARAMETERS = "spec.searchSpace.parameters"
 NEW = f"{PARAMETERS}.2"
 ARRIVAL = "spec.workload.arrival"
 ENTRY = {"atMilliseconds": 0, "promptTokens": 1, "outputTokens": 1}
+LIVE: Object = {"spec.measurement": "Prometheus", "spec.workload": {"arrival": {"pattern": "Live"}}}
 
 
 def _parameter(name: str, parameter: Object, *says: str) -> Bad:
@@ -175,6 +176,67 @@ BAD_STUDIES = (
         "capacity-of-a-closed-loop",
         {"spec.objective": "Capacity", ARRIVAL: {"pattern": "ClosedLoop", "closedLoop": {"users": 3}}},
         ("spec.objective", "objective Capacity is a rate, and pattern ClosedLoop offers none; choose another"),
+    ),
+    # Live traffic
+    Bad(
+        "watched-load",
+        {"spec.measurement": "Prometheus"},
+        ("spec.measurement", "arrival.pattern Poisson would send requests; set the pattern to Live"),
+    ),
+    Bad(
+        "unwatched-traffic",
+        {"spec.workload": {"arrival": {"pattern": "Live"}}},
+        ("spec.measurement", "Live sends nothing", "set measurement to Prometheus, or choose another pattern"),
+    ),
+    Bad(
+        "measurement-of-another-kind",
+        LIVE | {"spec.measurement": "Grafana"},
+        ("spec.measurement", '"Grafana"', "LoadGenerator", "Prometheus"),
+    ),
+    Bad(
+        "live-rate",
+        LIVE | {f"{ARRIVAL}.requestsPerMinute": 60},
+        (f"{ARRIVAL}.requestsPerMinute", "has no effect with pattern Live; remove it"),
+    ),
+    Bad(
+        "live-sweep",
+        LIVE | {"spec.workload.sweepPercent": [50, 100]},
+        ("spec.workload.sweepPercent", "[50, 100]", "has no effect with pattern Live, whose rate nobody sets"),
+    ),
+    Bad(
+        "live-lengths",
+        LIVE | {"spec.workload.outputTokens": {"mean": 128}},
+        ("spec.workload", "outputTokens has no effect with pattern Live, whose requests are others'; remove it"),
+    ),
+    Bad(
+        "live-prefix",
+        LIVE | {"spec.workload.sharedPrefix": {"tokens": 5, "percent": 5}},
+        ("spec.workload", "sharedPrefix has no effect with pattern Live"),
+    ),
+    Bad(
+        "live-prompts",
+        LIVE | {"spec.workload.prompts": {"format": "Chat"}},
+        ("spec.workload", "prompts.format has no effect with pattern Live"),
+    ),
+    Bad(
+        "live-generators",
+        LIVE | {"spec.workload.generators": 2},
+        ("spec.workload.generators", "2", "nothing to send with pattern Live; set generators to 1"),
+    ),
+    Bad(
+        "live-capacity",
+        LIVE | {"spec.objective": "Capacity"},
+        ("spec.objective", "objective Capacity is a rate, and pattern Live offers none; choose another"),
+    ),
+    Bad(
+        "live-trials-at-once",
+        LIVE | {"spec.trial.parallelism": 2},
+        ("spec.trial.parallelism", "is 2", "live traffic goes to one trial at a time; set it to 1"),
+    ),
+    Bad(
+        "live-process",
+        LIVE | {"spec.target": {"kind": "Process", "command": ["vllm", "serve", "m"]}},
+        ("spec.measurement", "target.kind is Process; set target.kind to Deployment, or remove", "sloguard measure"),
     ),
     Bad(
         "prefix-of-no-group",

@@ -58,9 +58,9 @@ def changed(changes: dict[str, Any], base: Object = BASE) -> Object:
         if value is GONE:
             del place[last]
         elif isinstance(place, list) and last == len(place):
-            place.append(value)
+            place.append(copy.deepcopy(value))
         else:
-            place[last] = value
+            place[last] = copy.deepcopy(value)
     return study
 
 
@@ -131,6 +131,7 @@ GOOD_STUDIES: dict[str, Object] = {
     "closed-loop": changed(
         {"spec.workload.arrival": {"pattern": "ClosedLoop", "closedLoop": {"users": 32, "thinkMilliseconds": 500}}}
     ),
+    "live": changed({"spec.measurement": "Prometheus", "spec.workload": {"arrival": {"pattern": "Live"}}}),
     "chat": changed({"spec.workload.prompts": {"format": "Chat"}}),
     "gamma": changed({"spec.workload.arrival": {"pattern": "Gamma", "requestsPerMinute": 60, "burstinessPercent": 25}}),
     "lengths": changed(

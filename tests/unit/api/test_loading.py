@@ -80,7 +80,9 @@ def test_a_file_that_is_no_study(name, path):
     assert complaint(path, content) == f"study.yaml is not a valid study:\n  {message}"
 
 
-OF_SPEC = "target, slos, objective, workload, searchSpace, optimizer, budget, trial, windows, suspend, promotion"
+OF_SPEC = (
+    "target, slos, objective, measurement, workload, searchSpace, optimizer, budget, trial, windows, suspend, promotion"
+)
 FIELDS = {
     "a key twice": (
         "  suspend: true\n  suspend: false\n",

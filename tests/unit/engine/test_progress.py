@@ -12,6 +12,7 @@ from sloguard.api.v1alpha1 import (
     Objective,
     Outcome,
     ServerFaultKind,
+    ServerView,
     TrialPhase,
     Violations,
 )
@@ -264,3 +265,44 @@ def test_a_finished_trial_only_loses_its_leftovers():
 def test_a_cancelled_trial_pays_for_what_it_held():
     moved = cancel(loading(), seen(READY), "suspended", at(50))
     assert (moved.status.outcome, moved.status.gpu_seconds) == (Outcome.CANCELLED, 50)
+
+
+WORKLOAD = {"arrival": {"pattern": "Live"}, "promptTokens": None, "outputTokens": None}
+LIVE = make_study(measurement="Prometheus", workload=WORKLOAD).spec
+
+
+def watched(good, most, *, met):
+    seen_by_server = ServerView(requests=100, good_low=good, good_high=most)
+    return rate(met=met).model_copy(update={"lower_bounds": True, "good": good, "server_view": seen_by_server})
+
+
+@pytest.mark.parametrize(
+    ("met", "outcome", "says"), [(True, Outcome.FEASIBLE, "all SLOs met"), (False, Outcome.INFEASIBLE, "broken")]
+)
+def test_live_traffic_says_what_it_leaves_open(met, outcome, says):
+    told = seen(READY, load=LoadState.DONE, loaded=result(watched(80, 95, met=met)))
+    status = advance(loading(), told, LIVE, ("a",), at(60)).status
+    assert status.outcome is outcome
+    assert status.message.startswith(says)
+    assert status.message.endswith("of live traffic (80 to 95 of 100 requests good)")
+    assert status.capacity is None, "nobody knows what rate was offered"
+    assert status.conditions == [], "there is no client that could disagree"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        seen(READY, load=LoadState.DONE, loaded=result(invalid="3 requests ended. Service s-live expects the traffic")),
+        seen(READY, load=LoadState.FAILED, detail="Prometheus gave no answer"),
+    ],
+)
+def test_live_traffic_that_was_not_measured_is_not_the_candidates_fault(what):
+    status = advance(loading(), what, LIVE, ("a",), at(60)).status
+    assert (status.outcome, status.crash.class_) == (Outcome.INFRASTRUCTURE, CrashClass.LIVE_TRAFFIC)
+    assert status.message.startswith("LiveTraffic: ")
+
+
+def test_live_traffic_that_was_led_away_is_led_back_and_watched_anew():
+    moved = advance(loading(), seen(READY), LIVE, ("a",), at(40))
+    assert kinds(moved) == [StartLoad]
+    assert moved.status.load_started_at == at(40)

@@ -53,6 +53,7 @@ from .status import (
 from .study import (
     SLO,
     Budget,
+    Measurement,
     Objective,
     Optimizer,
     OptimizerName,
@@ -117,6 +118,7 @@ __all__ = [
     "LengthDistribution",
     "LoadResult",
     "Margins",
+    "Measurement",
     "Metric",
     "Model",
     "ObjectMeta",

@@ -15,6 +15,7 @@ class ArrivalPattern(StrEnum):
 
     ClosedLoop: when a user's last request has ended. Its figures do not compare with those of the others.
     FromProduction: as a Poisson process at the rate that Prometheus saw at the production pods, with their lengths.
+    Live: nothing is sent; others' requests come (measurement Prometheus), so nothing that shapes requests may be given.
     """
 
     CONSTANT = "Constant"
@@ -24,9 +25,12 @@ class ArrivalPattern(StrEnum):
     TRACE = "Trace"
     CLOSED_LOOP = "ClosedLoop"
     FROM_PRODUCTION = "FromProduction"
+    LIVE = "Live"
 
 
-WITHOUT_RATE = frozenset({ArrivalPattern.TRACE, ArrivalPattern.CLOSED_LOOP, ArrivalPattern.FROM_PRODUCTION})
+WITHOUT_RATE = frozenset(
+    {ArrivalPattern.TRACE, ArrivalPattern.CLOSED_LOOP, ArrivalPattern.FROM_PRODUCTION, ArrivalPattern.LIVE}
+)
 
 
 def _production_unused(arrival: "Arrival") -> tuple[object, ...] | None:
@@ -145,16 +149,16 @@ class Arrival(Model):
             path=".traceFile",
         ),
         Rule(
-            cel="self.pattern in ['Trace', 'ClosedLoop', 'FromProduction'] || has(self.requestsPerMinute)",
+            cel="self.pattern in ['Trace', 'ClosedLoop', 'FromProduction', 'Live'] || has(self.requestsPerMinute)",
             message="pattern %s needs requestsPerMinute; set it to the rate that production has to serve",
             values=("self.pattern",),
             broken=_rate_missing,
             path=".requestsPerMinute",
         ),
         Rule(
-            cel="!(self.pattern in ['Trace', 'ClosedLoop', 'FromProduction']) || !has(self.requestsPerMinute)",
+            cel="!(self.pattern in ['Trace', 'ClosedLoop', 'FromProduction', 'Live']) || !has(self.requestsPerMinute)",
             message="requestsPerMinute has no effect with pattern %s; remove it: a trace is scaled by replay, "
-            "a closed loop by its users, and production is what it is",
+            "a closed loop by its users, and production and live traffic are what they are",
             values=("self.pattern",),
             broken=_rate_unused,
             path=".requestsPerMinute",

@@ -65,7 +65,8 @@ class SLOResult(ObservedModel):
     met: bool
     undecided: bool = Field(
         default=False,
-        description="QueueTime: the server's histogram leaves open whether it was met, so it counts as not.",
+        description="QueueTime, and all of live traffic: the server's histogram leaves open whether it was met, so it "
+        "counts as not.",
     )
     within: int = Field(default=0, description="Requests, for ITL gaps, within the limit.")
     of: int = Field(default=0, description="All requests that were sent, for ITL all gaps that they owed.")
@@ -214,6 +215,11 @@ class RateMeasurement(ObservedModel):
     server_view: ServerView | None = None
     began_milliseconds: int | None = Field(default=None, description="After the load's start, until the first request.")
     ended_milliseconds: int | None = Field(default=None, description="From the load's start to the last request's end.")
+    lower_bounds: bool = Field(
+        default=False,
+        description="Of live traffic, by Prometheus alone: good, goodTokens and the SLOs' within are the least that "
+        "the histograms allow; serverView has both ends. Percentiles are the most that they allow.",
+    )
 
     @property
     def goodput_tokens_per_second(self) -> float:

@@ -107,6 +107,17 @@ class Objective(StrEnum):
     CAPACITY = "Capacity"
 
 
+class Measurement(StrEnum):
+    """What a trial is judged by.
+
+    LoadGenerator: by requests of the study's own, timed where they are sent. Prometheus: by what vLLM's histograms say
+    of live traffic that a gateway sends to Service `STUDY-live`; figures are then lower bounds of intervals.
+    """
+
+    LOAD_GENERATOR = "LoadGenerator"
+    PROMETHEUS = "Prometheus"
+
+
 class OptimizerName(StrEnum):
     """How the next candidate is chosen; auto takes what is best at present."""
 
@@ -222,14 +233,40 @@ def _no_time_left(spec: "StudySpec") -> tuple[object, ...] | None:
     return None if enough else (spec.budget.wall_clock_minutes, _load_seconds(spec))
 
 
+RATELESS = frozenset({ArrivalPattern.CLOSED_LOOP, ArrivalPattern.LIVE})
+
+
 def _no_curve(spec: "StudySpec") -> tuple[object, ...] | None:
+    if spec.workload.arrival.pattern is ArrivalPattern.LIVE:
+        return None
     short = spec.objective is Objective.CAPACITY and len(spec.workload.sweep_percent) < LEAST_CURVE
     return (spec.workload.sweep_percent,) if short else None
 
 
-def _capacity_of_users(spec: "StudySpec") -> tuple[object, ...] | None:
-    closed = spec.workload.arrival.pattern is ArrivalPattern.CLOSED_LOOP
-    return () if spec.objective is Objective.CAPACITY and closed else None
+def _capacity_without_rate(spec: "StudySpec") -> tuple[object, ...] | None:
+    pattern = spec.workload.arrival.pattern
+    return (pattern.value,) if spec.objective is Objective.CAPACITY and pattern in RATELESS else None
+
+
+def _watched(spec: "StudySpec") -> bool:
+    return spec.measurement is Measurement.PROMETHEUS
+
+
+def _watched_load(spec: "StudySpec") -> tuple[object, ...] | None:
+    pattern = spec.workload.arrival.pattern
+    return (pattern.value,) if _watched(spec) and pattern is not ArrivalPattern.LIVE else None
+
+
+def _unwatched_traffic(spec: "StudySpec") -> tuple[object, ...] | None:
+    return () if not _watched(spec) and spec.workload.arrival.pattern is ArrivalPattern.LIVE else None
+
+
+def _watched_process(spec: "StudySpec") -> tuple[object, ...] | None:
+    return () if _watched(spec) and spec.target.kind is TargetKind.PROCESS else None
+
+
+def _watched_together(spec: "StudySpec") -> tuple[object, ...] | None:
+    return (spec.trial.parallelism,) if _watched(spec) and spec.trial.parallelism > 1 else None
 
 
 _LEAST_TRIALS = "(3 + self.promotion.confirmations + (self.promotion.confirmations > 0 ? 2 : 0))"
@@ -282,7 +319,8 @@ class StudySpec(Model):
             path=".budget.wallClockMinutes",
         ),
         Rule(
-            cel=f"self.objective != 'Capacity' || self.workload.sweepPercent.size() >= {LEAST_CURVE}",
+            cel="self.objective != 'Capacity' || self.workload.arrival.pattern == 'Live' || "
+            f"self.workload.sweepPercent.size() >= {LEAST_CURVE}",
             message="objective Capacity is read off a curve, and workload.sweepPercent %s is none; "
             f"give {LEAST_CURVE} rates or more, from one that is surely served to one that surely is not",
             values=("self.workload.sweepPercent",),
@@ -299,15 +337,48 @@ class StudySpec(Model):
             path=".workload.generators",
         ),
         Rule(
-            cel="self.objective != 'Capacity' || self.workload.arrival.pattern != 'ClosedLoop'",
-            message="objective Capacity is a rate, and pattern ClosedLoop offers none; choose another of the two",
-            broken=_capacity_of_users,
+            cel="self.objective != 'Capacity' || !(self.workload.arrival.pattern in ['ClosedLoop', 'Live'])",
+            message="objective Capacity is a rate, and pattern %s offers none; choose another of the two",
+            values=("self.workload.arrival.pattern",),
+            broken=_capacity_without_rate,
             path=".objective",
+        ),
+        Rule(
+            cel="self.measurement != 'Prometheus' || self.workload.arrival.pattern == 'Live'",
+            message="measurement Prometheus watches live traffic, and workload.arrival.pattern %s would send requests; "
+            "set the pattern to Live, or measurement to LoadGenerator",
+            values=("self.workload.arrival.pattern",),
+            broken=_watched_load,
+            path=".measurement",
+        ),
+        Rule(
+            cel="self.measurement == 'Prometheus' || self.workload.arrival.pattern != 'Live'",
+            message="workload.arrival.pattern Live sends nothing, and measurement LoadGenerator needs requests; set "
+            "measurement to Prometheus, or choose another pattern",
+            broken=_unwatched_traffic,
+            path=".measurement",
+        ),
+        Rule(
+            cel="self.measurement != 'Prometheus' || self.target.kind != 'Process'",
+            message="measurement Prometheus needs a cluster, whose operator has a Prometheus, and target.kind is "
+            "Process; set target.kind to Deployment, or remove measurement. Servers that run already are held against "
+            "the SLOs by: sloguard measure",
+            broken=_watched_process,
+            path=".measurement",
+        ),
+        Rule(
+            cel="self.measurement != 'Prometheus' || self.trial.parallelism == 1",
+            message="trial.parallelism is %s, but with measurement Prometheus live traffic goes to one trial at a "
+            "time; set it to 1",
+            values=("self.trial.parallelism",),
+            broken=_watched_together,
+            path=".trial.parallelism",
         ),
         immutable("target", INCOMPARABLE),
         immutable("slos", INCOMPARABLE),
         immutable("objective", INCOMPARABLE),
         immutable("workload", INCOMPARABLE),
+        immutable("measurement", INCOMPARABLE),
         immutable("searchSpace", INCOMPARABLE),
         immutable("optimizer", INCOMPARABLE),
     )
@@ -315,6 +386,7 @@ class StudySpec(Model):
     target: Target
     slos: list[SLO] = Field(min_length=1, max_length=8)
     objective: Objective = Objective.GOODPUT
+    measurement: Measurement = Measurement.LOAD_GENERATOR
     workload: Workload
     search_space: SearchSpace = SearchSpace()
     optimizer: Optimizer = Optimizer()

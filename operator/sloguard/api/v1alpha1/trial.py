@@ -83,6 +83,7 @@ class CrashClass(StrEnum):
     PORT_IN_USE = "PortInUse"
     SHARED_MEMORY_TOO_SMALL = "SharedMemoryTooSmall"
     LOAD_GENERATOR = "LoadGenerator"
+    LIVE_TRAFFIC = "LiveTraffic"
 
 
 class CrashPhase(StrEnum):

@@ -8,7 +8,7 @@ from pydantic import Field
 from .arrival import Arrival, ArrivalPattern
 from .base import Model
 from .lengths import UNBOUNDED_TOKENS, TokenLengths
-from .prompts import Prompts
+from .prompts import PromptFormat, Prompts
 from .rules import Rule
 from .trace import Replay
 
@@ -22,7 +22,7 @@ class SharedPrefix(Model):
 
 def _lengths_missing(workload: "Workload") -> tuple[object, ...] | None:
     given = workload.prompt_tokens is not None and workload.output_tokens is not None
-    return None if given or workload.arrival.pattern is ArrivalPattern.TRACE else ()
+    return None if given or workload.arrival.pattern in {ArrivalPattern.TRACE, ArrivalPattern.LIVE} else ()
 
 
 def _prefix_too_long(workload: "Workload") -> tuple[object, ...] | None:
@@ -64,12 +64,41 @@ def _loop_shared(workload: "Workload") -> tuple[object, ...] | None:
     return (workload.generators,) if shared else None
 
 
+def _live(workload: "Workload") -> bool:
+    return workload.arrival.pattern is ArrivalPattern.LIVE
+
+
+def _live_shaped(workload: "Workload") -> tuple[object, ...] | None:
+    shaping = (
+        ("promptTokens", workload.prompt_tokens is not None),
+        ("outputTokens", workload.output_tokens is not None),
+        ("sharedPrefix", workload.shared_prefix is not None),
+        ("prompts.format", workload.prompts.format is not PromptFormat.TOKEN_IDS),
+    )
+    given = next((name for name, there in shaping if there), None)
+    return (given,) if given and _live(workload) else None
+
+
+_LIVE_SHAPED = (
+    "has(self.promptTokens) ? 'promptTokens' : has(self.outputTokens) ? 'outputTokens' : "
+    "has(self.sharedPrefix) ? 'sharedPrefix' : 'prompts.format'"
+)
+
+
+def _live_swept(workload: "Workload") -> tuple[object, ...] | None:
+    return (workload.sweep_percent,) if _live(workload) and workload.sweep_percent != [100] else None
+
+
+def _live_generated(workload: "Workload") -> tuple[object, ...] | None:
+    return (workload.generators,) if _live(workload) and workload.generators > 1 else None
+
+
 class Workload(Model):
     """What is sent to a candidate. The same seed gives the same requests to every trial."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.arrival.pattern == 'Trace' || (has(self.promptTokens) && has(self.outputTokens))",
+            cel="self.arrival.pattern in ['Trace', 'Live'] || (has(self.promptTokens) && has(self.outputTokens))",
             message="promptTokens and outputTokens are needed; only a trace has lengths of its own. "
             "Add them, such as {mean: 1024, stddev: 256, max: 4096}",
             broken=_lengths_missing,
@@ -122,6 +151,29 @@ class Workload(Model):
             broken=_loop_shared,
             path=".generators",
         ),
+        Rule(
+            cel="self.arrival.pattern != 'Live' || !(has(self.promptTokens) || has(self.outputTokens) || "
+            "has(self.sharedPrefix) || has(self.prompts) && has(self.prompts.format) && "
+            "self.prompts.format != 'TokenIds')",
+            message="%s has no effect with pattern Live, whose requests are others'; remove it",
+            values=(_LIVE_SHAPED,),
+            broken=_live_shaped,
+            path=".arrival.pattern",
+        ),
+        Rule(
+            cel="self.arrival.pattern != 'Live' || !has(self.sweepPercent) || self.sweepPercent == [100]",
+            message="sweepPercent %s has no effect with pattern Live, whose rate nobody sets; remove it",
+            values=("self.sweepPercent",),
+            broken=_live_swept,
+            path=".sweepPercent",
+        ),
+        Rule(
+            cel="self.arrival.pattern != 'Live' || !has(self.generators) || self.generators == 1",
+            message="generators %s have nothing to send with pattern Live; set generators to 1",
+            values=("self.generators",),
+            broken=_live_generated,
+            path=".generators",
+        ),
     )
 
     arrival: Arrival
@@ -135,7 +187,12 @@ class Workload(Model):
     prompts: Prompts = Prompts()
     shared_prefix: SharedPrefix | None = None
     warmup_seconds: int = Field(default=20, ge=0, le=3600)
-    duration_seconds: int = Field(default=120, ge=1, le=3600, description="Of each rate, without warm-up and drain.")
+    duration_seconds: int = Field(
+        default=120,
+        ge=1,
+        le=3600,
+        description="Of each rate, without warm-up and drain; of pattern Live how long a trial is watched.",
+    )
     drain_seconds: int = Field(
         default=30, ge=1, le=600, description="Requests still open this long after the last was due are unfinished."
     )
@@ -168,7 +225,9 @@ class Workload(Model):
 
     @property
     def longest_request_tokens(self) -> int | None:
-        """Prompt and answer of the longest request that can come; None where only a trace's file tells."""
+        """Prompt and answer of the longest request that can come; None where only a trace's file or time will tell."""
+        if _live(self):
+            return None
         prompt, output = self.prompt_tokens or TokenLengths(mean=1), self.output_tokens or TokenLengths(mean=1)
         if self.arrival.pattern is not ArrivalPattern.TRACE:
             return prompt.longest + output.longest

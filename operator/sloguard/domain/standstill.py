@@ -1,0 +1,37 @@
+"""Whether generation stood still, from samples of the server's own signs of life. Pure."""
+
+from itertools import pairwise
+
+from .increments import Timeline
+from .server_view import OPEN_GAUGES
+
+STANDSTILL_SECONDS = 30.0
+"""Longer than any step of a working engine: a batch of 262,144 prompt tokens takes an H100 about ten seconds."""
+
+LEAST_SAMPLES = 3
+"""Of one silence: between two that are far apart nobody knows what the server did."""
+
+STEPS, KV_USAGE = "vllm:iteration_tokens_total_count", "vllm:kv_cache_usage_perc"
+SIGNS = ("vllm:generation_tokens_total", STEPS, "vllm:prompt_tokens_total", KV_USAGE)
+"""They change with the engine's steps; the fill of its KV cache even while a long prompt is computed piece by piece."""
+
+
+def standstill_since(timeline: Timeline) -> float | None:
+    """When the last sign of life was seen, in seconds since 1970, of a server that had requests at the end.
+
+    None where it lives, has nothing to do, or was not looked at long and often enough to say.
+    """
+    signs = [points for series, points in timeline.items() if series.name in SIGNS and points]
+    if not signs or not _has_work(timeline):
+        return None
+    last = max(points[-1][0] for points in signs)
+    since = max(
+        max((later[0] for earlier, later in pairwise(points) if earlier[1] != later[1]), default=points[0][0])
+        for points in signs
+    )
+    looks = max(sum(at >= since for at, _ in points) for points in signs)
+    return since if last - since >= STANDSTILL_SECONDS and looks >= LEAST_SAMPLES else None
+
+
+def _has_work(timeline: Timeline) -> bool:
+    return any(series.name in OPEN_GAUGES and points and points[-1][1] > 0 for series, points in timeline.items())
