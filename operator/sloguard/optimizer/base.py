@@ -27,9 +27,10 @@ class Veto:
 class Suggestion:
     """What to try next, and why, as a sentence for an engineer.
 
-    `predicted` holds what the optimizer expects, all finite; empty where it expects nothing in particular. `objective`
-    and `expected_improvement` (on the best so far, should all SLOs be met) are in the study's unit; the chances are
-    `crash_probability` and `feasible_probability` (lives and meets all SLOs); `expected_minutes` are of one trial.
+    `predicted` holds what the optimizer expects, all finite; empty where it expects nothing in particular. `objective`,
+    should all SLOs be met, with its `objective_stddev`, the `best_objective` so far and the `expected_improvement` on
+    that are in the study's unit; the chances are `crash_probability` and `feasible_probability` (lives and meets all
+    SLOs); `expected_minutes` are a GPU's for one trial.
     """
 
     parameters: Values

@@ -194,6 +194,7 @@ class _Ask:
                 values, cut(f"{aim} {met:.2f}; {fate}; against the nearest so far: {differs}{after}"), predicted
             )
         best = math.exp(self.outlook.best_log)
+        predicted |= {"objective_stddev": round(math.exp(mean) * sd, 6), "best_objective": round(best, 6)}
         predicted["expected_improvement"] = round(
             best * float(improvement(np.array([mean]), np.array([sd]), self.outlook.best_log)[0]), 6
         )

@@ -27,6 +27,8 @@ def test_a_tight_card_is_searched_with_few_crashes_and_explained():
     assert told.predicted["feasible_probability"] <= 1 - told.predicted["crash_probability"] + 1e-9
     assert told.predicted["expected_improvement"] >= 0
     assert told.predicted["expected_minutes"] > 0
+    assert told.predicted["objective_stddev"] > 0
+    assert told.predicted["best_objective"] > 0
 
 
 def test_pairs_that_crash_are_named():
