@@ -269,10 +269,11 @@ MOST_CANDIDATES = 3
 _UNTAUGHT = {None, Outcome.INFRASTRUCTURE, Outcome.CANCELLED}
 
 
-def make_world(seed: int) -> Hazards:
+def make_world(seed: int, optimizer: str = "random", trials: tuple[int, int] = (8, 18)) -> Hazards:
     random = Random(seed)
     study = make_study(
-        budget={"trials": random.randint(8, 18), "gpuMinutes": random.choice([3, 10, 1000])},
+        optimizer={"name": optimizer},
+        budget={"trials": random.randint(*trials), "gpuMinutes": random.choice([3, 10, 1000])},
         trial={"parallelism": random.choice([1, 1, 2, 4])},
         promotion={
             "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),

@@ -24,8 +24,13 @@ def test_every_schedule_ends_well(chunk):
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
 
 
-def ends_well(seed):
-    world = make_world(seed)
+@pytest.mark.parametrize("seed", range(SCHEDULES // 100))
+def test_a_search_that_may_stop_early_ends_as_well(seed):
+    ends_well(seed, optimizer="margin-bo", trials=(20, 40))
+
+
+def ends_well(seed, **more):
+    world = make_world(seed, **more)
     live(world)
     status = world.study.status
     assert not world.servers, "something was left running"

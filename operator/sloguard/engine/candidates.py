@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from sloguard.api.v1alpha1 import KnobName, Purpose, Study, Trial, TrialSpec
+from sloguard.api.v1alpha1 import KnobName, Prediction, Purpose, Study, Trial, TrialSpec
 from sloguard.domain.arguments import tuned
 from sloguard.domain.knobs import parse_values, text_of
 from sloguard.domain.repeat_noise import relative_noise
@@ -12,7 +12,7 @@ from sloguard.domain.score import result_of
 from sloguard.engine.arms import taught
 from sloguard.engine.gate import Gate, Wanted
 from sloguard.engine.known import Ground
-from sloguard.optimizer import make_optimizer
+from sloguard.optimizer import Suggestion, make_optimizer
 
 PRODUCTION_NUMBER, DEFAULT_NUMBER = 0, 1
 
@@ -55,7 +55,34 @@ def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) 
     if suggestion is None:
         return None
     parameters = text_of(suggestion.parameters)
-    return _spec(study, ground, _next_number(latest), Purpose.SEARCH, parameters, suggestion.reason)
+    spec = _spec(study, ground, _next_number(latest), Purpose.SEARCH, parameters, suggestion.reason)
+    return spec.model_copy(update={"predicted": prediction_of(suggestion)})
+
+
+def prediction_of(suggestion: Suggestion) -> Prediction | None:
+    """For the record; None where the optimizer expects nothing."""
+    told = suggestion.predicted
+    best, objective, spread = (told.get(name) for name in ("best_objective", "objective", "objective_stddev"))
+    ratio, doubt = (None if figure is None or not best else figure / best for figure in (objective, spread))
+    figures = {
+        "objective": _between(0, objective, MOST),
+        "gain_permille": _between(-1, None if ratio is None else ratio - 1, MOST_GAIN, unit=1000),
+        "gain_stddev_permille": _between(0, doubt, MOST_GAIN, unit=1000),
+        "crash_permille": _between(0, told.get("crash_probability"), 1, unit=1000),
+        "feasible_permille": _between(0, told.get("feasible_probability"), 1, unit=1000),
+        "gpu_seconds": _between(0, told.get("expected_minutes"), MOST / 60, unit=60),
+    }
+    known = {name: figure for name, figure in figures.items() if figure is not None}
+    vetoes = len(suggestion.vetoes)
+    return Prediction.model_validate({**known, "vetoes": vetoes}) if known or vetoes else None
+
+
+MOST, MOST_GAIN = 1_000_000_000, 1000
+"""What a record holds; a gain beyond a thousand times the best has no meaning."""
+
+
+def _between(least: float, figure: float | None, most: float, unit: int = 1) -> int | None:
+    return None if figure is None else round(unit * min(max(figure, least), most))
 
 
 def history(study: Study, latest: Iterable[Trial], percent: int) -> list[Result]:

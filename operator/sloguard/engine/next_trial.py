@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
 from sloguard.engine.arms import taught
+from sloguard.engine.early_stop import stops_early
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
 from sloguard.engine.windows import WindowError, is_open
@@ -144,7 +145,10 @@ def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec 
     ended = search_end(known)
     if ended is not None:
         return ended
-    return blocked or candidates.search(known.study, known.latest, ground, known.percent) or NOTHING_LEFT
+    if blocked is not None:
+        return blocked
+    asked = candidates.search(known.study, known.latest, ground, known.percent)
+    return NOTHING_LEFT if asked is None else stops_early(known, asked) or asked
 
 
 NOTHING_LEFT = SearchEnd("NothingLeft", "the search space holds no configuration that was not tried")

@@ -143,6 +143,11 @@ class Budget(Model):
     trials: int = Field(default=30, ge=3, le=500)
     gpu_minutes: int = Field(default=240, ge=1, le=1_000_000)
     wall_clock_minutes: int = Field(default=1440, ge=1, le=525_600)
+    stop_early: bool = Field(
+        default=True,
+        description="End the search when the optimizer expects hardly any chance of an improvement by "
+        "promotion.minimumImprovementPercent from what is left. Optimizers that expect nothing never do.",
+    )
 
 
 class TrialSettings(Model):

@@ -137,6 +137,27 @@ class CapacityEstimate(ObservedModel):
     )
 
 
+class Prediction(Model):
+    """What the optimizer expected of a trial when it asked for it. What it did not say is absent.
+
+    A gain is on the best configuration so far, as the optimizer sees that, should the trial meet all SLOs.
+    """
+
+    objective: int | None = Field(
+        default=None, ge=0, le=1_000_000_000, description="In the study's unit, should all SLOs be met."
+    )
+    gain_permille: int | None = Field(default=None, ge=-1000, le=1_000_000)
+    gain_stddev_permille: int | None = Field(default=None, ge=0, le=1_000_000)
+    crash_permille: int | None = Field(default=None, ge=0, le=1000, description="Probability.")
+    feasible_permille: int | None = Field(
+        default=None, ge=0, le=1000, description="Probability that it lives and meets all SLOs."
+    )
+    gpu_seconds: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    vetoes: int = Field(
+        default=0, ge=0, le=10_000, description="Configurations that were passed over as sure to crash; see reason."
+    )
+
+
 class TrialSpec(Model):
     """Which candidate, and why. Immutable; recorded before anything that it causes."""
 
@@ -148,6 +169,7 @@ class TrialSpec(Model):
     seed: int = Field(default=0, ge=0, le=2_147_483_647)
     target_hash: str = Field(default="", max_length=64, description="Of production's template when this was recorded.")
     reason: str = Field(default="", max_length=1024)
+    predicted: Prediction | None = None
 
     @property
     def is_repeat(self) -> bool:
