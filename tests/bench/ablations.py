@@ -54,6 +54,14 @@ class WithoutMargins(Ablation):
         return replace(result, margins=None)
 
 
+class WithoutFree(Ablation):
+    """The log's figures alone, as where neither NVML nor DCGM can be asked: no free memory under load."""
+
+    def told(self, result):
+        unknown = {"least_free_device_memory_bytes": None, "device_memory_bytes": None}
+        return replace(result, margins=result.margins and result.margins.model_copy(update=unknown))
+
+
 class WithoutLimits(Ablation):
     """No figures out of failure messages; the class of the crash stays."""
 

@@ -12,6 +12,7 @@ REFERENCES: Mapping[str, tuple[str, str]] = {
     "optuna-tpe-multivariate": ("tests.bench.optuna_references", "Multivariate"),
     NEEDS_TORCH: ("tests.bench.optuna_references", "GaussianProcess"),
     "margin-bo-without-margins": ("tests.bench.ablations", "WithoutMargins"),
+    "margin-bo-without-free": ("tests.bench.ablations", "WithoutFree"),
     "margin-bo-without-limits": ("tests.bench.ablations", "WithoutLimits"),
     "margin-bo-without-rules": ("tests.bench.ablations", "WithoutRules"),
     "margin-bo-without-physics": ("tests.bench.ablations", "WithoutPhysics"),

@@ -75,7 +75,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Land:
-    """A workload on a GPU. `noise` is the relative sd of what is measured, `kv_noise_gib` of the KV margin."""
+    """A workload on a GPU. `noise` is the relative sd of what is measured.
+
+    `kv_noise_gib` is that of the KV margin, `free_noise_gib` that of what NVML or DCGM see free under load.
+    """
 
     name: str
     search_space: Mapping[str, object]
@@ -84,6 +87,7 @@ class Land:
     context: Context
     noise: float = 0.02
     kv_noise_gib: float = 0.15
+    free_noise_gib: float = 0.3
     sweep: Sweep | None = None
 
     @cached_property
@@ -149,11 +153,17 @@ class Land:
         kv = None if truth.kv_gib is None else truth.kv_gib + rng.gauss(0, self.kv_noise_gib)
         if kv is None and truth.weights_gib is None:
             return None
+        free = None
+        if truth.free_gib is not None:
+            # Its own stream, so that what else is measured does not depend on this figure.
+            noise = Random(f"free {kv}").gauss(0, self.free_noise_gib)
+            free = round(max(truth.free_gib + noise, 0.0) * GIB)
         return Margins(
             available_kv_cache_bytes=None if kv is None else round(kv * GIB),
             kv_cache_tokens=None if kv is None or kv <= 0 else int(kv * GIB / truth.kv_bytes_per_token),
             model_weights_bytes=None if truth.weights_gib is None else round(truth.weights_gib * GIB),
             cuda_graph_bytes=None if truth.graphs_gib is None else round(truth.graphs_gib * GIB),
+            least_free_device_memory_bytes=free,
         )
 
     @cached_property

@@ -26,7 +26,7 @@ def card_gib(context: Context, taught: Sequence[Result]) -> float | None:
     readings = [read(result) for result in taught]
     told = [reading.card_gib for reading in readings if reading.card_gib > 0]
     if told:
-        return told[0]
+        return median(told)
     sums = [_implied(context, result, reading) for result, reading in zip(taught, readings, strict=True)]
     known = [total for total in sums if total > 0]
     if not known:

@@ -7,8 +7,9 @@ says roughly how (GiB; vLLM 0.33.0, `determine_available_memory` in `vllm/v1/wor
     free      =  (1 - utilization) x VRAM  -  context  -  what serving takes beyond that
 
 The priors say so, and the log's figures of each trial correct them. Where VRAM is not known, the first start tells it:
-KV cache, weights and graphs together are utilization x VRAM but for the activations. Nobody reports free memory under
-load to this search: a server that served proves that it was above zero, an out-of-memory that it was below.
+KV cache, weights and graphs together are utilization x VRAM but for the activations. Where NVML or DCGM could be asked,
+trials tell what was free under load. Elsewhere, a server that served proves that it was above zero; an out-of-memory
+proves everywhere that it was below.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +36,9 @@ NOISE_GIB = 0.3
 
 FREE_NOISE_GIB = 0.12
 """Of what serving leaves free: whether it suffices depends on which requests happen to meet."""
+
+READ_NOISE_GIB = 0.45
+"""Of free memory as it is read: PyTorch keeps what it once took, and gives it back only where it runs short."""
 
 UNKNOWN_CARD_GIB = 48.0
 WEIGHTS_BY_FORMAT = {NO_QUANTIZATION: 1.0, "fp8": 0.57, "awq": 0.36, "gptq": 0.36, "awq_marlin": 0.36}
@@ -156,12 +160,14 @@ class _Lesson:
         per_token = self._bytes_per_token()
         need = self._least_need()
         started, refused = self._utilizations()
+        own, borrowed = self._free_observed(), self._free_borrowed()
+        are_read = not np.isnan(np.append(own.values, borrowed.observed.values)).all()
         return Memory(
             vram_gib=self.vram,
             formats=self.formats,
             generic=self.generic,
             kv=fit_beside(self._kv_observed(), self._kv_borrowed(), self._kv_prior()),
-            free=fit_beside(self._free_observed(), self._free_borrowed(), self._free_prior()),
+            free=fit_beside(own, borrowed, self._free_prior(are_read=are_read)),
             bytes_per_token=per_token,
             least_need_gib=need,
             typical_tokens=self.typical_tokens,
@@ -173,7 +179,7 @@ class _Lesson:
         return _told(self.features, *_kv_figures(self.taught, self.readings))[0]
 
     def _free_observed(self) -> Observed:
-        return _told(self.features, *_free_figures(self.taught))[0]
+        return _told(self.features, *_free_figures(self.taught, self.readings))[0]
 
     def _kv_borrowed(self) -> Borrowed:
         """As much KV cache more or less as the other card is larger or smaller, or as the other model's weights are."""
@@ -192,7 +198,7 @@ class _Lesson:
     def _free_borrowed(self) -> Borrowed:
         """What is left beyond the server's share, on a card of this size: both cards keep equally much for others."""
         earlier = self.earlier
-        values, signs = _free_figures(earlier.results)
+        values, signs = _free_figures(earlier.results, earlier.readings)
         signs[~earlier.same_model] = 0.0
         features = _features(earlier.points, earlier.cards_gib, self.formats, self.generic)
         features[:, SHARE_COLUMN] += self.vram - earlier.cards_gib
@@ -218,7 +224,7 @@ class _Lesson:
             noise_floor=NOISE_GIB * 0.7,
         )
 
-    def _free_prior(self) -> Prior:
+    def _free_prior(self, *, are_read: bool) -> Prior:
         scale = self._scale
         mean = [self.vram - 0.7, -1.0, -0.1, -0.05, -0.1, 0.0, -0.1, 0.0, -0.1, -0.1]
         sd = [0.4, 0.01, 0.25 * scale, 0.15 * scale, 0.2, 0.1 * scale, 0.2 * scale, 0.15, 0.4 * scale, 0.4 * scale]
@@ -226,8 +232,9 @@ class _Lesson:
         return Prior(
             mean=np.array([*mean, *([0.0] * others)]),
             sd=np.array([*sd, *([0.2 * scale] * others)]),
-            noise=FREE_NOISE_GIB,
+            noise=READ_NOISE_GIB if are_read else FREE_NOISE_GIB,
             noise_floor=FREE_NOISE_GIB,
+            strength=1.0 if are_read else 3.0,
         )
 
     @property
@@ -362,9 +369,11 @@ def _kv_figures(taught: Sequence[Result], readings: Sequence[Reading]) -> tuple[
     return values, np.where(~np.isnan(values) | refused, -1.0, 0.0)
 
 
-def _free_figures(taught: Sequence[Result]) -> tuple[Floats, Floats]:
+def _free_figures(taught: Sequence[Result], readings: Sequence[Reading]) -> tuple[Floats, Floats]:
+    """As read under load, NaN where only the sign is known: of a server that ran out, no sample before was a margin."""
     signs = np.array([_survived(result) for result in taught], dtype=np.float64)
-    return np.full(len(signs), np.nan), signs
+    read_ones = np.array([reading.free_gib for reading in readings], dtype=np.float64)
+    return np.where(signs > 0, read_ones, np.nan), signs
 
 
 def _medians(figures: Iterable[float], texts: NDArray[np.str_]) -> dict[str, float]:

@@ -26,3 +26,10 @@ def inverse_mills(z: Floats) -> Floats:
     near = np.maximum(z, -30.0)
     ratio = density(near) / np.maximum(cdf(near), 1e-300)
     return np.where(z < -30.0, -z, ratio)
+
+
+def log_cdf(z: Floats) -> Floats:
+    """Also far out on the left, where the cdf itself vanishes."""
+    near = np.maximum(z, -30.0)
+    far = np.minimum(z, -30.0)
+    return np.where(z < -30.0, -0.5 * far * far - np.log(-far * _SQRT2PI), np.log(cdf(near)))

@@ -25,7 +25,10 @@ _NEEDED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`need_gib` is the KV cache of one request of the greatest length; `utilization_limit` what the card can grant."""
+    """`need_gib` is the KV cache of one request of the greatest length, `utilization_limit` what the card can grant.
+
+    `free_gib` is the least that it had left under load.
+    """
 
     kv_gib: float = math.nan
     need_gib: float = math.nan
@@ -33,6 +36,7 @@ class Reading:
     weights_gib: float = math.nan
     graphs_gib: float = 0.0
     card_gib: float = math.nan
+    free_gib: float = math.nan
     utilization_limit: float = math.nan
 
 
@@ -42,11 +46,14 @@ def read(result: Result) -> Reading:
     if margins is not None:
         kv, tokens = margins.available_kv_cache_bytes, margins.kv_cache_tokens
         weights, graphs = margins.model_weights_bytes, margins.cuda_graph_bytes
+        card, free = margins.device_memory_bytes, margins.least_free_device_memory_bytes
         return Reading(
             kv_gib=math.nan if kv is None else kv / GIB,
             bytes_per_token=kv / tokens if kv and tokens else math.nan,
             weights_gib=weights / GIB if weights else math.nan,
             graphs_gib=(graphs or 0) / GIB,
+            card_gib=card / GIB if card else math.nan,
+            free_gib=math.nan if free is None else free / GIB,
         )
     if crash is None:
         return Reading()

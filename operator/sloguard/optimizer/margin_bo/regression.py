@@ -5,7 +5,9 @@ that the quantity was above or below zero, which is a probit likelihood. The pos
 (Laplace). Everything is deterministic, and sums do not depend on anything but the set of observations.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +15,11 @@ from . import normal
 from .encoding import Floats, Ints
 
 DEGREES_OF_FREEDOM = 4.0
+AS_NORMAL = 1.3
+"""Times as wide, a normal distribution has the same 90 % interval as Student's t with that scale."""
+
 ITERATIONS = 12
+HALVINGS = 10
 CONVERGED = 1e-3
 """GiB: a hundredth of the noise."""
 
@@ -66,7 +72,7 @@ def fit(observed: Observed, prior: Prior) -> Linear:
     x_signed = observed.features[~exact] * observed.signs[~exact, None]
     mean, noise = prior.mean.copy(), prior.noise
     weights = np.ones(len(y))
-    hessian = precision
+    covariance = np.diag(prior.sd**2.0)
     for _ in range(ITERATIONS):
         z = x_signed @ mean / noise
         ratio = normal.inverse_mills(z)
@@ -75,15 +81,38 @@ def fit(observed: Observed, prior: Prior) -> Linear:
         hessian = precision + weighted.T @ x / noise**2 + (x_signed * curvature[:, None]).T @ x_signed / noise**2
         gradient = precision @ (prior.mean - mean)
         gradient = gradient + weighted.T @ (y - x @ mean) / noise**2 + x_signed.T @ ratio / noise
-        step = np.linalg.solve(hessian, gradient)
+        covariance = np.linalg.inv(hessian).astype(np.float64)
+        density = partial(_density, x, y, x_signed, weights, noise, prior)
+        step = covariance @ gradient
+        step = _uphill(density, mean, step) if len(x_signed) else step
         mean = mean + step
         squares = (y - x @ mean) ** 2
         weights = (DEGREES_OF_FREEDOM + 1) / (DEGREES_OF_FREEDOM + squares / noise**2)
-        total = prior.strength * prior.noise**2 + float(np.sum(weights * squares))
+        # A few observations are met nearly exactly by as many coefficients; the doubt about these is noise as well.
+        doubt = np.sum((x @ covariance) * x, axis=1)
+        total = prior.strength * prior.noise**2 + float(np.sum(weights * (squares + doubt)))
         noise = max(prior.noise_floor, float(np.sqrt(total / (prior.strength + len(y)))))
         if float(np.abs(step).max(initial=0.0)) < CONVERGED:
             break
-    return Linear(mean, np.linalg.inv(hessian).astype(np.float64), noise)
+    return Linear(mean, covariance, noise * AS_NORMAL if len(y) else noise)
+
+
+def _density(
+    x: Floats, y: Floats, x_signed: Floats, weights: Floats, noise: float, prior: Prior, mean: Floats
+) -> float:
+    """The posterior's, logged, but for a constant."""
+    away = float(weights @ (y - x @ mean) ** 2) / noise**2 + float((mean - prior.mean) ** 2 @ prior.sd**-2.0)
+    return float(np.sum(normal.log_cdf(x_signed @ mean / noise))) - 0.5 * away
+
+
+def _uphill(density: Callable[[Floats], float], mean: Floats, step: Floats) -> Floats:
+    """Halved until the logged density does not fall: far from the mode a whole step can lead away from it."""
+    before = density(mean)
+    for _ in range(HALVINGS):
+        if density(mean + step) >= before:
+            break
+        step = step / 2
+    return step
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The memory model: what it foretells of real servers, and what crashes without figures teach it."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -20,8 +21,9 @@ SPACE = make_space(SearchSpace.model_validate(SEARCH_SPACE), {}, Context())
 KNOBS_BY_TEXT = {name.value: name for name in KnobName}
 
 
-def started(number, config, kv_gib, weights_gib=None, graphs_gib=None, tokens=None):
+def started(number, config, kv_gib, weights_gib=None, graphs_gib=None, tokens=None, free_gib=None):
     margins = Margins(
+        least_free_device_memory_bytes=None if free_gib is None else round(free_gib * GIB),
         available_kv_cache_bytes=round(kv_gib * GIB),
         kv_cache_tokens=tokens,
         model_weights_bytes=None if weights_gib is None else round(weights_gib * GIB),
@@ -144,6 +146,37 @@ def test_running_out_of_memory_under_load_is_expected_again_nearby_and_served_on
     assert after.starts(point)[0] < 0.7 * before.starts(point)[0]
     assert safe.starts(point)[0] > before.starts(point)[0]
     assert after.starts(encoding.configurations([CONFIG]))[0] > 0.8
+
+
+def survival(free_gib, asked=0.95):
+    """Expected at a higher utilization, once a start at 0.92 has left that much free, as its two repeats did."""
+    repeats = [
+        started(n, {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.92}, 6.4, 14.3, 0.4, 120_000, free_gib) for n in range(3)
+    ]
+    memory, encoding = learnt(repeats, 24)
+    return memory.starts(encoding.configurations([{**CONFIG, K.GPU_MEMORY_UTILIZATION: asked}]))[0]
+
+
+def test_little_left_under_load_is_a_warning_and_much_left_is_none():
+    assert survival(0.1) < 0.4
+    assert survival(1.4) > 0.75
+    assert survival(0.1, asked=0.8) > 0.95
+
+
+def test_of_a_server_that_ran_out_no_sample_from_before_counts():
+    high = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.95}
+    died = crashed(1, high, CrashClass.CUDA_OUT_OF_MEMORY, CrashPhase.SERVING)
+    seen = replace(died, margins=Margins(least_free_device_memory_bytes=3 * round(GIB)))
+    without, encoding = learnt([KNOWN, died], 24)
+    given, _ = learnt([KNOWN, seen], 24)
+    point = encoding.configurations([high])
+    assert given.starts(point)[0] == pytest.approx(without.starts(point)[0])
+    assert given.free_gib(point)[0][0] < 0.5
+
+
+def test_what_nvml_says_of_the_card_is_believed_before_any_guess():
+    margins = KNOWN.margins.model_copy(update={"device_memory_bytes": round(22.5 * GIB)})
+    assert card_gib(Context(), [KNOWN, replace(KNOWN, margins=margins)]) == pytest.approx(22.5)
 
 
 def test_the_utilization_that_a_message_names_is_a_wall():

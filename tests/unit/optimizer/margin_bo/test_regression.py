@@ -43,11 +43,37 @@ def test_without_observations_the_prior_stays():
     assert np.allclose(posterior.covariance, np.diag(PRIOR.sd**2))
 
 
+def test_it_does_not_run_away_from_signs_that_the_prior_holds_for_impossible():
+    """Whole steps of Newton's method went round in circles, a thousand times as far out as the mode."""
+    x = np.column_stack([np.ones(12), np.linspace(0.6, 0.98, 12) * 24])
+    prior = Prior(mean=np.array([15.0, -1.0]), sd=np.array([0.4, 0.01]), noise=0.12, noise_floor=0.12)
+    posterior = fit(Observed(x, np.full(12, np.nan), np.ones(12)), prior)
+    ratio = normal.inverse_mills(x @ posterior.mean / posterior.noise)
+    gradient = (prior.mean - posterior.mean) / prior.sd**2 + x.T @ ratio / posterior.noise
+    assert (np.abs(posterior.covariance @ gradient) < 0.01).all(), "this is the mode"
+
+
+def test_as_many_observations_as_coefficients_do_not_make_it_sure():
+    """They are met exactly; the noise of the next is no smaller for that."""
+    generator = np.random.default_rng(1)
+    prior = Prior(mean=np.zeros(8), sd=np.full(8, 2.0), noise=0.5, noise_floor=0.05)
+    held = total = 0
+    for _ in range(40):
+        truth, x = generator.normal(size=8), generator.normal(size=(60, 8))
+        y = x @ truth + generator.normal(scale=0.5, size=60)
+        mean, sd = fit(exact(x[:10], y[:10]), prior).predict(x[10:])
+        held += int((np.abs(mean - y[10:]) < 1.645 * sd).sum())
+        total += 50
+    assert 0.82 <= held / total <= 0.97
+
+
 def test_the_tail_of_the_normal_distribution_stays_finite():
     z = np.array([-400.0, -40.0, -30.0, -5.0, 0.0, 5.0, 400.0])
     assert np.isfinite(normal.inverse_mills(z)).all()
     assert np.allclose(normal.cdf(z[3:6]), [2.866516e-7, 0.5, 1.0], rtol=1e-5)
     assert np.allclose(normal.inverse_mills(z[1:2]), [40.0], rtol=1e-2)
+    assert np.allclose(np.exp(normal.log_cdf(z[3:])), normal.cdf(z[3:]))
+    assert np.allclose(normal.log_cdf(np.array([-400.0, -40.0, -30.0])), [-80006.91, -804.609, -454.321], rtol=1e-3)
 
 
 def borrowed(x, y, sd=1.0):
