@@ -114,6 +114,13 @@ class WithoutBlame(Ablation):
         return (patch.object(survival, "accuse", lambda *_, **__: blame.NOBODY),)
 
 
+class WithoutCurves(Ablation):
+    """Of a trial that measured several rates only the one that counts."""
+
+    def told(self, result):
+        return replace(result, curve=())
+
+
 class WithoutCost(Ablation):
     """Every trial is said to have cost the same."""
 

@@ -145,6 +145,8 @@ def test_each_ablation_changes_what_margin_bo_asks_for():
     """One that no longer takes anything away would say that its source of information is worth nothing."""
     where = optimizers.land("misleading")
     known = [where.measure(i, where.space.sample(Random(100 + i)), 1) for i in range(20)]
+    swept = optimizers.land("tight_curve")
+    known.append(replace(known[0], curve=swept.measure(1, {}, 1).curve))
     assert {"GPUFault", "NoKVCacheRoom"} <= {result.crash.class_.value for result in known if result.crash}
     for name in REFERENCES:
         if name.startswith("margin-bo"):

@@ -51,6 +51,15 @@ class Points:
     def __len__(self) -> int:
         return len(self.unit)
 
+    def and_then(self, more: "Points") -> "Points":
+        """Both, these first."""
+        return Points(
+            np.vstack([self.unit, more.unit]),
+            {name: np.append(column, more.numbers[name]) for name, column in self.numbers.items()},
+            {name: np.append(column, more.codes[name]) for name, column in self.codes.items()},
+            {name: np.append(column, more.texts[name]) for name, column in self.texts.items()},
+        )
+
     def take(self, rows: Sequence[int]) -> "Points":
         """Some of them, in that order."""
         index = np.array(rows, dtype=np.int64)

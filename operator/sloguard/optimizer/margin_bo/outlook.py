@@ -13,6 +13,7 @@ from sloguard.domain.result import VIOLATION_CAP, Result
 from sloguard.optimizer.scores import BARELY
 
 from . import normal
+from .curves import Look, looks_above
 from .encoding import Floats, Points
 from .memory import Memory
 from .surrogate import MOST_POINTS, Surrogate, condition, fit_shape
@@ -32,6 +33,7 @@ class Live:
     """Trials that served: log of the objective, and log(measured / limit) for each SLO (NaN where not known).
 
     `noise` is the standard deviation of each log objective as far as it was measured, 0 where it was not.
+    `doublings` is how far above the rate that counts the figures were taken.
     """
 
     points: Points
@@ -39,6 +41,12 @@ class Live:
     noise: Floats
     log_ratios: Floats
     feasible: NDArray[np.bool_]
+    doublings: Floats
+
+    @property
+    def rates(self) -> Floats:
+        """A column of `doublings`; none where all figures were taken at the rate that counts."""
+        return self.doublings[:, None] if self.doublings.any() else np.zeros((len(self), 0))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -52,10 +60,11 @@ class Outlook:
     ratios: tuple[Surrogate, ...]
     best_log: float | None
     memory: Memory
+    rate_columns: int
 
     def view(self, points: Points) -> Floats:
-        """What the surrogates see."""
-        return _view(points, self.memory)
+        """What the surrogates see, at the rate that counts."""
+        return np.column_stack([_view(points, self.memory), np.zeros((len(points), self.rate_columns))])
 
     def log_objective(self, view: Floats) -> tuple[Floats, Floats]:
         """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
@@ -74,7 +83,7 @@ class Outlook:
 def live_of(taught: Sequence[Result], points: Points, under_way: int) -> Live | None:
     """The trials that served, at most MOST_POINTS, and those under way as copies of the worst; None without any.
 
-    `points` are the taught ones, and then the `under_way`.
+    `points` are the taught ones, and then the `under_way`. What room MOST_POINTS leaves goes to higher rates.
     """
     kept = _thinned([i for i, r in enumerate(taught) if r.outcome is not Outcome.CRASHED and _measured(r)], taught)
     if not kept:
@@ -85,12 +94,31 @@ def live_of(taught: Sequence[Result], points: Points, under_way: int) -> Live | 
     objective = [math.log(max(_objective(result), LEAST_SHARE * best, 1e-9)) for result in served]
     ratios = [_log_ratios(result, slos) for result in served]
     worst = min(range(len(served)), key=lambda i: (served[i].outcome is Outcome.FEASIBLE, objective[i], i))
-    return Live(
+    live = Live(
         points=points.take([*kept, *range(len(taught), len(taught) + under_way)]),
         log_objective=np.array(objective + [objective[worst]] * under_way),
         noise=np.array([_noise(result) for result in served] + [0.0] * under_way),
         log_ratios=np.array(ratios + [ratios[worst]] * under_way).reshape(len(served) + under_way, slos),
         feasible=np.array([r.outcome is Outcome.FEASIBLE for r in served] + [False] * under_way),
+        doublings=np.zeros(len(served) + under_way),
+    )
+    return _with_looks(live, looks_above(kept, taught, MOST_POINTS - len(kept)), points)
+
+
+def _with_looks(live: Live, looks: Sequence[Look], points: Points) -> Live:
+    """The trials, and then what they gave at higher rates; `points` are those that looks mean by their numbers."""
+    if not looks:
+        return live
+    slos, least = live.log_ratios.shape[1], float(live.log_objective.min())
+    objective = [max(math.log(max(look.goodput, 1e-9)), least) for look in looks]
+    ratios = [([_log_ratio(ratio) for ratio in look.ratios] + [math.nan] * slos)[:slos] for look in looks]
+    return Live(
+        points=live.points.and_then(points.take([look.trial for look in looks])),
+        log_objective=np.append(live.log_objective, objective),
+        noise=np.append(live.noise, [look.relative_noise for look in looks]),
+        log_ratios=np.vstack([live.log_ratios, ratios]),
+        feasible=np.append(live.feasible, np.zeros(len(looks), dtype=np.bool_)),
+        doublings=np.append(live.doublings, [look.doublings for look in looks]),
     )
 
 
@@ -99,21 +127,20 @@ def foresee(live: Live, memory: Memory) -> Outlook:
 
     The objective of a trial that broke SLOs is too low, because it counts good requests only: how much each decade of
     violation took away is learnt along (a slope for each SLO), so that the smooth part is what would be served within.
+    What all configurations gain or lose with the rate is a slope too.
     """
     excess = np.maximum(np.nan_to_num(live.log_ratios), 0.0)
-    unit = _view(live.points, memory)
+    unit = np.column_stack([_view(live.points, memory), live.rates])
     doubt = np.hypot(live.noise, EXCESS_DOUBT * excess.max(axis=1, initial=0.0))
-    objective = _fitted(unit, live.log_objective, excess, doubt)
+    objective = _fitted(unit, live.log_objective, np.hstack([excess, live.rates]), doubt)
     ratios: list[Surrogate] = []
     for column in live.log_ratios.T:
         known = ~np.isnan(column)
         if known.any():
-            ratios.append(
-                _fitted(unit[known], column[known], np.zeros((int(known.sum()), 0)), np.zeros(int(known.sum())))
-            )
+            ratios.append(_fitted(unit[known], column[known], live.rates[known], live.noise[known]))
     feasible = live.feasible
     best = float(objective.predict(unit[feasible])[0].max()) if feasible.any() else None
-    return Outlook(objective, tuple(ratios), best, memory)
+    return Outlook(objective, tuple(ratios), best, memory, live.rates.shape[1])
 
 
 def _view(points: Points, memory: Memory) -> Floats:
