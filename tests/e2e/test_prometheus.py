@@ -21,6 +21,8 @@ WORKLOAD = {
     "drainSeconds": 15,
     "dispatchLagFloorMilliseconds": 1000,  # everything runs on one machine
 }
+LIVE = "watched"
+LIVE_WORKLOAD = {"arrival": {"pattern": "Live"}, "warmupSeconds": 5, "durationSeconds": 20}
 COUNTED = ("Restart", "OtherTraffic", "Missing", "Tokens")
 
 
@@ -47,6 +49,33 @@ while True:
         os.rename("/tmp/new", "/tmp/targets.json")
         before = targets
     time.sleep(0.5)
+"""
+
+
+# Sends to the study's Service all the time, as a gateway's mirror would; where it leads nowhere, nothing is lost.
+MIRROR = f"""
+import asyncio, json, aiohttp
+URL = "http://{LIVE}-live:8000/v1/"
+async def main():
+    told = {{"answered": 0, "refused": 0}}
+    tasks = set()
+    while True:
+        task = asyncio.create_task(one(told))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        await asyncio.sleep(0.25)
+        print(json.dumps(told), flush=True)
+async def one(told):
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+            async with session.get(URL + "models") as answer:
+                model = (await answer.json())["data"][0]["id"]
+            body = {{"model": model, "prompt": [5] * 16, "max_tokens": 4, "ignore_eos": True}}
+            async with session.post(URL + "completions", json=body) as answer:
+                told["answered" if answer.status == 200 and await answer.text() else "refused"] += 1
+    except (aiohttp.ClientError, TimeoutError):
+        told["refused"] += 1
+asyncio.run(main())
 """
 
 
@@ -115,8 +144,8 @@ def tell_operator(cluster, url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def held(operator, kind_cluster, module_namespace):
-    """The trials of a short study, each under load while Prometheus scraped it."""
+def scraped(operator, kind_cluster, module_namespace):
+    """A namespace with production, and a Prometheus that the operator asks."""
     assert operator is kind_cluster
     cluster, namespace = kind_cluster, module_namespace
     engine.docker("cp", "--follow-link", prometheus.ensure(), f"{cluster.worker}:{PROGRAM}")
@@ -124,13 +153,22 @@ def held(operator, kind_cluster, module_namespace):
     cluster.kubectl("wait", "pod/prometheus", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
     demo.install_production(cluster, namespace)
     tell_operator(cluster, f"http://prometheus.{namespace}.svc:9090")
-    try:
-        spec = {"workload": WORKLOAD, "budget": {"trials": 3, "gpuMinutes": 30, "wallClockMinutes": 30}}
-        cluster.apply(demo.study(namespace, STUDY, **spec, promotion={"mode": "Off", "confirmations": 0}))
-        cluster.wait_for("end of the study", lambda: demo.phase(cluster, namespace, STUDY) == "Completed", 420)
-    finally:
-        tell_operator(cluster, "")
-    return namespace, demo.trials(cluster, namespace)
+    yield namespace
+    tell_operator(cluster, "")
+
+
+def tuned(cluster, namespace: str, name: str, **spec: object) -> list[demo.Object]:
+    """The trials of a short study, once it has ended."""
+    short = {"budget": {"trials": 3, "gpuMinutes": 30, "wallClockMinutes": 30}}
+    cluster.apply(demo.study(namespace, name, **short, **spec, promotion={"mode": "Off", "confirmations": 0}))
+    cluster.wait_for("end of the study", lambda: demo.phase(cluster, namespace, name) == "Completed", 420)
+    return [trial for trial in demo.trials(cluster, namespace) if trial["spec"]["study"] == name]
+
+
+@pytest.fixture(scope="module")
+def held(scraped, kind_cluster):
+    """Each was under load while Prometheus scraped it."""
+    return scraped, tuned(kind_cluster, scraped, STUDY, workload=WORKLOAD)
 
 
 def measured(held) -> list[demo.Object]:
@@ -156,3 +194,27 @@ def test_each_trial_says_whether_they_agree(held, kind_cluster):
         assert said["status"] == str(apart)
         told = kind_cluster.kubectl("describe", "slotrial", trial["metadata"]["name"], "-n", namespace)
         assert "MetricsDisagree" in told
+
+
+def test_trials_are_measured_by_the_traffic_that_their_service_leads_to_them(scraped, kind_cluster):
+    cluster = kind_cluster
+    cluster.create(demo.pod(scraped, "mirror", ["python3", "-c", MIRROR]))
+    trials = tuned(cluster, scraped, LIVE, measurement="Prometheus", workload=LIVE_WORKLOAD)
+    told = json.loads(cluster.kubectl("logs", "mirror", "-n", scraped, "--tail=1"))
+    rates = [rate for trial in trials for rate in trial["status"].get("measurements", [])]
+    assert len(rates) >= 2, [trial["status"]["message"] for trial in trials]
+    for rate in rates:
+        assert rate["lowerBounds"]
+        assert rate["serverView"]["source"] == "Prometheus"
+        assert rate["sent"] >= 20, "four a second, for as long as it was scraped"
+        assert rate["outputTokens"] == 4 * rate["sent"]
+        assert rate["promptTokens"] == 16 * rate["sent"]
+    assert sum(rate["sent"] for rate in rates) <= told["answered"], "nobody else sent anything"
+    jobs = cluster.get("jobs", "", scraped)["items"]
+    assert not [job for job in jobs if job["metadata"]["labels"]["sloguard.dev/study"] == LIVE]
+    (ended,) = [one["spec"]["selector"] for one in cluster.get("services", "", scraped)["items"] if _is_live(one)]
+    assert ended["sloguard.dev/study"] == LIVE
+
+
+def _is_live(service: demo.Object) -> bool:
+    return service["metadata"]["name"] == f"{LIVE}-live"
