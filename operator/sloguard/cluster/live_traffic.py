@@ -5,22 +5,20 @@ trial under measurement; whoever wants it measured mirrors or routes requests th
 """
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from sloguard.api.v1alpha1 import LoadResult, Measurement, Study, Trial, TrialPhase
+from sloguard.api.v1alpha1 import LoadResult, Measurement, Study, Trial
 from sloguard.cluster.api import SERVICES, Api
 from sloguard.cluster.cross_check import PATIENCE, pod_selector
 from sloguard.cluster.labels import TRIAL, live_name
 from sloguard.cluster.objects import Object, owned_by, section
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.engine.snapshot import Load, LoadState, TargetProblem
+from sloguard.engine.watch import watch_of
 from sloguard.measure.live import watched
 from sloguard.measure.prometheus import Prometheus, PrometheusError
 
 logger = logging.getLogger("sloguard.prometheus")
-
-SETTLE = timedelta(seconds=2)
-"""A scrape that began before the window's end is stored by then."""
 
 
 def is_live(study: Study) -> bool:
@@ -36,25 +34,23 @@ async def live_load(
     api: Api, prometheus: Prometheus | None, namespace: str, study: Study, trial: Trial, pod: Object | None
 ) -> Load:
     """Absent where the Service does not lead to this trial; running until its window is over and has been read."""
-    if trial.status.phase is not TrialPhase.LOADING or trial.status.load_started_at is None:
+    watch = watch_of(trial, study.spec)
+    if watch is None:
         return Load()
     service = await api.get(SERVICES, namespace, live_name(study.name))
     if not owned_by(service, study.metadata.uid) or section(service, "spec", "selector").get(TRIAL) != trial.name:
         return Load()
-    workload = study.spec.workload
-    begins = trial.status.load_started_at + timedelta(seconds=workload.warmup_seconds)
-    ends = begins + timedelta(seconds=workload.duration_seconds)
-    since = datetime.now(UTC) - ends
-    if prometheus is None or pod is None or since < SETTLE:
+    now = datetime.now(UTC)
+    if prometheus is None or pod is None or now < watch.readable_at:
         return Load(LoadState.RUNNING)
     selector = pod_selector(prometheus, namespace, pod["metadata"]["name"])
     try:
-        return _told(study, await watched(prometheus, selector, begins, ends, study.spec.slos))
+        return _told(study, await watched(prometheus, selector, watch.begins, watch.ends, study.spec.slos))
     except (NotCoveredError, PrometheusError) as error:
         logger.warning("live traffic is not measured: %s", error, extra={"trial": trial.name})
         where = f"for {selector}; see that it scrapes pods labelled sloguard.dev/role=server"
         detail = str(error) if isinstance(error, PrometheusError) else f"Prometheus has {error} {where}"
-        return Load(LoadState.RUNNING) if since < PATIENCE else Load(LoadState.FAILED, detail=detail)
+        return Load(LoadState.RUNNING) if now - watch.ends < PATIENCE else Load(LoadState.FAILED, detail=detail)
 
 
 def _told(study: Study, result: LoadResult) -> Load:

@@ -9,10 +9,14 @@ from sloguard.engine.arms import taught
 from sloguard.engine.early_stop import stops_early
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
+from sloguard.engine.watch import watch_of
 from sloguard.engine.windows import WindowError, is_open
 
 BACK_OFF_SECONDS = 10
 MOST_BACK_OFF_SECONDS = 300
+
+LOOK_AGAIN_SECONDS = 1.0
+"""While Prometheus may yet have what is missing."""
 
 MOST_ATTEMPTS = 100
 """Of one trial, pauses that the user wanted included; the API takes no higher number."""
@@ -75,7 +79,15 @@ def _blocked(known: Known) -> Verdict | None:
 
 def _busy(known: Known) -> Verdict:
     phase = phase_of(known)
-    return Verdict(phase, phase.value, "; ".join(f"{t.name} is {t.status.phase.value}" for t in known.unfinished))
+    told = "; ".join(f"{t.name} is {t.status.phase.value}" for t in known.unfinished)
+    return Verdict(phase, phase.value, told, wake_after_seconds=_until_readable(known))
+
+
+def _until_readable(known: Known) -> float:
+    """Nothing in a cluster tells when live traffic was watched long enough; GPUs must not be held beyond that."""
+    watches = (watch_of(trial, known.study.spec) for trial in known.unfinished)
+    left = ((watch.readable_at - known.now).total_seconds() for watch in watches if watch is not None)
+    return min([IDLE_SECONDS, *(max(seconds, LOOK_AGAIN_SECONDS) for seconds in left)])
 
 
 def _baselines(known: Known) -> list[Trial]:
