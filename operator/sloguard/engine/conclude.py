@@ -15,6 +15,7 @@ from sloguard.api.v1alpha1 import (
 )
 from sloguard.domain.repeat_noise import noise_by_rate
 from sloguard.domain.score import MEASURED, OFFERED_PERCENT, goodput_tokens_per_second, slos_met
+from sloguard.engine import trade_off
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
@@ -58,6 +59,7 @@ def conclude(
             "comparison_rate_percent": known.percent,
             "baseline": _scored(known, known.gate.baseline) or before.baseline,
             "best": _scored(known, known.gate.best) or before.best,
+            "front": trade_off.front(known),
             "recommendation": recommendation or before.recommendation,
             "noise": noise_by_rate(known.latest),
             "promotion": current,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sloguard.api.v1alpha1 import Objective, Outcome, PromotionMode, Purpose, Recommendation, Study, StudyPhase, Trial
 from sloguard.domain.contest import ERROR
 from sloguard.domain.score import MEASURED, UNITS, goodput_tokens_per_second
-from sloguard.engine import budget
+from sloguard.engine import budget, trade_off
 from sloguard.engine.arms import taught
 from sloguard.engine.gate import MANY, Contender, Shown, improvement
 from sloguard.engine.known import Known, Verdict
@@ -41,6 +41,7 @@ def recommendation_of(known: Known) -> Recommendation | None:
         error_percent=round(100 * ERROR) if confirmed else None,
         confirmations=known.gate.confirmations,
         reason=f"{_story(known, winner)}{mark}{broken}{crashed}"[:1024],
+        choice=trade_off.explained(known, winner.trial)[:1024],
     )
 
 

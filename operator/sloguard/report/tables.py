@@ -12,6 +12,7 @@ from rich.text import Text
 from sloguard.api.v1alpha1 import SLO, KnobName, Objective, Outcome, Purpose, Study, Trial
 from sloguard.domain.arguments import ArgumentsError, split_command
 from sloguard.domain.score import UNITS, at_rate, figure_of, highest_figure_of, margin_of
+from sloguard.report.expectations import expectations
 
 COLOURS = {
     Outcome.FEASIBLE: "green",
@@ -35,6 +36,8 @@ def print_report(console: Console, study: Study, trials: Sequence[Trial]) -> Non
     console.print(comparison_table(study, trials, percent))
     _say(console, _explained(study, limits, percent))
     _print_noise(console, study)
+    _print_front(console, study)
+    _print_search(console, study, trials, percent)
     _print_winner(console, study)
 
 
@@ -57,6 +60,39 @@ def _print_noise(console: Console, study: Study) -> None:
     if study.status.noise:
         rates = ", ".join(f"{noise.permille / 10:g} % at {noise.rate_percent} %" for noise in study.status.noise)
         _say(console, f"identical runs differed by (standard deviation): {rates} of the workload's rate")
+
+
+def _print_front(console: Console, study: Study) -> None:
+    """Where there is something to choose between."""
+    if len(study.status.front) > 1:
+        console.print()
+        console.print(front_table(study))
+
+
+def front_table(study: Study) -> Table:
+    """What goodput costs in latency: configurations that no other beats in everything."""
+    table = _table("Goodput against latency")
+    table.add_column("trial", no_wrap=True)
+    table.add_column(UNITS[study.spec.objective], justify="right")
+    for slo in study.spec.slos:
+        table.add_column(f"of {_named(slo)}", justify="right", no_wrap=True)
+    recommendation = study.status.recommendation
+    for point in study.status.front:
+        used = [f"{percent} %" for percent in point.limit_used_percent]
+        chosen = recommendation is not None and point.trial == recommendation.trial
+        cells = [point.trial, str(point.objective_value), *used]
+        table.add_row(*(f"[bold]{cell}[/]" if chosen else cell for cell in cells))
+    return table
+
+
+def _print_search(console: Console, study: Study, trials: Sequence[Trial], percent: int) -> None:
+    """Why the search ended, and what its expectations were worth."""
+    ended = next((c.message for c in study.status.conditions if c.type == "SearchEnded"), "")
+    if ended:
+        _say(console, f"the search: {escape(ended)}")
+    expected = expectations(trials, study.spec.objective, percent)
+    if expected:
+        _say(console, f"expected against measured: {expected}")
 
 
 def trial_table(study: Study, trials: Sequence[Trial], percent: int, *, wide: bool) -> Table:
@@ -149,6 +185,8 @@ def _print_winner(console: Console, study: Study) -> None:
         return
     said = f"{recommendation.trial}: {recommendation.reason}"
     _say(console, f"\n[bold]Recommended[/] {escape(said)}")
+    if recommendation.choice:
+        _say(console, f"Why this one: {escape(recommendation.choice)}")
     settings = sorted(recommendation.parameters.items())
     _say(console, f"Settings: {escape(_changed(settings))}")
     _say(console, "Command to serve with:")

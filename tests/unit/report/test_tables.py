@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sloguard.api.v1alpha1 import Study, Trial
+from sloguard.api.v1alpha1 import Objective, Prediction, Study, Trial
+from sloguard.report.expectations import expectations
 from sloguard.report.tables import print_report
 
 SPEC = {
@@ -134,6 +135,54 @@ def test_what_identical_runs_were_apart_is_told():
     said = "identical runs differed by (standard deviation): 0.4 % at 100 %, 28.1 % at 150 % of the workload's rate"
     assert said in printed(140, noise=noise)
     assert "identical runs" not in printed(140)
+
+
+FRONT = [
+    {"trial": "s-2-1", "objectiveValue": 720, "limitUsedPercent": [90, 20]},
+    {"trial": "s-4-1", "objectiveValue": 700, "limitUsedPercent": [40, 18]},
+]
+
+
+def test_the_front_is_shown_with_why_this_point_of_it():
+    choice = "s-4-1 gives 3 % less but takes 40 % of the TTFT p90 limit instead of 90 %"
+    text = printed(100, recommendation=RECOMMENDATION | {"choice": choice}, front=FRONT)
+    rows = {" ".join(line.split()) for line in text.splitlines()}
+    assert "trial tokens/s of TTFT p90 of ITL p99" in rows
+    assert "s-4-1 700 40 % 18 %" in rows
+    assert f"Why this one: {choice}" in text
+    assert "Goodput against latency" not in printed(100, front=FRONT[:1]), "nothing to choose between"
+
+
+def test_why_the_search_ended_is_told():
+    ended = {
+        "type": "SearchEnded",
+        "status": "True",
+        "reason": "StoppedEarly",
+        "message": "stopped after 14 of 30 trials: ...",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    assert "the search: stopped after 14 of 30 trials: ..." in printed(140, conditions=[ended])
+
+
+def expected(number: int, status: dict[str, Any], **predicted: int) -> Trial:
+    made = trial(number, "Search", **status)
+    return made.model_copy(update={"spec": made.spec.model_copy(update={"predicted": Prediction(**predicted)})})
+
+
+def test_what_was_expected_is_held_against_what_came():
+    trials = [
+        *TRIALS,
+        expected(4, measured(110, 100_000), objective=100, crash_permille=100, feasible_permille=900, vetoes=2),
+        expected(5, measured(90, 100_000), objective=100, crash_permille=100, feasible_permille=800),
+        expected(6, measured(50, 2_000_000), objective=100, feasible_permille=500, vetoes=1),
+        expected(7, {"outcome": "Crashed"}, objective=100, crash_permille=300),
+        expected(8, {"outcome": "Infrastructure"}, crash_permille=1000, vetoes=5),
+    ]
+    assert expectations(trials, Objective.GOODPUT, 100) == (
+        "the objective came within 10 % (median of 2 trials); 0.5 crashes expected, 1 came; 2.2 of 3 within the SLOs "
+        "expected, 2 were; 3 configurations vetoed as sure to crash"
+    )
+    assert expectations(TRIALS, Objective.GOODPUT, 100) == ""
 
 
 def test_command_can_be_pasted():

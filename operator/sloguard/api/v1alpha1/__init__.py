@@ -39,6 +39,7 @@ from .search_space import (
     SearchSpace,
 )
 from .status import (
+    FrontPoint,
     ProductionWorkload,
     PromotionState,
     PromotionStatus,
@@ -110,6 +111,7 @@ __all__ = [
     "Disagreement",
     "DisagreementPart",
     "Fault",
+    "FrontPoint",
     "IntDomain",
     "Interval",
     "KnobName",

@@ -69,6 +69,17 @@ class Recommendation(Scored):
     )
     confirmations: int = 0
     reason: str = Field(default="", max_length=1024)
+    choice: str = Field(default="", max_length=1024, description="Why this one and no other of the front.")
+
+
+class FrontPoint(ObservedModel):
+    """A configuration of the front: none gives more without being slower, none is faster without giving less."""
+
+    trial: str
+    objective_value: int = Field(description="Of its repeats where there are any, in the objective's unit.")
+    limit_used_percent: list[int] = Field(
+        default=[], max_length=8, description="Measured over limit for each SLO, in the study's order."
+    )
 
 
 class RateNoise(ObservedModel):
@@ -140,6 +151,11 @@ class StudyStatus(ObservedModel):
     )
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None
+    front: list[FrontPoint] = Field(
+        default=[],
+        max_length=10,
+        description="Of goodput against latency, among what holds the SLOs where anything does.",
+    )
     recommendation: Recommendation | None = None
     noise: list[RateNoise] = Field(default=[], max_length=8, description="From repeats, once there are any.")
     promotion: PromotionStatus | None = None
