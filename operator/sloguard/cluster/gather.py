@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sloguard.api.v1alpha1 import Study, TargetKind, Trial
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
 from sloguard.cluster.cross_check import cross_checked
+from sloguard.cluster.device_memory import memory_under_load
 from sloguard.cluster.evidence import (
     Container,
     container_of,
@@ -104,7 +105,8 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
                 load = await live_load(api, prometheus, namespace, study, trial, pod)
             else:
                 load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
-            seen[trial.name] = replace(told, load=load)
+            memory = await memory_under_load(prometheus, namespace, trial, pod, load)
+            seen[trial.name] = replace(told, load=load, server=replace(told.server, memory=memory))
     snapshot = Snapshot(study, records.trials, target, seen)
     return Gathered(snapshot, stored, raw_trials, production, records.passed_over, loaded.derived)
 
