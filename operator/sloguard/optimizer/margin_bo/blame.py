@@ -25,6 +25,9 @@ KILLS = 0.97
 BAD_LUCK = 0.01
 """Prior odds that a crash has no culprit among the suspects."""
 
+REFUSED_FOR_A_RANGE = 0.1
+"""Odds that a number is why vLLM refused the arguments: what it wants of numbers, the argument rules know already."""
+
 SWEEPS = 40
 DISCARDED = 10
 MOST_CRASHES = 24
@@ -47,6 +50,11 @@ class Atoms:
     cuts: tuple[float, ...]
     columns: tuple[int, ...]
     priors: tuple[float, ...]
+
+    @property
+    def ranges(self) -> Bools:
+        """Which are a number's half-lines."""
+        return np.array([code < 0 for code in self.codes], dtype=np.bool_)
 
     def hold(self, points: Points) -> Bools:
         """One row for each condition, one column for each point."""
@@ -103,10 +111,14 @@ NOBODY = Blame(Atoms((), (), (), (), ()), ())
 
 @dataclass(frozen=True)
 class Shown:
-    """What some configurations show; `weights` is how much each says of this study: 1 for its own trials."""
+    """What some configurations show; `weights` is how much each says of this study: 1 for its own trials.
+
+    `refused` are those that vLLM would not even start.
+    """
 
     points: Points
     weights: Floats
+    refused: Bools
 
 
 def accuse(encoding: Encoding, served: Shown, crashed: Shown, seed: int) -> Blame:
@@ -127,17 +139,23 @@ def accuse(encoding: Encoding, served: Shown, crashed: Shown, seed: int) -> Blam
     weight = _prior(atoms, pairs) * (1 - KILLS) ** np.minimum(spared, 12.0)
     kept = guilty.any(axis=1) & (weight > 1e-9)
     luck = BAD_LUCK ** crashed.weights[-MOST_CRASHES:]
-    worlds = _sampled(guilty[kept], weight[kept], luck, np.random.default_rng(seed))
+    ranged = np.asarray(atoms.ranges[pairs[kept]].any(axis=1), dtype=np.bool_)
+    doubts = np.where(ranged[:, None] & crashed.refused[None, -MOST_CRASHES:], REFUSED_FOR_A_RANGE, 1.0)
+    worlds = _sampled(guilty[kept], weight[kept], luck, doubts, np.random.default_rng(seed))
     survivors = pairs[kept]
     named = tuple(frozenset((int(survivors[i, 0]), int(survivors[i, 1])) for i in world) for world in worlds)
     return Blame(atoms, named)
 
 
-def _sampled(guilty: Bools, weight: Floats, luck: Floats, rng: np.random.Generator) -> list[set[int]]:
-    """Gibbs: give each crash in turn a culprit, given those of the others; `luck` is each one's odds of having none."""
+def _sampled(guilty: Bools, weight: Floats, luck: Floats, doubts: Floats, rng: np.random.Generator) -> list[set[int]]:
+    """Gibbs: give each crash in turn a culprit, given those of the others.
+
+    `luck` is each crash's odds of having none, `doubts` scales each suspect's odds for each crash.
+    """
     crashes = guilty.shape[1]
     odds = np.append(weight, BAD_LUCK)
     nobody = len(weight)
+    factors = np.vstack([doubts, np.ones((1, crashes))])
     options = [np.append(np.flatnonzero(guilty[:, i]), nobody) for i in range(crashes)]
     culprit = np.full(crashes, nobody)
     used = np.zeros(nobody + 1, dtype=np.int64)
@@ -150,7 +168,8 @@ def _sampled(guilty: Bools, weight: Floats, luck: Floats, rng: np.random.Generat
             mine = options[i]
             odds[nobody] = luck[i]
             # Who is guilty of another crash already costs nothing more to believe; bad luck is new each time.
-            chances = np.where((used[mine] > 0) & (mine != nobody), 1.0, odds[mine]).cumsum()
+            chances = np.where((used[mine] > 0) & (mine != nobody), 1.0, odds[mine])
+            chances = (chances * factors[mine, i]).cumsum()
             culprit[i] = mine[np.searchsorted(chances, draws[sweep, i] * chances[-1])]
             used[culprit[i]] += 1
         if sweep >= DISCARDED:
@@ -205,7 +224,6 @@ def _pairs(atoms: Atoms, meets: Bools) -> Ints:
 def _prior(atoms: Atoms, pairs: Ints) -> Floats:
     """A pair of plain values has PAIR_PRIOR; each range among them shares it out among its cuts."""
     own = np.array(atoms.priors)
-    ranges = np.array([code < 0 for code in atoms.codes])
-    share = np.where(ranges, own / RANGE_PRIOR, 1.0)
+    share = np.where(atoms.ranges, own / RANGE_PRIOR, 1.0)
     one, other = pairs[:, 0], pairs[:, 1]
     return np.where(one == other, own[one], PAIR_PRIOR * share[one] * share[other])

@@ -40,6 +40,9 @@ FREE_NOISE_GIB = 0.12
 READ_NOISE_GIB = 0.45
 """Of free memory as it is read: PyTorch keeps what it once took, and gives it back only where it runs short."""
 
+FREE_OFFSET = 0.3
+"""Of a setup's offset of the KV cache: what is left beyond the server's share depends less on where it runs."""
+
 UNKNOWN_CARD_GIB = 48.0
 WEIGHTS_BY_FORMAT = {NO_QUANTIZATION: 1.0, "fp8": 0.57, "awq": 0.36, "gptq": 0.36, "awq_marlin": 0.36}
 """Weights against those of the unquantized checkpoint; embeddings stay at 16 bit."""
@@ -202,12 +205,12 @@ class _Lesson:
         signs[~earlier.same_model] = 0.0
         features = _features(earlier.points, earlier.cards_gib, self.formats, self.generic)
         features[:, SHARE_COLUMN] += self.vram - earlier.cards_gib
-        return self._borrowed(features, values, signs)
+        return self._borrowed(features, values, signs, FREE_OFFSET)
 
-    def _borrowed(self, features: Floats, values: Floats, signs: Floats) -> Borrowed:
+    def _borrowed(self, features: Floats, values: Floats, signs: Floats, scale: float = 1.0) -> Borrowed:
         signs = np.where(np.isnan(self.earlier.cards_gib), 0.0, signs)
         observed, kept = _told(features, values, signs)
-        return Borrowed(observed, self.earlier.setups[kept], self.earlier.offset_sds[kept])
+        return Borrowed(observed, self.earlier.setups[kept], self.earlier.offset_sds[kept] * scale)
 
     def _kv_prior(self) -> Prior:
         weights, sds = self._weights()

@@ -16,7 +16,9 @@ from .memory import EXPLAINED, Memory, learn
 SURPRISE = 0.6
 """An out-of-memory where memory was thought this likely to suffice has another cause."""
 
-KIN_WEIGHTS = (0.8, 0.5, 0.3)
+REFUSALS = frozenset({CrashClass.INVALID_ARGUMENTS, CrashClass.UNSUPPORTED_QUANTIZATION})
+
+KIN_WEIGHTS = (0.95, 0.6, 0.3)
 """What an earlier trial says of crashes that memory does not explain: the same model, card and no other version known;
 the same model; the same version of vLLM, or the same card."""
 
@@ -40,11 +42,12 @@ def expect(encoding: Encoding, taught: Sequence[Result], points: Points, earlier
     lived = [i for i, result in enumerate(taught) if result.outcome is not Outcome.CRASHED]
     fate = memory.starts(points.take(crashed)).tolist()
     died = [i for i, chance in zip(crashed, fate, strict=True) if not _explained_by_memory(taught[i], chance)]
-    before_lived, before_died = _earlier_shown(earlier, memory)
-    served = _joined(before_lived, Shown(points.take(lived), np.ones(len(lived))))
-    return Survival(
-        memory, accuse(encoding, served, _joined(before_died, Shown(points.take(died), np.ones(len(died)))), seed)
+    before = _earlier_shown(earlier, memory)
+    served, gone = (
+        _joined(shown, _shown(taught, points, rows, np.ones(len(taught))))
+        for shown, rows in zip(before, (lived, died), strict=True)
     )
+    return Survival(memory, accuse(encoding, served, gone, seed))
 
 
 def _earlier_shown(earlier: Earlier, memory: Memory) -> tuple[Shown, Shown]:
@@ -61,15 +64,25 @@ def _earlier_shown(earlier: Earlier, memory: Memory) -> tuple[Shown, Shown]:
         [_explained_by_memory(result, chance) for result, chance in zip(earlier.results, surprising, strict=True)],
         dtype=np.bool_,
     )
-    lived, died = np.flatnonzero(~earlier.crashed), np.flatnonzero(earlier.crashed & ~explained)
+    lived, died = np.flatnonzero(~earlier.crashed).tolist(), np.flatnonzero(earlier.crashed & ~explained).tolist()
     return (
-        Shown(earlier.points.take(lived.tolist()), weights[lived]),
-        Shown(earlier.points.take(died.tolist()), weights[died]),
+        _shown(earlier.results, earlier.points, lived, weights),
+        _shown(earlier.results, earlier.points, died, weights),
     )
 
 
+def _shown(results: Sequence[Result], points: Points, rows: Sequence[int], weights: Floats) -> Shown:
+    crashes = [results[i].crash for i in rows]
+    refused = np.array([crash is not None and crash.class_ in REFUSALS for crash in crashes], dtype=np.bool_)
+    return Shown(points.take(rows), weights[np.array(rows, dtype=np.int64)], refused)
+
+
 def _joined(first: Shown, second: Shown) -> Shown:
-    return Shown(stacked(first.points, second.points), np.append(first.weights, second.weights))
+    return Shown(
+        stacked(first.points, second.points),
+        np.append(first.weights, second.weights),
+        np.append(first.refused, second.refused),
+    )
 
 
 def _explained_by_memory(result: Result, chance: float) -> bool:

@@ -22,8 +22,8 @@ def drawn(count, seed=1, **fixed):
     return [{**SPACE.sample(rng), **{K[name]: value for name, value in fixed.items()}} for _ in range(count)]
 
 
-def shown(those, weight=1.0):
-    return Shown(ENCODING.configurations(those), np.full(len(those), weight))
+def shown(those, weight=1.0, *, refused=False):
+    return Shown(ENCODING.configurations(those), np.full(len(those), weight), np.full(len(those), refused))
 
 
 def blamed(lived, died, seed=0):
@@ -107,3 +107,15 @@ def test_what_lived_in_an_earlier_study_exonerates_less_than_an_own_trial():
         return float(chances(accuse(ENCODING, shown(probe[:1], weight), shown(died), 0), probe).mean())
 
     assert fear(1.0) < fear(0.3)
+
+
+def test_arguments_that_vllm_refuses_are_hardly_a_matter_of_a_range():
+    lived = [values for values in drawn(12) if not is_pair(values)]
+    died = drawn(1, seed=9, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
+    probe = drawn(40, seed=5, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
+
+    def fear(refused):
+        crashed = shown(died, refused=refused)
+        return float(chances(accuse(ENCODING, shown(lived), crashed, 0), probe).mean())
+
+    assert fear(True) > fear(False)
