@@ -52,7 +52,7 @@ def _unit_explained(study: Study, limits: str, percent: int) -> str:
     if study.spec.objective is Objective.CAPACITY:
         return f"{unit}: the highest rate with {limits}, interpolated; latencies at {percent} % of the workload's rate"
     of = f"{unit}: of requests that met every SLO ({limits}), at {percent} % of the workload's rate"
-    return f"{of}; \u00b1 at 95 % confidence within a run, not between starts"
+    return of if _repeated(study, percent) else f"{of}; \u00b1 at 95 % confidence within a run, not between starts"
 
 
 def _print_noise(console: Console, study: Study) -> None:
@@ -216,8 +216,15 @@ def _figure(study: Study, trial: Trial, percent: int) -> str:
     if at_most is not None:
         return f"≤{at_most:.0f}"
     figure = figure_of(trial, study.spec.objective, percent)
-    margin = margin_of(trial, study.spec.objective, percent)
-    return "-" if figure is None else f"{figure:.0f}" if margin is None else f"{figure:.0f} \u00b1 {margin:.0f}"
+    if figure is None:
+        return "-"
+    margin = None if _repeated(study, percent) else margin_of(trial, study.spec.objective, percent)
+    return f"{figure:.0f}" if margin is None else f"{figure:.0f} \u00b1 {margin:.0f}"
+
+
+def _repeated(study: Study, percent: int) -> bool:
+    """Then it is known what identical runs are apart, which says more than the spread within one."""
+    return any(noise.rate_percent == percent for noise in study.status.noise)
 
 
 def _measured(trial: Trial, percent: int, slo: SLO) -> str:

@@ -95,6 +95,24 @@ def test_the_search_hears_of_noise_from_repeats():
     assert result_of(trial, [TTFT], Objective.GOODPUT, 100, noise=0.1).objective_stddev == 9
 
 
+def test_until_something_is_repeated_the_search_hears_of_the_spread_within_a_run():
+    spread = rate(90).model_copy(update={"good_tokens_interval": Interval(low=900 - 196, high=900 + 196)})
+    heard = result_of(swept(spread, number=2), [TTFT], Objective.GOODPUT, 100)
+    assert heard.objective_stddev == pytest.approx(10, rel=0.01)
+    assert heard.curve[0].goodput_stddev == heard.objective_stddev
+
+
+def test_a_growing_queue_is_no_noise():
+    """Past saturation the spread within a run may be twice the figure, and repeats come out within 4 % of it."""
+    queue = rate(90, met=False).model_copy(update={"good_tokens_interval": Interval(low=0, high=2700)})
+    trial = swept(queue, number=2)
+    heard = result_of(trial, [TTFT], Objective.GOODPUT, 100)
+    assert heard.objective_stddev == pytest.approx(0.28 * 90)
+    assert heard.curve[0].goodput_stddev == pytest.approx(0.28 * 90)
+    assert result_of(trial, [TTFT], Objective.GOODPUT, 100, noise=0.04).objective_stddev == pytest.approx(0.04 * 90)
+    assert result_of(trial, [TTFT], Objective.GOODPUT, 100, noise=0.0).objective_stddev > 0, "two may agree by luck"
+
+
 def test_the_worst_slo_is_the_one_that_did_worst_where_the_figure_was_taken():
     trial = swept(rate(90), rate(70, met=False, percent=150), number=2)
     assert worst_violation_ratio(trial, Objective.GOODPUT, 100) == 0.2

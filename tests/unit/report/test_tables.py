@@ -120,6 +120,14 @@ def test_winner_against_production_and_defaults():
     assert "winner, trial 2 720 250 ms 20 ms met" in rows
 
 
+def test_once_something_was_repeated_the_spread_within_a_run_is_left_out():
+    """It takes a queue that grows for noise: past saturation it says ± 1926 of 1136 that came again within 4 %."""
+    noise = [{"ratePercent": 100, "permille": 37, "runs": 4}]
+    text = printed(140, recommendation=RECOMMENDATION, noise=noise)
+    assert "production today 106 failed" in {" ".join(line.split()[:4]) for line in text.splitlines()}
+    assert "±" not in text
+
+
 def test_figures_of_a_closed_loop_are_marked():
     closed = {"pattern": "ClosedLoop", "closedLoop": {"users": 32}}
     spec = SPEC | {"workload": SPEC["workload"] | {"arrival": closed}}
