@@ -50,6 +50,7 @@ class Fate:
     end: str = "result"
     goodput: float = 0.0
     met: bool = True
+    sent: int = 200
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Hazards(World):
             goodput, doomed = own.uniform(0, 200), own.random()
             luck = self.random.random()
             fate = Fate(self.random.uniform(1, 40), self.random.uniform(5, 20), goodput=goodput, met=own.random() < 0.6)
+            fate.sent = 100 if own.random() < 0.1 else 200
             fate.goodput *= self.random.uniform(0.8, 1.2)
             unlucky = self.storms and luck < 0.5
             if doomed < 0.2:
@@ -115,7 +117,7 @@ class Hazards(World):
         match fate.end:
             case "result":
                 percents = (100, 150) if self.random.random() < 0.8 else (100,)
-                rates = [rate(fate.goodput, fate.met, percent) for percent in percents]
+                rates = [rate(fate.goodput, fate.met, percent, fate.sent) for percent in percents]
                 self.loads[name] = Load(done, result(*rates))
             case "no result":
                 self.loads[name] = Load(LoadState.FAILED, detail="exit code 137")

@@ -1,5 +1,8 @@
 """Whether the search may end before its budget does: nothing left is likely to win by the minimum improvement. Pure.
 
+Goodput has an end: where the candidate about to be confirmed serves all that is offered within the SLOs, nothing can
+be better at that rate. Recorded trials of real vLLM show every good configuration alike below saturation.
+
 An optimizer that says what it expects of its suggestion says that of the best of what is left. When several asks in a
 row, the one at hand among them, promise too little chance of the improvement that is worth having, the search ends and
 the last one is not tried. The expectations of earlier asks stand in their trials' records. What chance is too little,
@@ -9,7 +12,8 @@ expects nothing in particular never stops early, and no search does so before th
 
 import math
 
-from sloguard.api.v1alpha1 import Prediction, Purpose, StudySpec, TrialSpec
+from sloguard.api.v1alpha1 import Objective, Prediction, Purpose, StudySpec, TrialSpec
+from sloguard.domain.score import at_rate
 from sloguard.engine.arms import taught
 from sloguard.engine.known import Known, SearchEnd
 
@@ -38,6 +42,24 @@ def stops_early(known: Known, asked: TrialSpec) -> SearchEnd | None:
     if len(recent) < ASKS or None in chances or likeliest > LEAST_CHANCE or asked.predicted is None:
         return None
     return SearchEnd("StoppedEarly", _sentence(known, asked.predicted, wanted, likeliest))
+
+
+def all_served(known: Known) -> SearchEnd | None:
+    """Why nothing can be better than the candidate at hand; None where something may. Not for other objectives."""
+    spec, found = known.study.spec, known.gate.candidate
+    if not spec.budget.stop_early or spec.objective is not Objective.GOODPUT or found is None:
+        return None
+    measured, least = at_rate(found, known.percent), _minimum(spec)
+    if sum(taught(t) for t in known.latest) < LEAST_KNOWN or measured is None or not measured.slos_met:
+        return None
+    if measured.rate_percent != known.percent or measured.sent > measured.good * (1 + least):
+        return None
+    return SearchEnd(
+        "AllServed",
+        f"stopped after {known.used.trials} of {spec.budget.trials} trials: {found.name} served {measured.good} of "
+        f"{measured.sent} requests at {known.percent} % of the rate within every SLO, so that nothing can be better "
+        f"there by {100 * least:.0f} %; {_saving(known)}, or workload.sweepPercent to compare at higher rates",
+    )
 
 
 def chance_of(predicted: Prediction | None, wanted: float) -> float | None:
@@ -71,13 +93,18 @@ def _asks_in_a_row(known: Known, asked: TrialSpec) -> list[TrialSpec]:
 
 
 def _sentence(known: Known, predicted: Prediction, wanted: float, chance: float) -> str:
-    budget, used, gate = known.study.spec.budget, known.used, known.gate
-    saved = budget.trials - used.trials - (gate.kept if gate.candidate is not None else gate.least_kept)
-    minutes = saved * used.a_trial_gpu_seconds / 60
+    budget, used = known.study.spec.budget, known.used
     gain, spread = (predicted.gain_permille or 0) / 10, (predicted.gain_stddev_permille or 0) / 10
     return (
         f"stopped after {used.trials} of {budget.trials} trials: the best of what is left is expected at "
         f"{gain:+.1f} ± {spread:.1f} % of the best so far, and none of the last {ASKS} suggestions had more than "
-        f"{100 * chance:.1f} % chance of the {100 * wanted:.1f} % that would matter; this saves {saved} trials, about "
-        f"{minutes:.0f} GPU-minutes; set budget.stopEarly to false to use them"
+        f"{100 * chance:.1f} % chance of the {100 * wanted:.1f} % that would matter; {_saving(known)}"
     )
+
+
+def _saving(known: Known) -> str:
+    used, gate = known.used, known.gate
+    kept = gate.kept if gate.candidate is not None else gate.least_kept
+    saved = known.study.spec.budget.trials - used.trials - kept
+    minutes = saved * used.a_trial_gpu_seconds / 60
+    return f"this saves {saved} trials, about {minutes:.0f} GPU-minutes; set budget.stopEarly to false to use them"

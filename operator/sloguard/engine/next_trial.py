@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
 from sloguard.engine.arms import taught
-from sloguard.engine.early_stop import stops_early
+from sloguard.engine.early_stop import all_served, stops_early
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
 from sloguard.engine.watch import watch_of
@@ -154,7 +154,7 @@ def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec 
         return _busy(known)
     if not all(taught(t) for t in baselines):
         return SearchEnd("BaselineMissing", "without both baselines nothing can be compared")
-    ended = search_end(known)
+    ended = search_end(known) or all_served(known)
     if ended is not None:
         return ended
     if blocked is not None:

@@ -61,8 +61,8 @@ def make_study(name="s", **spec):
     return Study(metadata=ObjectMeta(name=name, uid="uid", generation=1), spec=laid_over(SPEC, spec))
 
 
-def rate(goodput=100.0, met=True, percent=100):
-    """Ten seconds at one rate."""
+def rate(goodput=100.0, met=True, percent=100, sent=200):
+    """Ten seconds at one rate. Of 200 requests half never came back, so that more could have been served."""
     slo = SLOResult(
         metric=Metric.TTFT,
         percentile=99,
@@ -74,7 +74,7 @@ def rate(goodput=100.0, met=True, percent=100):
         rate_percent=percent,
         requests_per_minute=6 * percent,
         duration_milliseconds=10_000,
-        sent=100,
+        sent=sent,
         completed=100,
         good=100 if met else 50,
         prompt_tokens=1,

@@ -2,13 +2,33 @@
 
 import pytest
 
-from sloguard.api.v1alpha1 import Prediction, Purpose
+from sloguard.api.v1alpha1 import Outcome, Prediction, Purpose
 from sloguard.engine.candidates import MOST_GAIN, prediction_of
-from sloguard.engine.early_stop import ASKS, LEAST_CHANCE, LEAST_KNOWN, chance_of, improvement_wanted, stops_early
+from sloguard.engine.early_stop import (
+    ASKS,
+    LEAST_CHANCE,
+    LEAST_KNOWN,
+    all_served,
+    chance_of,
+    improvement_wanted,
+    stops_early,
+)
 from sloguard.engine.known import know
+from sloguard.engine.plan import plan
 from sloguard.optimizer import Suggestion
 from sloguard.optimizer.base import Veto
-from tests.unit.engine.builders import T0, World, baselines, condition, feasible, make_study, snapshot
+from tests.unit.engine.builders import (
+    T0,
+    World,
+    baselines,
+    condition,
+    feasible,
+    make_study,
+    make_trial,
+    rate,
+    recorded,
+    snapshot,
+)
 
 HOPELESS = Prediction(gain_permille=-20, gain_stddev_permille=15, feasible_permille=900, gpu_seconds=30)
 PROMISING = Prediction(gain_permille=40, gain_stddev_permille=15, feasible_permille=900)
@@ -115,6 +135,54 @@ def test_a_prediction_is_recorded_in_whole_numbers():
     assert prediction_of(Suggestion({}, "", {}, (veto,))) == Prediction(vetoes=1)
     wild = prediction_of(Suggestion({}, "", {"objective": -1e30, "best_objective": 1e-9, "objective_stddev": 1e30}))
     assert (wild.gain_permille, wild.gain_stddev_permille) == (-1000, 1000 * MOST_GAIN)
+
+
+def served_all(good=100, sent=100, minimum=5, trials=LEAST_KNOWN, percent=100, met=True, **spec):
+    rates = [rate(200, met, at, sent) for at in (50, percent)]
+    best = make_trial(2, Outcome.FEASIBLE, [r.model_copy(update={"good": good}) for r in rates])
+    given = [*baselines(), best, *(feasible(n, 90) for n in range(3, trials))]
+    study = make_study(promotion={"minimumImprovementPercent": minimum}, **{"budget": {"trials": 30}} | spec)
+    return all_served(know(snapshot(study, *given), tuple(given), T0))
+
+
+def test_where_all_that_is_offered_is_served_nothing_can_be_better():
+    assert served_all().reason == "AllServed"
+    assert served_all().message == (
+        "stopped after 10 of 30 trials: s-2-1 served 100 of 100 requests at 100 % of the rate within every SLO, so "
+        "that nothing can be better there by 5 %; this saves 15 trials, about 8 GPU-minutes; set budget.stopEarly "
+        "to false to use them, or workload.sweepPercent to compare at higher rates"
+    )
+
+
+def test_what_is_left_to_gain_has_to_be_less_than_the_minimum():
+    assert served_all(good=96) is not None
+    assert served_all(good=95) is None
+    assert served_all(good=95, minimum=10) is not None
+    assert served_all(good=98, minimum=0) is None
+
+
+def test_nor_before_enough_is_known_nor_where_it_is_not_wanted_nor_for_another_objective():
+    assert served_all(trials=LEAST_KNOWN - 1) is None
+    assert served_all(budget={"trials": 30, "stopEarly": False}) is None
+    assert served_all(objective="GoodputPerGPU") is None
+
+
+def test_a_sweep_that_ended_below_the_rate_did_not_serve_all_of_it():
+    assert served_all(percent=80) is None
+
+
+def test_a_candidate_that_was_refused_ends_nothing():
+    """Its one good run was luck, and the search goes on."""
+    first = make_trial(2, Outcome.FEASIBLE, [rate(200, sent=100)])
+    repeats = [
+        feasible(10, 100, purpose=Purpose.PRODUCTION, parameters={"max_num_seqs": "2"}),
+        feasible(11, 50, purpose=Purpose.DEFAULT, parameters={}),
+        feasible(12, 100, purpose=Purpose.CONFIRM, parameters={"max_num_seqs": "12"}),
+    ]
+    trials = [*baselines(), first, *(feasible(n, 90) for n in range(3, 10))]
+    study = make_study(budget={"trials": 30})
+    assert recorded(plan(snapshot(study, *trials), T0)).spec.is_repeat
+    assert recorded(plan(snapshot(study, *trials, *repeats), T0)).spec.purpose is Purpose.SEARCH
 
 
 def test_a_study_that_has_found_its_best_stops_by_itself():

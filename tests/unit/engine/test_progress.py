@@ -284,7 +284,7 @@ def test_live_traffic_says_what_it_leaves_open(met, outcome, says):
     status = advance(loading(), told, LIVE, ("a",), at(60)).status
     assert status.outcome is outcome
     assert status.message.startswith(says)
-    assert status.message.endswith("of live traffic (80 to 95 of 100 requests good)")
+    assert status.message.endswith("of live traffic (80 to 95 of 200 requests good)")
     assert status.capacity is None, "nobody knows what rate was offered"
     assert status.conditions == [], "there is no client that could disagree"
 

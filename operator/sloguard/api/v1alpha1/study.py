@@ -145,8 +145,8 @@ class Budget(Model):
     wall_clock_minutes: int = Field(default=1440, ge=1, le=525_600)
     stop_early: bool = Field(
         default=True,
-        description="End the search when the optimizer expects hardly any chance of an improvement by "
-        "promotion.minimumImprovementPercent from what is left. Optimizers that expect nothing never do.",
+        description="End the search when nothing left is likely to be better by promotion.minimumImprovementPercent: "
+        "a candidate serves all that is offered, or the optimizer expects hardly any chance of it.",
     )
 
 
