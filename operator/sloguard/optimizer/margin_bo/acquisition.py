@@ -14,9 +14,6 @@ MINIMUM_GAIN = 0.01
 NEARLY_DEAD = 0.75
 """A crash that is likelier than this is worth a trial only when nothing else is left."""
 
-CAUTION = 1.5
-"""Power of the chance to live: a crash also frightens people, and what gains little is not worth one."""
-
 FAR_ENOUGH = 0.9
 """Beyond this distance from everything tried, farther is not better."""
 
@@ -52,7 +49,7 @@ def promise(points: Points, outlook: Outlook, alive: Floats, cost: Cost, *, bold
         worth = outlook.slos_met(view, 1.0) * np.exp(mean + OPTIMISM_SD * sd - outlook.best_log)
     else:
         worth = outlook.slos_met(view) * improvement(mean, sd, outlook.best_log)
-    worth = worth * alive**CAUTION / cost.expected(alive)
+    worth = worth * alive / cost.expected(alive)
     return np.where(1 - alive > NEARLY_DEAD, worth * 1e-3, worth)
 
 

@@ -25,6 +25,9 @@ LENGTH_SD, AMPLITUDE_SD, NOISE_SD = 0.8, 0.6, 0.9
 NOISE_MEDIAN, LEAST_NOISE = 0.06, 0.01
 """As shares of the observations' standard deviation."""
 
+PRIOR_SPREAD, PRIOR_COUNT = 1.0, 2.0
+"""Of log figures over a space: a factor of e, worth so many observations."""
+
 STEPS = 30
 MEMORY = 6
 
@@ -89,9 +92,10 @@ def condition(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats, sha
 
 
 def _standardised(observed: Floats) -> tuple[Floats, float, float]:
+    """Two alike observations do not say that all are: their spread is believed as much as PRIOR_SPREAD."""
     centre = float(np.mean(observed)) if len(observed) else 0.0
-    scale = float(np.std(observed)) if len(observed) > 1 else 1.0
-    scale = scale if scale > 1e-9 else 1.0
+    total = PRIOR_COUNT * PRIOR_SPREAD**2 + float(((observed - centre) ** 2).sum())
+    scale = math.sqrt(total / (PRIOR_COUNT + len(observed)))
     return (observed - centre) / scale, centre, scale
 
 

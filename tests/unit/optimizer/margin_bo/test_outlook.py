@@ -40,10 +40,10 @@ def test_a_figure_that_is_known_to_be_noisy_counts_less():
 
 
 def test_what_was_served_beyond_the_slos_is_no_bound_of_what_would_be_served_within():
-    within = [served(i, 40 * i + 10, 1000.0) for i in range(5)]
-    # Three times beyond its limit hardly a request is good, and that is not the server's speed.
-    beyond = [served(5 + i, 230 + 5 * i, 150.0, ratio=3.0) for i in range(2)]
-    assert expected([*within, *beyond], 200) > np.log(600)
+    within = [served(i, 40 * i + 10, 1000.0 + 50 * i) for i in range(5)]
+    # How many requests are still good beyond a limit varies, and is not the server's speed.
+    beyond = [served(5 + i, 230 + 5 * i, 500.0 * (1 + i), ratio=1.5) for i in range(2)]
+    assert expected([*within, *beyond], 190) > np.log(1150)
 
 
 def test_the_noise_of_a_hopeless_figure_is_bounded():

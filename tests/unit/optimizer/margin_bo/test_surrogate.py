@@ -62,6 +62,12 @@ def test_what_is_known_to_be_noisy_is_believed_less():
     assert np.abs(told - truth(fresh)).mean() < 0.3 * np.abs(untold - truth(fresh)).mean()
 
 
+def test_two_alike_observations_do_not_say_that_all_are():
+    mean, sd = fitted(np.array([[0.1, 0.1], [0.3, 0.2]]), np.array([1.0, 1.05])).predict(np.array([[0.9, 0.9]]))
+    assert sd[0] > 0.3
+    assert abs(mean[0] - 1.0) < 2 * sd[0]
+
+
 @pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1e9, -1e9]])
 def test_few_and_flat_observations_are_survived(values):
     unit = RNG.random((len(values), 3))
