@@ -71,12 +71,12 @@ class Outlook:
         return self.objective.predict(view)
 
     def slos_met(self, view: Floats, optimism_sd: float = 0.0) -> Floats:
-        """How likely every SLO holds when it is measured."""
+        """How likely every SLO holds when it is measured, and not by luck: with one standard deviation of noise to spare."""
         total = np.ones(len(view))
         for surrogate in self.ratios:
             mean, sd = surrogate.predict(view)
             noisy = np.sqrt(sd**2 + surrogate.noise_sd**2)
-            total = total * normal.cdf((optimism_sd * sd - mean) / noisy)
+            total = total * normal.cdf((optimism_sd * sd - mean - surrogate.noise_sd) / noisy)
         return total
 
 
