@@ -49,12 +49,12 @@ def promise(points: Points, outlook: Outlook, alive: Floats, cost: Cost, *, bold
         worth = outlook.slos_met(view, 1.0) * np.exp(mean + OPTIMISM_SD * sd - outlook.best_log)
     else:
         worth = outlook.slos_met(view) * improvement(mean, sd, outlook.best_log)
-        worth = _unafraid(worth, alive)
+        worth = unafraid(worth, alive)
     worth = worth * alive / cost.expected(alive)
     return np.where(1 - alive > NEARLY_DEAD, worth * 1e-3, worth)
 
 
-def _unafraid(gain: Floats, alive: Floats) -> Floats:
+def unafraid(gain: Floats, alive: Floats) -> Floats:
     """What is left of a gain when a crash counts as the loss of MINIMUM_GAIN; never below zero."""
     return gain * gain / (gain + MINIMUM_GAIN * (1 - alive) / np.maximum(alive, 1e-9))
 

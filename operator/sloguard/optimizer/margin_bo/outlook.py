@@ -71,7 +71,7 @@ class Outlook:
         return self.objective.predict(view)
 
     def slos_met(self, view: Floats, optimism_sd: float = 0.0) -> Floats:
-        """How likely every SLO holds when it is measured, and not by luck: with one standard deviation of noise to spare."""
+        """How likely every SLO is measured to hold, and not by luck: with one standard deviation of noise to spare."""
         total = np.ones(len(view))
         for surrogate in self.ratios:
             mean, sd = surrogate.predict(view)
