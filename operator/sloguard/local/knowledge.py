@@ -52,6 +52,19 @@ def ledger_of_run(directory: Path) -> Ledger:
         ) from error
 
 
+def told(directory: Path) -> str:
+    """What the run in this directory knew of earlier studies, as a sentence; "" for nothing.
+
+    Raises:
+        RunDirectoryError: the directory's record of it is damaged.
+
+    """
+    records = ledger_of_run(directory).records
+    studies = len({(record.study, record.run) for record in records})
+    of = "one earlier study" if studies == 1 else f"{studies} earlier studies"
+    return f"Began with {len(records)} records of {of} ({LEDGER_FILE})." if records else ""
+
+
 def begin_with(directory: Path, run: Run, file: Path | None, setup: Callable[[], Setup], note: Note) -> Ledger:
     """What a run is to know of earlier studies: decided once, at its beginning.
 

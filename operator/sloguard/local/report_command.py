@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from sloguard.local.errors import RunDirectoryError
+from sloguard.local.knowledge import told
 from sloguard.local.records import read_run
 from sloguard.report.tables import print_report
 
@@ -26,14 +27,17 @@ class Refused(click.ClickException):
 def report(directory: Path, as_json: bool) -> None:
     """Show what `sloguard tune` found, or has found so far."""
     try:
-        run = read_run(directory)
+        run, earlier = read_run(directory), told(directory)
     except RunDirectoryError as error:
         raise Refused(f"{error}.") from error
     trials = list(run.trials.values())
     if as_json:
         click.echo(json.dumps({"study": run.study.dump(), "trials": [t.dump() for t in trials]}, indent=2))
         return
-    print_report(open_console(), run.study, trials)
+    console = open_console()
+    print_report(console, run.study, trials)
+    if earlier:
+        console.print(f"\n{earlier}", highlight=False)
 
 
 def open_console() -> Console:

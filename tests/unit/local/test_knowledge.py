@@ -14,6 +14,7 @@ from sloguard.local.directory import RunDirectory
 from sloguard.local.errors import LedgerError, RunDirectoryError
 from sloguard.local.knowledge import begin_with, ledger_of_run
 from sloguard.local.ledger_file import add_to_ledger, default_path, read_ledger
+from sloguard.local.report_command import report
 from sloguard.local.setup import setup_of
 from tests.unit.local.conftest import SIMULATOR, Tune, as_study, short_study
 from tests.unit.local.test_directory import trial
@@ -85,6 +86,8 @@ def test_a_study_leaves_its_trials_to_the_next_one_once(tune: Any):
     other = Tune(run.study, run.directory.with_name("other"))
     _, said = other.run()
     assert f"Takes {len(records)} records of earlier studies" in said
+    reported = CliRunner().invoke(report, [str(other.directory)]).output
+    assert f"Began with {len(records)} records of one earlier study" in reported
     assert len(read_ledger(default_path()).records) == len(records) + len(other.trials())
 
 

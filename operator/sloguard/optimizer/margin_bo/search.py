@@ -88,7 +88,7 @@ class _Ask:
         for index in np.argsort(-worth, kind="stable").tolist():
             values = self.encoding.values(rows[index])
             if self.space.broken(values) is None and self.space.key(values) not in self.seen:
-                return self._explained(values, self._avoided(rows, values))
+                return self._explained(values, self._avoided(rows, index))
         left = self.space.nearest_unseen(self.encoding.values(rows[int(worth.argmax())]), self.seen)
         return None if left is None else self._explained(left, "")
 
@@ -117,19 +117,19 @@ class _Ask:
             return unlike_all(points, self.points.unit, alive)
         return promise(points, self.outlook, alive, self._cost, bold=self._stalled)
 
-    def _avoided(self, rows: Ints, chosen: Values) -> str:
+    def _avoided(self, rows: Ints, chosen: int) -> str:
         """What would have been tried without earlier studies, where that is something else; "" where it is not."""
         if not self.earlier.crashed.any():
             return ""
         points = self.encoding.rows(rows)
         alive, unwarned = self.survival.alive(points), self._expected(earlier_of(EMPTY, self.encoding)).alive(points)
-        doubted = unwarned - alive >= WARNED
-        if not doubted.any():
+        # Of those that are not doubted, the chosen one is the best.
+        rivals = [*np.flatnonzero(unwarned - alive >= WARNED).tolist(), chosen]
+        best = rivals[int(self._worth(points.take(rivals), unwarned[rivals]).argmax())]
+        passed_over = self.encoding.values(rows[best])
+        if best == chosen or self.space.key(passed_over) in self.seen:
             return ""
-        best = int(self._worth(points, np.where(doubted, unwarned, alive)).argmax())
-        if not doubted[best]:
-            return ""
-        return avoided(self.space, chosen, self.encoding.values(rows[best]), points.take([best]), self.earlier)
+        return avoided(self.space, self.encoding.values(rows[chosen]), passed_over, points.take([best]), self.earlier)
 
     @cached_property
     def _exploring(self) -> bool:
