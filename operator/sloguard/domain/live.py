@@ -5,9 +5,12 @@ a candidate never wins by what might be. An SLO is met where the histogram leave
 
 * Requests are those that ended between the window's scrapes; those under way at its ends belong to neither side. Each
   SLO is held over the values of its own histogram: first tokens, gaps or answers that came within the window.
-* A request that vLLM ended as aborted (its client went away) or in error has failed: not good, and slower than any
-  limit. Versions of vLLM differ on whether its histograms hold such a request too; the two counts tell.
-* What was turned away before vLLM took it (HTTP 4xx, no connection) leaves no trace in the server's metrics.
+* A request that vLLM ended as aborted or in error has failed: not good, and slower than any limit. Versions of vLLM
+  differ on whether its histograms hold such a request too; the two counts tell.
+* vLLM 0.32 counts no end at all of a request whose client went away (v1/engine/output_processor.py, abort_requests).
+  A first token that has no end, and is not of a request still under way, tells of at least so many that vanished.
+* What vanished before its first token, or was turned away before vLLM took it (HTTP 4xx, no connection), leaves no
+  trace in the server's metrics.
 """
 
 from collections.abc import Sequence
@@ -52,13 +55,20 @@ def live_measurement(seen: Covered, slos: Sequence[SLO], seconds: int) -> RateMe
         raise NotMeasuredError("the server's counters began anew within the window")
     if finished is None:
         raise NotMeasuredError("Prometheus has no request histograms of vLLM's for this pod")
-    ended = max(finished, seen.increments.at_least(REQUESTS) or 0)
+    counted = max(finished, seen.increments.at_least(REQUESTS) or 0)
+    ended = counted + _vanished(seen, counted)
     if ended + seen.open_after < LEAST_REQUESTS:
         raise NotMeasuredError(
             f"{ended} requests ended within {seen.seconds:.0f} s and {seen.open_after} were under way, and figures are "
             f"taken from {LEAST_REQUESTS} or more"
         )
-    return _measured(seen, slos, ended, completed=min(finished, ended - _failed(seen.increments)))
+    return _measured(seen, slos, ended, completed=min(finished, counted - _failed(seen.increments)))
+
+
+def _vanished(seen: Covered, counted: int) -> int:
+    """At least so many requests had their first token here, and neither ended nor are under way."""
+    begun = seen.window.latencies(Metric.TTFT)
+    return 0 if begun is None else max(0, begun.count - counted - seen.open_after)
 
 
 def _failed(increments: Increments) -> int:
@@ -92,7 +102,7 @@ def _measured(seen: Covered, slos: Sequence[SLO], ended: int, *, completed: int)
 
 def _held(slo: SLO, found: Buckets | None, *, among: int, beside: int) -> SLOResult:
     """Failed requests are among the histogram's values or beside them. With gaps, each counts as one that is too long:
-    whose gaps are whose is not known.
+    whose gaps are whose is not known. A first token may be of any of them: taking them off is then the safer side.
     """
     undecided = SLOResult(
         metric=slo.metric, percentile=slo.percentile, limit_milliseconds=slo.milliseconds, met=False, undecided=True
@@ -101,6 +111,8 @@ def _held(slo: SLO, found: Buckets | None, *, among: int, beside: int) -> SLORes
         return undecided
     if slo.metric is Metric.ITL:
         among, beside = 0, among + beside
+    elif slo.metric is Metric.TTFT:
+        among, beside = among + beside, 0
     low, high = found.within(slo.milliseconds / 1000)
     within, of = max(0, low - among), found.count + beside
     met = of > 0 and 100 * within >= slo.percentile * of

@@ -82,6 +82,18 @@ def test_aborted_requests_have_failed_whether_histograms_hold_them_or_not(among)
     assert slo.of - slo.within >= 3, "each of them is over the limit"
 
 
+def test_first_tokens_without_an_end_are_of_requests_that_vanished():
+    """As vLLM 0.32 has it when a client goes away: it counts no end. What is under way may yet end."""
+    told = measured([FAST] * 27, unseen=[FAST] * 4, open_after=1)
+    assert (told.sent, told.completed, told.violations.cut_off) == (30, 27, 3)
+    assert told.sent == told.good + told.violations.total
+    (slo,) = told.slos
+    assert (slo.within, slo.of, slo.met) == (28, 31, True)
+    assert measured([FAST] * 27, unseen=[FAST] * 4, open_after=4).sent == 27
+    none_ended = measured([], unseen=[FAST] * 40)
+    assert (none_ended.sent, none_ended.violations.cut_off, none_ended.slos_met) == (40, 40, False)
+
+
 def test_each_failed_request_counts_as_a_gap_that_is_too_long():
     slos = [SLO(metric=Metric.ITL, percentile=99, milliseconds=25)]
     (slo,) = measured([FAST] * 30, slos=slos).slos
