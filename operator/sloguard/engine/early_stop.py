@@ -23,7 +23,7 @@ LEAST_CHANCE = 0.02
 ASKS = 5
 """In a row that promise less. One alone may be a step to learn from."""
 
-LEAST_KNOWN = 10
+LEAST_KNOWN = 12
 """Trials whose outcomes are known, production and defaults among them, before the search may stop early."""
 
 LEAST_IMPROVEMENT = 0.01

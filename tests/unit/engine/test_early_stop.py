@@ -53,9 +53,9 @@ def test_several_asks_without_hope_end_it_and_say_what_is_saved():
     end = stopped(history())
     assert end.reason == "StoppedEarly"
     assert end.message == (
-        "stopped after 10 of 30 trials: the best of what is left is expected at -2.0 ± 1.5 % of the best so far, and "
-        "none of the last 5 suggestions had more than 0.0 % chance of the 5.0 % that would matter; this saves 15 "
-        "trials, about 8 GPU-minutes; set budget.stopEarly to false to use them"
+        "stopped after 12 of 30 trials: the best of what is left is expected at -2.0 ± 1.5 % of the best so far, and "
+        "none of the last 5 suggestions had more than 0.0 % chance of the 5.0 % that would matter; this saves 13 "
+        "trials, about 6 GPU-minutes; set budget.stopEarly to false to use them"
     )
 
 
@@ -148,8 +148,8 @@ def served_all(good=100, sent=100, minimum=5, trials=LEAST_KNOWN, percent=100, m
 def test_where_all_that_is_offered_is_served_nothing_can_be_better():
     assert served_all().reason == "AllServed"
     assert served_all().message == (
-        "stopped after 10 of 30 trials: s-2-1 served 100 of 100 requests at 100 % of the rate within every SLO, so "
-        "that nothing can be better there by 5 %; this saves 15 trials, about 8 GPU-minutes; set budget.stopEarly "
+        "stopped after 12 of 30 trials: s-2-1 served 100 of 100 requests at 100 % of the rate within every SLO, so "
+        "that nothing can be better there by 5 %; this saves 13 trials, about 6 GPU-minutes; set budget.stopEarly "
         "to false to use them, or workload.sweepPercent to compare at higher rates"
     )
 
@@ -175,11 +175,11 @@ def test_a_candidate_that_was_refused_ends_nothing():
     """Its one good run was luck, and the search goes on."""
     first = make_trial(2, Outcome.FEASIBLE, [rate(200, sent=100)])
     repeats = [
-        feasible(10, 100, purpose=Purpose.PRODUCTION, parameters={"max_num_seqs": "2"}),
-        feasible(11, 50, purpose=Purpose.DEFAULT, parameters={}),
-        feasible(12, 100, purpose=Purpose.CONFIRM, parameters={"max_num_seqs": "12"}),
+        feasible(LEAST_KNOWN, 100, purpose=Purpose.PRODUCTION, parameters={"max_num_seqs": "2"}),
+        feasible(LEAST_KNOWN + 1, 50, purpose=Purpose.DEFAULT, parameters={}),
+        feasible(LEAST_KNOWN + 2, 100, purpose=Purpose.CONFIRM, parameters={"max_num_seqs": "12"}),
     ]
-    trials = [*baselines(), first, *(feasible(n, 90) for n in range(3, 10))]
+    trials = [*baselines(), first, *(feasible(n, 90) for n in range(3, LEAST_KNOWN))]
     study = make_study(budget={"trials": 30})
     assert recorded(plan(snapshot(study, *trials), T0)).spec.is_repeat
     assert recorded(plan(snapshot(study, *trials, *repeats), T0)).spec.purpose is Purpose.SEARCH
