@@ -1,6 +1,8 @@
 """What holds for all tests."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -12,6 +14,7 @@ settings.load_profile("steady")
 
 # No study of a test begins with what the user's studies left, or leaves anything to them.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="sloguard-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
