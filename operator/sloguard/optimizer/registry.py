@@ -12,7 +12,7 @@ from sloguard.domain.ledger import EMPTY, Ledger
 from .base import Optimizer
 from .space import Space
 
-BEST = OptimizerName.TPE
+BEST = OptimizerName.MARGIN_BO
 """What `auto` stands for at present."""
 
 
@@ -30,13 +30,19 @@ class Entry:
     learns_from_ledger: bool = False
 
 
-_TPE = ("tpe", "TPE")
+_MARGIN_BO = ("margin_bo", "MarginBO")
 
 OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            Entry(OptimizerName.AUTO, f"what is best at present: {BEST}", "as that one", _TPE),
+            Entry(
+                OptimizerName.AUTO,
+                f"what is best at present: {BEST}",
+                "as that one",
+                _MARGIN_BO,
+                learns_from_ledger=True,
+            ),
             Entry(
                 OptimizerName.RANDOM,
                 "an even spread that assumes nothing: a reference, and for spaces smaller than the budget",
@@ -47,7 +53,7 @@ OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
                 OptimizerName.TPE,
                 "learns which values good configurations share and keeps away from crashes and broken SLOs",
                 "about 10 trials before it knows more than random; package optuna",
-                _TPE,
+                ("tpe", "TPE"),
             ),
             Entry(
                 OptimizerName.TBA,
@@ -73,7 +79,7 @@ OPTIMIZERS: Mapping[OptimizerName, Entry] = MappingProxyType(
                 OptimizerName.MARGIN_BO,
                 "reads from logs how near each server was to failing, and so crashes less and arrives sooner",
                 "nothing; the more of vLLM's log is seen, the better",
-                ("margin_bo", "MarginBO"),
+                _MARGIN_BO,
                 learns_from_ledger=True,
             ),
         )
