@@ -45,9 +45,13 @@ def stops_early(known: Known, asked: TrialSpec) -> SearchEnd | None:
 
 
 def all_served(known: Known) -> SearchEnd | None:
-    """Why nothing can be better than the candidate at hand; None where something may. Not for other objectives."""
+    """Why nothing can be better than the candidate at hand; None where something may.
+
+    Not for other objectives, and not for a closed loop, which offers the more the faster it is answered.
+    """
     spec, found = known.study.spec, known.gate.candidate
-    if not spec.budget.stop_early or spec.objective is not Objective.GOODPUT or found is None:
+    ends = spec.objective is Objective.GOODPUT and not spec.workload.closed_loop_mark
+    if not spec.budget.stop_early or not ends or found is None:
         return None
     measured, least = at_rate(found, known.percent), _minimum(spec)
     if sum(taught(t) for t in known.latest) < LEAST_KNOWN or measured is None or not measured.slos_met:

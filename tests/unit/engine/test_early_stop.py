@@ -2,7 +2,7 @@
 
 import pytest
 
-from sloguard.api.v1alpha1 import Outcome, Prediction, Purpose
+from sloguard.api.v1alpha1 import Outcome, Prediction, Purpose, Workload
 from sloguard.engine.candidates import MOST_GAIN, prediction_of
 from sloguard.engine.early_stop import (
     ASKS,
@@ -141,7 +141,10 @@ def served_all(good=100, sent=100, minimum=5, trials=LEAST_KNOWN, percent=100, m
     rates = [rate(200, met, at, sent) for at in (50, percent)]
     best = make_trial(2, Outcome.FEASIBLE, [r.model_copy(update={"good": good}) for r in rates])
     given = [*baselines(), best, *(feasible(n, 90) for n in range(3, trials))]
+    workload = spec.pop("workload", None)
     study = make_study(promotion={"minimumImprovementPercent": minimum}, **{"budget": {"trials": 30}} | spec)
+    if workload is not None:
+        study = study.model_copy(update={"spec": study.spec.model_copy(update={"workload": workload})})
     return all_served(know(snapshot(study, *given), tuple(given), T0))
 
 
@@ -165,6 +168,12 @@ def test_nor_before_enough_is_known_nor_where_it_is_not_wanted_nor_for_another_o
     assert served_all(trials=LEAST_KNOWN - 1) is None
     assert served_all(budget={"trials": 30, "stopEarly": False}) is None
     assert served_all(objective="GoodputPerGPU") is None
+
+
+def test_a_closed_loop_offers_the_more_the_faster_it_is_answered():
+    lengths = {"promptTokens": {"mean": 64, "max": 64}, "outputTokens": {"mean": 16, "max": 16}}
+    arrival = {"pattern": "ClosedLoop", "closedLoop": {"users": 32}}
+    assert served_all(workload=Workload.model_validate({"arrival": arrival} | lengths)) is None
 
 
 def test_a_sweep_that_ended_below_the_rate_did_not_serve_all_of_it():
