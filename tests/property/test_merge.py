@@ -244,7 +244,7 @@ def test_every_field_of_a_rate_is_merged():
         "good_tokens_interval",
     }
     of_the_first = {"server"}
-    of_whole_loads_only = {"server_view", "good_tokens_at_most", "users"}
+    of_whole_loads_only = {"server_view", "good_tokens_at_most", "users", "lower_bounds"}
     assert {*SUMMED, *same, *of_their_own, *of_the_first, *of_whole_loads_only} == set(RateMeasurement.model_fields)
     counters = ServerCounters(preemptions=3)
     one, other = two()
