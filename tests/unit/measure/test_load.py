@@ -158,26 +158,34 @@ async def test_own_lag_makes_a_result_invalid(server):
     assert "more than 1.0 ms" in result.invalid
 
 
-async def test_counters_of_the_server(server):
+def counting(server, generated):
+    """Two engines; `generated` gives the first one's tokens at each scrape."""
     scrapes = count()
 
-    async def metrics(_request):
+    async def metrics(request):
         at = next(scrapes)
         text = (
             "# TYPE vllm:prompt_tokens_total counter\n"
             f'vllm:prompt_tokens_total{{engine="0",model_name="m"}} {100 + 50 * at}.0\n'
             f'vllm:prompt_tokens_total{{engine="1",model_name="m"}} {10 * at}.0\n'
             f'vllm:num_preemptions_total{{engine="0"}} {3 * at}.0\n'
-            f'vllm:generation_tokens_total{{engine="0"}} {5 - at}.0\n'
+            f'vllm:generation_tokens_total{{engine="0"}} {generated(at)}.0\n'
         )
-        return await replies(200, text.encode())(_request)
+        return await replies(200, text.encode())(request)
 
     server.metrics = metrics
-    result = await run_load(a_request(server))
-    counters = result.rates[0].server
-    assert (counters.prompt_tokens, counters.preemptions) == (60, 3)
-    assert counters.generation_tokens is None, "it went down: restarted in between"
+
+
+async def test_counters_of_the_server(server):
+    counting(server, lambda at: 5 + 7 * at)
+    counters = (await run_load(a_request(server))).rates[0].server
+    assert (counters.prompt_tokens, counters.preemptions, counters.generation_tokens) == (60, 3, 7)
     assert counters.prefix_cache_hits_tokens is None
+
+
+async def test_an_engine_that_began_anew_makes_all_its_counters_worthless(server):
+    counting(server, lambda at: 5 - at)
+    assert (await run_load(a_request(server))).rates[0].server is None
 
 
 async def test_cancelling_a_load_leaves_nothing_running(server):
