@@ -16,7 +16,7 @@ WORKLOAD = {
     "sweepPercent": [50, 100],
     "promptTokens": {"mean": 200, "stddev": 50, "min": 64, "max": 400},
     "outputTokens": {"mean": 16, "stddev": 4, "min": 4, "max": 32},
-    "warmupSeconds": 3,
+    "warmupSeconds": 10,  # Prometheus takes up to five seconds to begin with a target that its discovery found
     "durationSeconds": 8,
     "drainSeconds": 15,
     "dispatchLagFloorMilliseconds": 1000,  # everything runs on one machine
