@@ -7,11 +7,10 @@ option for old names they are `pod_namespace` and `pod_name`.
 """
 
 from datetime import datetime
-from math import ceil
 
 from sloguard.domain.device_memory import DeviceMemory, tightest
 
-from .prometheus import Prometheus, quoted
+from .prometheus import Prometheus, quoted, range_between
 
 FREE, USED = "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_USED"
 MIB = 1 << 20
@@ -37,7 +36,6 @@ async def least_free(
 
 
 def _over(function: str, metric: str, namespace: str, pod: str, start: datetime, end: datetime) -> str:
-    # One more millisecond: since version 3 a range does not include its beginning.
-    milliseconds = ceil((end - start).total_seconds() * 1000) + 1
+    period = range_between(start, end)
     selectors = (f"{of}={quoted(namespace)}, {name}={quoted(pod)}" for of, name in LABELS)
-    return " or ".join(f"{function}({metric}{{{selector}}}[{milliseconds}ms])" for selector in selectors)
+    return " or ".join(f"{function}({metric}{{{selector}}}[{period}])" for selector in selectors)

@@ -79,9 +79,7 @@ class Prometheus:
 
     async def samples(self, selector: str, start: datetime, end: datetime) -> Timeline:
         """The raw samples of vLLM's metrics of use, as they were scraped, both ends included."""
-        # One more millisecond: since version 3 a range does not include its beginning.
-        milliseconds = ceil((end - start).total_seconds() * 1000) + 1
-        query = f"{_of_use(selector)}[{milliseconds}ms]"
+        query = f"{_of_use(selector)}[{range_between(start, end)}]"
         return await self._query("query", {"query": query, "time": _stamp(end)}, "matrix")
 
     async def steps(self, selector: str, start: datetime, end: datetime, step_seconds: int) -> Timeline:
@@ -159,6 +157,11 @@ class Prometheus:
 def quoted(text: str) -> str:
     """A string of PromQL; its escapes are JSON's."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def range_between(start: datetime, end: datetime) -> str:
+    """A PromQL range that, evaluated at the end, holds both ends: since version 3 its beginning is left out."""
+    return f"{ceil((end - start).total_seconds() * 1000) + 1}ms"
 
 
 def _of_use(selector: str) -> str:

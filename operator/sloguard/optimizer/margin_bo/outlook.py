@@ -13,7 +13,7 @@ from sloguard.domain.result import VIOLATION_CAP, Result
 from sloguard.optimizer.scores import BARELY
 
 from . import normal
-from .curves import Look, looks_above
+from .curves import Look, looks_above, relative_noise
 from .encoding import Floats, Points
 from .memory import Memory
 from .surrogate import MOST_POINTS, Surrogate, condition, fit_shape
@@ -162,8 +162,7 @@ def _objective(result: Result) -> float:
 
 def _noise(result: Result) -> float:
     """Relative, and no more than a factor of e."""
-    objective, stddev = _objective(result), result.objective_stddev
-    return min(stddev / objective, 1.0) if stddev is not None and stddev > 0 and objective > 0 else 0.0
+    return relative_noise(_objective(result), result.objective_stddev)
 
 
 def _log_ratios(result: Result, slos: int) -> list[float]:
