@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import kopf
 
 from sloguard.api.v1alpha1 import GROUP, VERSION
+from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api
 from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY
@@ -102,7 +102,7 @@ class Operator:
 
     async def _probe(self, **_: Any) -> float:
         assert self._reconciler is not None, "probes are asked after the start"
-        age = time.monotonic() - self._reconciler.last_success
+        age = clock.elapsed_seconds() - self._reconciler.last_success
         if age > STALE_SECONDS:
             raise StaleError(f"no successful reconcile for {age:.0f} s")
         return round(age, 1)
@@ -123,7 +123,7 @@ class Operator:
             try:
                 for namespace, name in await self._studies():
                     reconciler.wake((namespace, name))
-                reconciler.last_success = time.monotonic()
+                reconciler.last_success = clock.elapsed_seconds()
             except Exception:
                 # Whatever keeps the list from being read now must not end the resync for good.
                 logger.warning("resync failed; trying again in %s s", RESYNC_SECONDS, exc_info=True)

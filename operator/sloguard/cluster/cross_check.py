@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sloguard.api.v1alpha1 import SLO, Trial, TrialPhase
+from sloguard.cluster import clock
 from sloguard.cluster.objects import Object
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.engine.snapshot import Load, LoadState
@@ -36,7 +37,7 @@ async def cross_checked(
         try:
             return Load(load.state, await checked(prometheus, selector, load.result, slos), load.detail)
         except NotCoveredError as error:
-            if not error.later or datetime.now(UTC) - load.result.finished_at > PATIENCE:
+            if not error.later or clock.now() - load.result.finished_at > PATIENCE:
                 return _unchecked(trial, load, error)
         except PrometheusError as error:
             return _unchecked(trial, load, error)

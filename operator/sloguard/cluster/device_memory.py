@@ -1,9 +1,10 @@
 """What a trial's GPUs had free under load, where a Prometheus has the metrics of dcgm-exporter."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sloguard.api.v1alpha1 import Trial, TrialPhase
+from sloguard.cluster import clock
 from sloguard.cluster.objects import Object
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.engine.snapshot import Load, LoadState
@@ -25,7 +26,7 @@ async def memory_under_load(
         return None
     if trial.status.phase is not TrialPhase.LOADING or result.fault is not None or result.invalid is not None:
         return None
-    end = max(min(datetime.now(UTC), result.finished_at + AFTERWARDS), result.finished_at)
+    end = max(min(clock.now(), result.finished_at + AFTERWARDS), result.finished_at)
     try:
         return await least_free(prometheus, namespace, pod["metadata"]["name"], result.started_at, end)
     except PrometheusError as error:

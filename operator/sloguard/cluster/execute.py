@@ -3,10 +3,10 @@
 import hashlib
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sloguard.api.v1alpha1 import API_VERSION, TrialStatus
-from sloguard.cluster import render
+from sloguard.cluster import clock, render
 from sloguard.cluster.api import (
     DEPLOYMENTS,
     EVENTS,
@@ -107,7 +107,7 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
             await _lead(api, render.live_service(study, trial, _production(gathered), container, arguments))
         case StartLoad(trial):
             image, policy = settings.image, settings.pull_policy
-            starts_at = datetime.now(UTC) + START_LEAD
+            starts_at = clock.now() + START_LEAD
             job = render.load_job(trial, study, _production(gathered), image, policy, starts_at=starts_at)
             await _create(api, JOBS, namespace, job)
         case StopTrial(trial):
@@ -264,7 +264,7 @@ async def _tell(api: Api, study: Object, event: Event) -> None:
     """Once: the event's name follows from the study and its key."""
     metadata = study["metadata"]
     mark = hashlib.sha256(f"{metadata['uid']}/{event.key}".encode()).hexdigest()[:16]
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     involved = {
         "apiVersion": study["apiVersion"],
         "kind": study["kind"],

@@ -5,9 +5,9 @@ trial under measurement; whoever wants it measured mirrors or routes requests th
 """
 
 import logging
-from datetime import UTC, datetime
 
 from sloguard.api.v1alpha1 import LoadResult, Measurement, Study, Trial
+from sloguard.cluster import clock
 from sloguard.cluster.api import SERVICES, Api
 from sloguard.cluster.cross_check import PATIENCE, pod_selector
 from sloguard.cluster.labels import TRIAL, live_name
@@ -40,7 +40,7 @@ async def live_load(
     service = await api.get(SERVICES, namespace, live_name(study.name))
     if not owned_by(service, study.metadata.uid) or section(service, "spec", "selector").get(TRIAL) != trial.name:
         return Load()
-    now = datetime.now(UTC)
+    now = clock.now()
     if prometheus is None or pod is None or now < watch.readable_at:
         return Load(LoadState.RUNNING)
     selector = pod_selector(prometheus, namespace, pod["metadata"]["name"])

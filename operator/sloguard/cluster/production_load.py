@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sloguard.api.v1alpha1 import ArrivalPattern, Study
+from sloguard.cluster import clock
 from sloguard.domain.production import NoWorkloadError, as_in_production, production_workload
 from sloguard.domain.timeline import Covered, NotCoveredError, observed
 from sloguard.engine.snapshot import TargetProblem
@@ -44,7 +45,7 @@ async def with_production_load(prometheus: Prometheus | None, namespace: str, st
 
 async def _observed(prometheus: Prometheus, namespace: str, study: Study) -> Covered:
     minutes = study.spec.workload.arrival.production_minutes or USUAL_MINUTES
-    until = datetime.now(UTC)
+    until = clock.now()
     since = until - timedelta(minutes=minutes)
     selector = production_selector(prometheus, namespace, study.spec.target.name or "")
     step = max(5, minutes * 60 // MOST_STEPS)

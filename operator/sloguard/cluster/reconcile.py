@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 import aiohttp
 from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import StudyStatus
+from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api, RefusedError
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import StudyUnreadableError, gather
@@ -43,7 +42,7 @@ class Reconciler:
     api: Api
     settings: Settings
     prometheus: Prometheus | None = None
-    last_success: float = field(default_factory=time.monotonic)
+    last_success: float = field(default_factory=clock.elapsed_seconds)
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
@@ -85,7 +84,7 @@ class Reconciler:
 
     async def _attempt(self, key: Key) -> float | None:
         """Seconds until the next one, negative when the study is gone, None after a failure."""
-        begun, before = time.monotonic(), self.api.requests
+        begun, before = clock.elapsed_seconds(), self.api.requests
         try:
             pause = await self.reconcile(key)
         except RefusedError as error:
@@ -100,7 +99,7 @@ class Reconciler:
             # A defect in one study's reconcile must not take the other studies down; it is loud and retried.
             logger.exception("reconcile failed", extra=_about(key))
             return None
-        self.last_success = time.monotonic()
+        self.last_success = clock.elapsed_seconds()
         cost = {"requests": self.api.requests - before, "seconds": round(self.last_success - begun, 3)}
         logger.debug("reconciled", extra=_about(key) | cost)
         return -1.0 if pause is None else pause
@@ -114,7 +113,7 @@ class Reconciler:
             return await self._stall(key, "SpecInvalid", str(error))
         if gathered is None:
             return None
-        planned = plan(gathered.snapshot, datetime.now(UTC))
+        planned = plan(gathered.snapshot, clock.now())
         try:
             await execute(self.api, self.settings, gathered, planned)
         except NameTakenError as error:
@@ -150,7 +149,7 @@ def _stalled(stored: Object, reason: str, message: str) -> Object:
     except ValidationError:
         conditions = []
     generation = stored["metadata"].get("generation")
-    now = datetime.now(UTC)
+    now = clock.now()
     for kind, holds in (("Ready", False), ("Reconciling", False), ("Stalled", True)):
         conditions = with_condition(conditions, kind, holds, reason, readable(message), generation, now)
     return stored | {"status": section(stored, "status") | {"conditions": [c.dump() for c in conditions]}}
