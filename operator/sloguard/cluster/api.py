@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
@@ -43,6 +44,7 @@ JOBS: Final = Resource("apis/batch/v1", "jobs")
 PODS: Final = Resource("api/v1", "pods")
 SERVICES: Final = Resource("api/v1", "services")
 EVENTS: Final = Resource("api/v1", "events")
+LEASES: Final = Resource("apis/coordination.k8s.io/v1", "leases")
 
 
 class RefusedError(Exception):
@@ -68,12 +70,20 @@ class RefusedError(Exception):
         return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 
 
-class Api:
-    """One connection pool to one API server; use as an async context manager."""
+class NotLeadingError(Exception):
+    """Another operator may be acting; nothing was sent."""
 
-    def __init__(self) -> None:
+
+class Api:
+    """One connection pool to one API server; use as an async context manager.
+
+    `may_write` is asked before anything but a read is sent.
+    """
+
+    def __init__(self, may_write: Callable[[], bool] = lambda: True) -> None:
         # The generated client is barely typed; what goes in and out of it is typed here.
         self._client: Any = None
+        self._may_write = may_write
         self.requests = 0
 
     async def __aenter__(self) -> Self:
@@ -114,6 +124,12 @@ class Api:
         """With the resourceVersion that `body` was read at: a lost race is refused as a conflict."""
         metadata = body["metadata"]
         path = resource.path(metadata["namespace"], metadata["name"], "status")
+        return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
+
+    async def replace(self, resource: Resource, body: Object) -> Object:
+        """As `replace_status`, of all but the status."""
+        metadata = body["metadata"]
+        path = resource.path(metadata["namespace"], metadata["name"])
         return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
@@ -173,6 +189,8 @@ class Api:
         content_type: str = "application/json",
     ) -> bytes:
         assert self._client is not None, "used outside of its context"
+        if method != "GET" and not self._may_write():
+            raise NotLeadingError(f"{method} {path} is not sent: the Lease was not renewed in time")
         self.requests += 1
         logger.debug("%s %s", method, path)
         headers = {"Accept": "application/json, */*", "Content-Type": content_type}

@@ -13,6 +13,7 @@ from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api
 from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY
+from sloguard.cluster.lease import Lease, LeaseSettings
 from sloguard.cluster.reconcile import Reconciler
 from sloguard.measure.prometheus import Prometheus
 
@@ -29,10 +30,10 @@ class StaleError(Exception):
     """No reconcile succeeded for too long; the probe fails, and Kubernetes starts the operator anew."""
 
 
-def serve(namespaces: Sequence[str], settings: Settings, probe_address: str) -> None:
+def serve(namespaces: Sequence[str], settings: Settings, lease: LeaseSettings, probe_address: str) -> None:
     """Run until told to stop. No namespaces means all of them."""
     registry = kopf.OperatorRegistry()
-    operator = Operator(settings, namespaces)
+    operator = Operator(settings, namespaces, lease)
     operator.register(registry)
     kopf.run(
         registry=registry,
@@ -44,14 +45,17 @@ def serve(namespaces: Sequence[str], settings: Settings, probe_address: str) -> 
 
 
 class Operator:
-    """Composition root: one API connection, one reconciler, kopf's handlers on both."""
+    """Composition root: one reconciler, which acts while the Lease is held, and kopf's handlers that wake it."""
 
-    def __init__(self, settings: Settings, namespaces: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, namespaces: Sequence[str], lease: LeaseSettings) -> None:
         self._settings = settings
         self._namespaces = namespaces
-        self._api = Api()
+        # A connection pool of its own, so that a renewal never waits for other requests.
+        self._lease = Lease(Api(), lease)
+        self._api = Api(may_write=lambda: self._lease.held)
         self._prometheus = Prometheus(settings.prometheus) if settings.prometheus is not None else None
         self._reconciler: Reconciler | None = None
+        self._leading: asyncio.Task[None] | None = None
         self._resync: asyncio.Task[None] | None = None
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
@@ -84,25 +88,35 @@ class Operator:
         settings.watching.inactivity_timeout = INACTIVE_SECONDS
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         await self._api.__aenter__()
+        await self._lease.api.__aenter__()
         if self._prometheus is not None:
             await self._prometheus.__aenter__()
         self._reconciler = Reconciler(self._api, self._settings, self._prometheus)
-        self._resync = asyncio.create_task(self._resync_for_ever(self._reconciler))
+        self._leading = asyncio.create_task(self._lease.lead(self._begin, self._end))
 
     async def _stop(self, **_: Any) -> None:
-        if self._resync is not None:
-            self._resync.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._resync
-        if self._reconciler is not None:
-            await self._reconciler.stop()
+        await _cancelled(self._leading)
         if self._prometheus is not None:
             await self._prometheus.__aexit__()
+        await self._lease.api.__aexit__()
         await self._api.__aexit__()
 
+    def _begin(self) -> None:
+        """Everything is looked at anew: wakes that came before were not heard."""
+        assert self._reconciler is not None, "it is made before the Lease is asked for"
+        self._resync = asyncio.create_task(self._resync_for_ever(self._reconciler))
+
+    async def _end(self) -> None:
+        resync, self._resync = self._resync, None
+        await _cancelled(resync)
+        if self._reconciler is not None:
+            await self._reconciler.stop()
+
     async def _probe(self, **_: Any) -> float:
+        """Of one that waits for the Lease, that it knows who has it."""
         assert self._reconciler is not None, "probes are asked after the start"
-        age = clock.elapsed_seconds() - self._reconciler.last_success
+        last = self._reconciler.last_success if self._resync is not None else self._lease.last_answer
+        age = clock.elapsed_seconds() - last
         if age > STALE_SECONDS:
             raise StaleError(f"no successful reconcile for {age:.0f} s")
         return round(age, 1)
@@ -114,7 +128,7 @@ class Operator:
         self._wake(namespace, labels.get(STUDY))
 
     def _wake(self, namespace: str | None, name: str | None) -> None:
-        if self._reconciler is not None and namespace and name:
+        if self._reconciler is not None and self._resync is not None and namespace and name:
             self._reconciler.wake((namespace, name))
 
     async def _resync_for_ever(self, reconciler: Reconciler) -> None:
@@ -133,3 +147,10 @@ class Operator:
         places = self._namespaces or [""]
         found = [study for place in places for study in await self._api.items(STUDIES, place)]
         return [(s["metadata"]["namespace"], s["metadata"]["name"]) for s in found]
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

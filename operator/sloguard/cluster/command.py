@@ -5,6 +5,7 @@ import click
 from sloguard.cluster import logs
 from sloguard.cluster.app import serve
 from sloguard.cluster.execute import Settings
+from sloguard.cluster.lease import LeaseSettings, lease_name, new_identity, own_namespace
 from sloguard.measure.prometheus import PrometheusSettings
 from sloguard.measure.prometheus_options import prometheus_options
 
@@ -31,6 +32,28 @@ from sloguard.measure.prometheus_options import prometheus_options
     envvar="SLOGUARD_LOAD_IMAGE_PULL_POLICY",
 )
 @prometheus_options
+@click.option(
+    "--lease-namespace",
+    default=own_namespace,
+    show_default="the pod's own, else default",
+    envvar="SLOGUARD_LEASE_NAMESPACE",
+    help="Where the Lease is that lets one operator act at a time.",
+)
+@click.option(
+    "--lease-seconds",
+    type=click.IntRange(min=3, max=600),
+    default=15,
+    show_default=True,
+    envvar="SLOGUARD_LEASE_SECONDS",
+    help="How long the Lease of an operator that died keeps others waiting.",
+)
+@click.option(
+    "--identity",
+    default=new_identity,
+    show_default="host and a random number",
+    envvar="SLOGUARD_IDENTITY",
+    help="Who this is in the Lease: the pod's name, so that a restarted container goes on at once.",
+)
 @click.option("--probe-address", default="0.0.0.0:8080", show_default=True, help="Where /healthz is answered.")
 @click.option(
     "--log-format",
@@ -52,10 +75,15 @@ def operator(
     load_image: str,
     load_image_pull_policy: str,
     prometheus: PrometheusSettings | None,
+    lease_namespace: str,
+    lease_seconds: int,
+    identity: str,
     probe_address: str,
     log_format: str,
     log_level: str,
 ) -> None:
     """Run the Kubernetes operator until it is told to stop."""
     logs.configure(log_format, log_level)
-    serve(namespaces, Settings(load_image, load_image_pull_policy, prometheus), probe_address)
+    settings = Settings(load_image, load_image_pull_policy, prometheus)
+    lease = LeaseSettings(lease_namespace, lease_name(namespaces), identity, lease_seconds)
+    serve(namespaces, settings, lease, probe_address)

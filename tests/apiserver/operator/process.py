@@ -1,6 +1,7 @@
 """The operator as a process of its own, which can be killed."""
 
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ class Operator:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._begin = 0
+        self._identity = f"operator-{secrets.token_hex(4)}"
 
     def start(self) -> None:
         """Nothing where it runs already."""
@@ -27,6 +29,8 @@ class Operator:
             return
         (port,) = free_ports(1)
         options = ["--load-image=sloguard:test", f"--probe-address=127.0.0.1:{port}"]
+        # As a pod has it: what is started again has the same name, and need not wait for its own Lease.
+        options += ["--lease-namespace=sloguard-system", f"--identity={self._identity}"]
         command = [sys.executable, "-m", "sloguard", "operator", *options]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
