@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sloguard.api.v1alpha1 import CrashClass, ServerFault, ServerFaultKind
 from sloguard.domain.crash import classify, classify_log
-from sloguard.domain.evidence import EventEvidence, Evidence
+from sloguard.domain.crash_scan import PATTERNS, telling
+from sloguard.domain.evidence import EventEvidence, Evidence, LogGap
 from sloguard.domain.log_lines import lines, plain
 from sloguard.domain.margins import margins_from_log
 from tests.unit.domain.crash_logs import failed_start
@@ -28,6 +29,12 @@ PIECES = st.one_of(
     ),
 )
 LOGS = st.lists(st.tuples(PIECES, PIECES), max_size=30).map(lambda pairs: "\n".join(a + b for a, b in pairs))
+FILLER = [
+    "(APIServer pid=1) INFO 11-22 08:48:34 [loggers.py:273] Engine 000: Avg prompt throughput: 1.0 tokens/s",
+    "(EngineCore pid=2) WARNING 11-22 08:48:35 [x.py:1] something that passes",
+    "",
+    "    and more of it",
+]
 WORDS = st.text(max_size=30)
 ROUTINE = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x1b"), max_size=60)
@@ -90,7 +97,32 @@ def test_routine_lines_around_a_failed_start_change_nothing_but_the_line_number(
     assert among == alone.model_copy(update={"line": alone.line + before.count("\n")})
 
 
-@given(st.text(max_size=400))
+@given(st.sampled_from(MESSAGES), st.lists(st.sampled_from(FILLER), min_size=5, max_size=40), st.integers(0, 10))
+def test_a_bounded_copy_is_judged_like_the_whole_and_keeps_the_files_line_numbers(message, filler, head):
+    whole = [*filler, *failed_start(message).split("\n"), *filler]
+    kept, gaps = bounded(whole, head)
+    assert len(kept) < len(whole)
+    part = classify(Evidence(log="\n".join(kept), log_gaps=gaps, ended=True, exit_code=1))
+    assert part == classify(Evidence(log="\n".join(whole), ended=True, exit_code=1))
+
+
+def bounded(whole: list[str], head: int) -> tuple[list[str], tuple[LogGap, ...]]:
+    """The first lines and whatever tells, as a stream with little room would keep them."""
+    kept: list[str] = []
+    gaps: list[LogGap] = []
+    missing = 0
+    for number, line in enumerate(whole):
+        if number < head or telling(line):
+            if missing:
+                gaps.append(LogGap(len(kept), missing))
+            kept.append(line)
+            missing = 0
+        else:
+            missing += 1
+    return kept, tuple(gaps)
+
+
+@given(st.text(max_size=400).filter(lambda text: not any(needle in text for row in PATTERNS for needle in row.needles)))
 def test_words_that_nobody_knows_are_unknown(text):
     crash = classify_log(text, 1)
     assert crash is not None

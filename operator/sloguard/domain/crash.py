@@ -27,10 +27,17 @@ def classify(evidence: Evidence) -> Crash | None:
         said = "OOMKilled: the kernel ended the container at its memory limit"
         return _crash(CrashClass.HOST_OUT_OF_MEMORY, said, confidence=99, phase=_serving(evidence))
     if failed:
-        return _judge(evidence, scan(evidence.log))
+        return _numbered(_judge(evidence, scan(evidence.log)), evidence)
     if evidence.load_invalid is not None:
         return _crash(CrashClass.LOAD_GENERATOR, evidence.load_invalid, confidence=95)
     return None
+
+
+def _numbered(crash: Crash, evidence: Evidence) -> Crash:
+    """With the number that the line has in its file, of which the log may hold only parts."""
+    if crash.line is None or not evidence.log_gaps:
+        return crash
+    return crash.model_copy(update={"line": evidence.line_of_file(crash.line)})
 
 
 def classify_log(log: str, exit_code: int | None = None) -> Crash | None:
@@ -52,7 +59,8 @@ def _judge(evidence: Evidence, found: Scan) -> Crash:
     if cause := found.cause:
         return _of_log(cause)
     by_itself = evidence.dead and not evidence.stop_requested
-    if by_itself and (verdict := crash_pod.killed(evidence)):
+    vanished = evidence.load_fault is not None and evidence.load_fault.kind is ServerFaultKind.SERVER_GONE
+    if (by_itself or vanished) and (verdict := crash_pod.killed(evidence)):
         return _of_pod(verdict)
     if by_itself and evidence.ending_signal == SIGKILL and not found.asked_to_stop:
         said = "killed by signal 9 without a word in the log, as the kernel does when memory runs out"

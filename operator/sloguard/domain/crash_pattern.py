@@ -62,11 +62,13 @@ class Pattern:
 
 INFRASTRUCTURE_CLASSES: Final = frozenset(
     {
+        CrashClass.PROBE_KILLED,
         CrashClass.GPU_MEMORY_TAKEN,
         CrashClass.IMAGE_PULL,
         CrashClass.UNSCHEDULABLE,
         CrashClass.QUOTA,
         CrashClass.MOUNT,
+        CrashClass.SANDBOX,
         CrashClass.EVICTED,
         CrashClass.NODE_LOST,
         CrashClass.GPU_LOST,

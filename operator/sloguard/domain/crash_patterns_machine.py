@@ -10,7 +10,7 @@ from sloguard.api.v1alpha1 import CrashClass, Fault
 
 from .crash_pattern import Pattern, Rank, says
 
-_XID_OF_A_LOST_CARD: Final = "48|62|63|64|74|79|92|94|95|110|119|120|136|140|143|154|155|156|158"
+XID_OF_A_LOST_CARD: Final = "48|62|63|64|74|79|92|94|95|110|119|120|136|140|143|154|155|156|158"
 
 INFRASTRUCTURE: Final = (
     Pattern(
@@ -111,7 +111,7 @@ DEVICE: Final = (
     Pattern(
         crash_class=CrashClass.GPU_LOST,
         needles=("Xid",),
-        regex=re.compile(rf"\bXid\b(?: \([^)]*\))?:? (?P<xid>{_XID_OF_A_LOST_CARD})\b"),
+        regex=re.compile(rf"\bXid\b(?: \([^)]*\))?:? (?P<xid>{XID_OF_A_LOST_CARD})\b"),
         limit=says("XID {xid}"),
         confidence=96,
         serving=True,

@@ -12,6 +12,7 @@ from .crash_pattern import Context, Pattern, Rank
 from .crash_patterns import CONFIGURATION_PATTERNS, VALIDATION
 from .crash_patterns_machine import MACHINE_PATTERNS
 from .log_lines import LogLine, frame, lines, plain
+from .margins import MARKS
 
 PATTERNS: Final = CONFIGURATION_PATTERNS + MACHINE_PATTERNS + VALIDATION
 """In order of precedence within a line."""
@@ -104,6 +105,22 @@ _ANNOUNCEMENT: Final = re.compile(
     r"|WorkerProc (?:failed to start|hit an exception)|Error in \w[\w ]* generator|Exception in ASGI application"
     r"|Dumping |Traceback \(most recent|The above exception was|During handling of the above|For further information)"
 )
+
+_TELLING: Final = tuple(
+    dict.fromkeys(
+        (
+            *("Traceback (most recent call last)", 'File "', "rror", "xception", "ERROR", "CRITICAL", "FATAL", "atal"),
+            *(_READY, _ASKED_TO_STOP, _STOPS, "died", "terminate called", "Segfault", "[E", "[F"),
+            *(mark for mark, _ in _PHASE_MARKS),
+            *MARKS,
+            *(needle for row in PATTERNS for needle in row.needles),
+        )
+    )
+)
+
+_FIELD: Final = re.compile(r"[A-Za-z_][\w.]*")
+"""Pydantic names the field that it refuses on a line of its own."""
+_LONGEST_FIELD_LINE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +294,13 @@ class _Scanner:
                 self.scan.fatal = Quote(line.number, line.text)
         elif line.level and not line.indented and not _ANNOUNCEMENT.match(line.text):
             self.scan.complaints.setdefault(line.text, line.number)
+
+
+def telling(line: str) -> bool:
+    """Whether a bounded copy of a log has to keep this line, so that its verdict is that of the whole log."""
+    if any(mark in line for mark in _TELLING):
+        return True
+    return len(line) <= _LONGEST_FIELD_LINE and _FIELD.fullmatch(next(lines(plain(line))).text) is not None
 
 
 def scan(log: str) -> Scan:

@@ -4,6 +4,7 @@ Gatherers fill in what they know and leave the rest at its default; `sloguard.do
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sloguard.api.v1alpha1 import ServerFault, ServerFaultKind
@@ -15,12 +16,60 @@ _SHELL_SIGNAL_BASE: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class EventEvidence:
-    """A Kubernetes event about the pod or the objects that should have made it."""
+    """A Kubernetes event about the pod, its node or the objects that should have made it; `at` is its last time."""
 
     reason: str
     message: str = ""
     type: str = "Warning"
     count: int = 1
+    at: datetime | None = None
+    about: str = "Pod"
+    """The kind of the object: Pod, ReplicaSet, Deployment, PersistentVolumeClaim, Node."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEnd:
+    """How another container of the pod ended: an init container, or a neighbour of the server's."""
+
+    name: str
+    reason: str = ""
+    exit_code: int | None = None
+    message: str = ""
+    init: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCondition:
+    """A condition of the pod's node: type Ready, MemoryPressure, DiskPressure, ...; status True, False or Unknown."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What /metrics last said before the end, `age_seconds` before it.
+
+    `still_seconds`: how long no token had been generated while requests were running; 0 where the last two readings
+    differ, None where there was only one.
+    """
+
+    requests_running: int
+    requests_waiting: int = 0
+    kv_cache_usage_percent: float | None = None
+    generation_tokens: int | None = None
+    still_seconds: float | None = None
+    age_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogGap:
+    """Lines of the file that a bounded log lacks: `missing` of them behind its line `after` (from 1; 0: its head)."""
+
+    after: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +77,17 @@ class Evidence:
     """Everything that tells why a server did not serve.
 
     The process and its log: `log` is the whole output of the start that is judged (the *previous* container's
-    when it has restarted already); `ended` says that its process is gone, by `exit_code` or `signal`;
-    `stop_requested` that we asked it to stop, so that how it ended means nothing.
+    when it has restarted already), or what a bounded stream kept of it, with the `log_gaps` in between; `ended` says
+    that its process is gone, by `exit_code` or `signal`, at `ended_at`; `stop_requested` that we asked it to stop, so
+    that how it ended means nothing. `activity` is what its /metrics said last.
 
     The container: `container_reason` and `container_message` of its last termination (OOMKilled, Error, Completed,
     StartError, ContainerStatusUnknown); `waiting_reason` and `waiting_message` while it is not running
     (ImagePullBackOff, CrashLoopBackOff, CreateContainerConfigError).
 
     The pod: `pod_reason` and `pod_message` of its status or of its DisruptionTarget condition;
-    `unschedulable` is the message of PodScheduled=False.
+    `unschedulable` is the message of PodScheduled=False; `gated` says that it waits for its scheduling gates, or
+    suspended, for a queue to admit it. `others` are its other containers that failed; `node_conditions` its node's.
 
     The trial: how long the start took or has been going on, against its limit; what the load saw fail in the
     server (`load_fault`) or in itself (`load_invalid`).
@@ -47,7 +98,10 @@ class Evidence:
     ended: bool = False
     exit_code: int | None = None
     signal: int | None = None
+    ended_at: datetime | None = None
     stop_requested: bool = False
+    log_gaps: tuple[LogGap, ...] = ()
+    activity: Activity | None = None
 
     restart_count: int = 0
     container_reason: str = ""
@@ -59,12 +113,19 @@ class Evidence:
     pod_reason: str = ""
     pod_message: str = ""
     unschedulable: str = ""
+    gated: bool = False
+    others: tuple[ContainerEnd, ...] = ()
+    node_conditions: tuple[NodeCondition, ...] = ()
     events: tuple[EventEvidence, ...] = ()
 
     startup_seconds: float | None = None
     startup_timeout_seconds: float | None = None
     load_fault: ServerFault | None = None
     load_invalid: str | None = None
+
+    def line_of_file(self, line: int) -> int:
+        """The number in its file of a line of `log`."""
+        return line + sum(gap.missing for gap in self.log_gaps if gap.after < line)
 
     @property
     def dead(self) -> bool:

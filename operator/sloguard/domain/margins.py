@@ -11,6 +11,19 @@ _GIB: Final = 1 << 30
 _NUMBER: Final = r"(-?\d+(?:[.,]\d+)?)"
 _GROUPED: Final = "(\\d{1,3}(?:[,._'\u2019\u00a0\u2009\u202f ]\\d{3})+|\\d+)"
 
+MARKS: Final = (
+    "Starting to load model",
+    "Initializing a V1 LLM engine",
+    "vLLM API server version",
+    "Available KV cache memory",
+    "KV cache size:",
+    "Model loading took",
+    "Loading model weights took",
+    "Graph capturing finished",
+    "Estimated CUDA graph memory",
+)
+"""Of which a line that says anything here has one."""
+
 _START: Final = ("Starting to load model", "Initializing a V1 LLM engine", "vLLM API server version")
 _AVAILABLE: Final = re.compile(rf"Available KV cache memory: {_NUMBER} GiB")
 _TOKENS: Final = re.compile(rf"KV cache size: {_GROUPED} tokens")

@@ -7,12 +7,13 @@ import pytest
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault, ServerFault, ServerFaultKind
 from sloguard.domain.crash import classify
-from sloguard.domain.evidence import EventEvidence, Evidence
+from sloguard.domain.evidence import Activity, ContainerEnd, EventEvidence, Evidence, LogGap, NodeCondition
 from tests.unit.domain.crash_logs import READY, START, death_under_load, failed_start
 
 NO_ROOM = failed_start("ValueError: No available memory for the cache blocks. Try increasing")
 SERVED = "\n".join([*START, *READY])
-GONE = ServerFault(kind=ServerFaultKind.SERVER_GONE, at=datetime(2025, 11, 22, tzinfo=UTC), detail="connection refused")
+AT = datetime(2025, 11, 22, tzinfo=UTC)
+GONE = ServerFault(kind=ServerFaultKind.SERVER_GONE, at=AT, detail="connection refused")
 STALLED = GONE.model_copy(
     update={"kind": ServerFaultKind.GENERATION_STALLED, "detail": "no token has been generated for 31 s"}
 )
@@ -52,7 +53,65 @@ INFRASTRUCTURE = [
             container_message="nvidia-container-cli: device error: unknown device",
         ),
     ),
-    (CrashClass.UNKNOWN, event("FailedCreatePodSandBox", "failed to set up sandbox container network")),
+    (CrashClass.SANDBOX, event("FailedCreatePodSandBox", "failed to set up sandbox container network")),
+    (CrashClass.SANDBOX, event("NetworkNotReady", "network is not ready: container runtime network not ready")),
+    (
+        CrashClass.GPU_LOST,
+        Evidence(
+            pod_phase="Failed",
+            pod_reason="UnexpectedAdmissionError",
+            pod_message="Allocate failed due to no healthy devices present; cannot allocate unhealthy ones",
+        ),
+    ),
+    (CrashClass.UNSCHEDULABLE, Evidence(pod_phase="Failed", pod_reason="OutOfnvidia.com/gpu")),
+    (CrashClass.UNSCHEDULABLE, Evidence(pod_phase="Failed", pod_reason="OutOfcpu", pod_message="Pod was rejected: x")),
+    (CrashClass.MOUNT, event("Failed", 'Error: configmap "vllm-env" not found')),
+    (CrashClass.MOUNT, event("ProvisioningFailed", "storageclass not found")),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        Evidence(
+            waiting_reason="PodInitializing",
+            others=(ContainerEnd("fetch-model", "Error", 1, "403 Forbidden", init=True),),
+        ),
+    ),
+    (
+        CrashClass.UNKNOWN,
+        Evidence(waiting_reason="PodInitializing", others=(ContainerEnd("sysctl", "Error", 1, init=True),)),
+    ),
+    (
+        CrashClass.NODE_LOST,
+        Evidence(
+            log=SERVED,
+            became_ready=True,
+            load_fault=GONE,
+            node_conditions=(NodeCondition("Ready", "Unknown", "NodeStatusUnknown", "Kubelet stopped posting"),),
+        ),
+    ),
+    (
+        CrashClass.HOST_OUT_OF_MEMORY,
+        Evidence(
+            log=SERVED,
+            became_ready=True,
+            ended=True,
+            exit_code=137,
+            container_reason="Error",
+            events=(EventEvidence("SystemOOM", "System OOM encountered, victim process: python3, pid: 4509"),),
+        ),
+    ),
+    (
+        CrashClass.HOST_OUT_OF_MEMORY,
+        Evidence(log=SERVED, became_ready=True, load_fault=GONE, others=(ContainerEnd("proxy", "OOMKilled", 137),)),
+    ),
+    (
+        CrashClass.GPU_LOST,
+        Evidence(
+            log=SERVED,
+            became_ready=True,
+            ended=True,
+            exit_code=0,
+            events=(EventEvidence("KernelOops", "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.", at=AT),),
+        ),
+    ),
     (CrashClass.LOAD_GENERATOR, Evidence(log=SERVED, became_ready=True, load_invalid="the generator ran 2 s late")),
 ]
 
@@ -70,6 +129,7 @@ def test_infrastructure_is_not_the_candidates_fault(crash_class, evidence):
     [
         Evidence(),
         Evidence(waiting_reason="ContainerCreating"),
+        Evidence(unschedulable="Scheduling is blocked due to non-empty scheduling gates", gated=True),
         Evidence(log=SERVED, became_ready=True),
         Evidence(log=SERVED, became_ready=True, ended=True, exit_code=0, stop_requested=True),
         Evidence(log=SERVED, became_ready=True, ended=True, exit_code=137, stop_requested=True),
@@ -108,12 +168,70 @@ def test_a_probe_that_killed_is_not_memory():
     liveness = replace(killing, message=killing.message.format("liveness"))
     crash = classify(replace(killed, events=(liveness,)))
     assert crash is not None
-    assert (crash.class_, crash.fault) == (CrashClass.DIED_UNDER_LOAD, Fault.INFRASTRUCTURE)
-    assert "liveness probe" in (crash.limit or "")
+    assert (crash.class_, crash.fault) == (CrashClass.PROBE_KILLED, Fault.INFRASTRUCTURE)
+    assert "liveness probe: relax it" in (crash.limit or "")
     startup = replace(killing, message=killing.message.format("startup"))
     crash = classify(replace(killed, log="\n".join(START), became_ready=False, events=(startup,)))
     assert crash is not None
     assert (crash.class_, crash.fault) == (CrashClass.STARTUP_TIMEOUT, Fault.CONFIGURATION)
+
+
+@pytest.mark.parametrize(
+    ("still_seconds", "crash_class", "fault"),
+    [
+        (None, CrashClass.PROBE_KILLED, Fault.INFRASTRUCTURE),
+        (0.0, CrashClass.PROBE_KILLED, Fault.INFRASTRUCTURE),
+        (45.0, CrashClass.HANG, Fault.CONFIGURATION),
+    ],
+)
+def test_a_liveness_probe_is_right_where_the_engine_stood_still(still_seconds, crash_class, fault):
+    killing = EventEvidence("Killing", "Container vllm failed liveness probe, will be restarted", "Normal", at=AT)
+    activity = Activity(requests_running=64, requests_waiting=3, still_seconds=still_seconds)
+    evidence = Evidence(log=SERVED, became_ready=True, ended=True, exit_code=137, events=(killing,), activity=activity)
+    crash = classify(evidence)
+    assert crash is not None
+    assert (crash.class_, crash.fault) == (crash_class, fault)
+
+
+def test_a_cause_in_the_log_weighs_more_than_the_probe_that_ended_it():
+    killing = EventEvidence("Killing", "Container vllm failed liveness probe, will be restarted", "Normal", at=AT)
+    log = death_under_load("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.00 GiB", "execute_model")
+    crash = classify(Evidence(log=log, became_ready=True, ended=True, exit_code=137, events=(killing,)))
+    assert crash is not None
+    assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("message", "needs"),
+    [
+        ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", "GPU"),
+        ("0/2 nodes are available: 2 node(s) had untolerated taint {dedicated: gpu}.", "a toleration"),
+        ("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.", "affinity"),
+        ('0/1 nodes are available: persistentvolumeclaim "models" not found.', "its volumes"),
+    ],
+)
+def test_what_a_pod_lacks_to_be_scheduled(message, needs):
+    crash = classify(Evidence(unschedulable=message))
+    assert crash is not None
+    assert needs in (crash.limit or "")
+
+
+def test_the_latest_of_several_events_is_quoted():
+    events = tuple(
+        EventEvidence("FailedScheduling", f"0/{n} nodes are available", at=AT.replace(hour=n)) for n in (2, 3, 1)
+    )
+    crash = classify(Evidence(events=events))
+    assert crash is not None
+    assert "0/3" in crash.cause
+
+
+def test_lines_of_a_bounded_log_are_numbered_as_in_its_file():
+    evidence = Evidence(log=NO_ROOM, restart_count=1, exit_code=1)
+    whole = classify(evidence)
+    part = classify(replace(evidence, log_gaps=(LogGap(2, 1000), LogGap(4, 50), LogGap(9999, 7))))
+    assert whole is not None
+    assert part is not None
+    assert part.line == (whole.line or 0) + 1050
 
 
 def test_a_crash_loop_is_judged_by_the_log_of_the_container_before():

@@ -76,6 +76,8 @@ class CrashClass(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     QUOTA = "Quota"
     MOUNT = "Mount"
+    SANDBOX = "Sandbox"
+    PROBE_KILLED = "ProbeKilled"
     EVICTED = "Evicted"
     NODE_LOST = "NodeLost"
     GPU_LOST = "GPULost"
