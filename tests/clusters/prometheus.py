@@ -1,22 +1,21 @@
-"""The real Prometheus: Debian's package, unpacked into the cache. Nothing is installed and no service runs."""
+"""The real Prometheus: the machine's own, or Debian's package."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.clusters.cache import CACHE, locked, say, wait_until
+from tests.clusters.cache import wait_until
+from tests.clusters.debian_package import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,56 +24,10 @@ PACKAGE = "prometheus"
 PROGRAM = "usr/bin/prometheus"
 
 
-class NoPrometheusError(RuntimeError):
-    """It is neither here nor to be had."""
-
-
 def ensure() -> Path:
     """The program: the machine's own, or else the package's of this release of Debian, downloaded once."""
     installed = shutil.which(PACKAGE)
-    return Path(installed) if installed else unpacked()
-
-
-def unpacked() -> Path:
-    if not all(map(shutil.which, ("apt-get", "apt-cache", "dpkg-deb"))):
-        raise NoPrometheusError("missing: prometheus (Debian: prometheus)")
-    with locked(PACKAGE, "unpacks Prometheus"):
-        folder = CACHE / f"{PACKAGE}-{_version()}"
-        if not (folder / PROGRAM).exists():
-            say(f"downloading Debian's prometheus into {folder}; 19 MB, once")
-            _unpack(folder)
-    return folder / PROGRAM
-
-
-def _version() -> str:
-    told = _version_known()
-    if not told and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-        told = _version_known()
-    if not told:
-        raise NoPrometheusError("missing: prometheus (Debian: prometheus); this machine's apt-get does not know it")
-    return told.replace(":", "_").replace("/", "_")
-
-
-def _version_known() -> str:
-    command = ["apt-cache", "show", "--no-all-versions", PACKAGE]
-    told = subprocess.run(command, check=False, text=True, capture_output=True).stdout
-    return next((line.split(" ", 1)[1] for line in told.splitlines() if line.startswith("Version: ")), "")
-
-
-def _unpack(folder: Path) -> None:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as work:
-        # apt's own user cannot write here, so root's apt-get would warn about it
-        got = subprocess.run(
-            ["apt-get", "download", "-q", PACKAGE], cwd=work, check=False, text=True, capture_output=True
-        )
-        package = next(Path(work).glob("*.deb"), None)
-        if package is None:
-            raise NoPrometheusError(f"apt-get download prometheus failed:\n{(got.stdout + got.stderr)[-1000:]}")
-        subprocess.run(["dpkg-deb", "-x", package, f"{work}/whole"], check=True)
-        # renamed when complete, so that nobody ever sees half of it
-        Path(work, "whole").rename(folder)
+    return Path(installed) if installed else unpacked(PACKAGE) / PROGRAM
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.clusters import binaries, engine, kind, prometheus, vllm_cpu
+from tests.clusters import binaries, engine, faketime, kind, prometheus, vllm_cpu
+from tests.clusters.debian_package import NoPackageError
 from tests.driver import environment, prerequisites
 from tests.driver.environment import ROOT
 
@@ -48,14 +49,15 @@ class Tier:
 def _prepare_apiserver(_options: list[str]) -> None:
     prerequisites.require(prerequisites.API_SERVER)
     _require_programs(binaries.CONTROL_PLANE)
-    _require_prometheus()
+    _require_packages()
     binaries.ensure(binaries.CONTROL_PLANE)
 
 
-def _require_prometheus() -> None:
+def _require_packages() -> None:
     try:
         prometheus.ensure()
-    except prometheus.NoPrometheusError as error:
+        faketime.ensure()
+    except NoPackageError as error:
         raise prerequisites.MissingError(str(error)) from error
 
 
@@ -96,6 +98,7 @@ TIERS = {
             ("pyright", "--warnings"),
             ("lint-imports",),
         ),
+        options=("--numprocesses=auto", "--dist=worksteal"),
     ),
     "quickstart": Tier(folders=("tests/quickstart",)),
     "apiserver": Tier(

@@ -19,6 +19,17 @@ Object = dict[str, Any]
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/kind"
 PRODUCTION = "llama-8b"
 
+# Little enough that several servers and loads fit on one machine.
+SMALL_LOAD: Object = {
+    "arrival": {"pattern": "Poisson", "requestsPerMinute": 60},
+    "promptTokens": {"mean": 200, "stddev": 50, "min": 64, "max": 400},
+    "outputTokens": {"mean": 16, "stddev": 4, "min": 4, "max": 32},
+    "warmupSeconds": 1,
+    "durationSeconds": 8,
+    "drainSeconds": 15,
+    "dispatchLagFloorMilliseconds": 500,
+}
+
 # One short request a second, each on a connection of its own, as clients behind a load balancer have it.
 TRAFFIC = """
 import asyncio, json, time, aiohttp

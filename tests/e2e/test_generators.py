@@ -6,14 +6,10 @@ import pytest
 
 from tests.e2e import demo
 
-SHARED = {
+SHARED = demo.SMALL_LOAD | {
     "arrival": {"pattern": "Poisson", "requestsPerMinute": 120},
-    "promptTokens": {"mean": 200, "stddev": 50, "min": 64, "max": 400},
-    "outputTokens": {"mean": 16, "stddev": 4, "min": 4, "max": 32},
-    "warmupSeconds": 1,
     "durationSeconds": 10,
     "drainSeconds": 5,
-    "dispatchLagFloorMilliseconds": 500,
     "generators": 2,
 }
 

@@ -11,14 +11,10 @@ from tests.e2e import demo
 
 PROGRAM = "/opt/prometheus"
 STUDY = "held"
-WORKLOAD = {
+WORKLOAD = demo.SMALL_LOAD | {
     "arrival": {"pattern": "Poisson", "requestsPerMinute": 120},
     "sweepPercent": [50, 100],
-    "promptTokens": {"mean": 200, "stddev": 50, "min": 64, "max": 400},
-    "outputTokens": {"mean": 16, "stddev": 4, "min": 4, "max": 32},
     "warmupSeconds": 10,  # Prometheus takes up to five seconds to begin with a target that its discovery found
-    "durationSeconds": 8,
-    "drainSeconds": 15,
     "dispatchLagFloorMilliseconds": 1000,  # everything runs on one machine
 }
 LIVE = "watched"

@@ -6,15 +6,6 @@ import pytest
 
 from tests.e2e import demo
 
-SHORT = {
-    "arrival": {"pattern": "Poisson", "requestsPerMinute": 60},
-    "promptTokens": {"mean": 200, "stddev": 50, "min": 64, "max": 400},
-    "outputTokens": {"mean": 16, "stddev": 4, "min": 4, "max": 32},
-    "warmupSeconds": 1,
-    "durationSeconds": 8,
-    "drainSeconds": 15,
-    "dispatchLagFloorMilliseconds": 500,  # everything runs on one machine
-}
 BUDGET = {"trials": 4, "gpuMinutes": 30, "wallClockMinutes": 30}
 OFF = {"mode": "Off", "confirmations": 0}
 
@@ -23,7 +14,7 @@ OFF = {"mode": "Off", "confirmations": 0}
 def both(operator, module_namespace):
     namespace = module_namespace
     demo.install_production(operator, namespace)
-    shared = {"workload": SHORT, "budget": BUDGET, "promotion": OFF}
+    shared = {"workload": demo.SMALL_LOAD, "budget": BUDGET, "promotion": OFF}
     operator.apply(
         demo.study(namespace, "one", **shared, optimizer={"name": "random", "seed": 1}),
         demo.study(namespace, "two", **shared, optimizer={"name": "tpe", "seed": 2}),

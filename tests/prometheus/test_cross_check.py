@@ -23,6 +23,7 @@ from sloguard.measure.prometheus import Prometheus, PrometheusError, PrometheusS
 from sloguard.measure.prometheus_check import checked
 from sloguard.measure.request import LoadRequest
 from tests.clusters import prometheus
+from tests.clusters.debian_package import unpacked
 from tests.prometheus.conftest import start, wait_ready
 
 SLOS = [SLO(metric=metric, milliseconds=60_000) for metric in (Metric.TTFT, Metric.TPOT, Metric.E2E)]
@@ -165,6 +166,6 @@ async def test_another_address_is_told_in_a_sentence(servers):
 
 
 def test_debians_package_is_unpacked_and_runs():
-    program = prometheus.unpacked()
+    program = unpacked(prometheus.PACKAGE) / prometheus.PROGRAM
     told = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
     assert "prometheus, version 2" in told.stdout + told.stderr

@@ -15,9 +15,10 @@ from tests.clusters.handle import Cluster
 class Operator:
     """`sloguard operator` with the rights of a kubeconfig. What it logs is kept over restarts."""
 
-    def __init__(self, access: Cluster, log: Path, *options: str) -> None:
+    def __init__(self, access: Cluster, log: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self._access = access
         self._options = options
+        self._environment = environment or {}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._begin = 0
@@ -35,7 +36,7 @@ class Operator:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--log-format=json", "--log-level=debug", *self._options],
-                env=self._access.environment(),
+                env=self._access.environment() | self._environment,
                 stdout=log,
                 stderr=log,
             )
