@@ -1,4 +1,4 @@
-"""A program or a library of this release of Debian, unpacked into the cache. Nothing is installed and no service runs."""
+"""A package of this release of Debian, unpacked into the cache. Nothing is installed and no service runs."""
 
 from __future__ import annotations
 

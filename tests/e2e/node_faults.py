@@ -103,12 +103,8 @@ def offer_gpus(cluster: KindCluster) -> None:
 
 
 def _until_down(cluster: KindCluster) -> None:
-    def down() -> bool:
-        return not engine.docker(
-            "exec", cluster.control_plane, "crictl", "ps", "-q", "--name", "kube-apiserver"
-        ).strip()
-
-    cluster.wait_for("the API server's end", down, 90)
+    asked = ["exec", cluster.control_plane, "sh", "-c", "pgrep -x kube-apiserver || true"]
+    cluster.wait_for("the API server's end", lambda: not engine.docker(*asked).strip(), 90)
 
 
 def _post(url: str, body: dict[str, object], context: ssl.SSLContext) -> dict:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from kubernetes.aio import client, config
 
 from sloguard.api.v1alpha1 import GROUP, VERSION
+from sloguard.cluster import clock
 from sloguard.cluster.objects import Object, listing, section
 
 logger = logging.getLogger("sloguard.api")
@@ -198,7 +199,9 @@ class Api:
             method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
         )
         _, url, headers, encoded, _ = serialized
+        asked = clock.elapsed_seconds()
         answer = await self._client.call_api(method, url, headers, encoded, _request_timeout=REQUEST_SECONDS)
+        clock.hear(answer.headers.get("Date", ""), asked)
         content: bytes = await answer.read()
         if answer.status >= HTTPStatus.BAD_REQUEST:
             reason, message = _said(content)
