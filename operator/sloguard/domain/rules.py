@@ -41,13 +41,16 @@ class Context:
     """What is known beside a candidate's own values.
 
     `fixed`: production's settings that are not tuned and stay as they are. `min_model_len_tokens`: prompt and answer
-    of the workload's longest request together. `gpu_name` as the driver says it; "" where unknown.
+    of the workload's longest request together; `request_tokens` those of its mean request. `concurrency`: requests that
+    run at once when the load is served as slowly as the SLOs allow. `gpu_name` as the driver says it; "" where unknown.
     """
 
     fixed: Values = field(default_factory=dict[KnobName, Value])
     vram_bytes: int | None = None
     min_model_len_tokens: int | None = None
     gpu_name: str = ""
+    request_tokens: float | None = None
+    concurrency: float | None = None
 
 
 class BatchDefaults(NamedTuple):

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sloguard.api.v1alpha1 import Purpose, Study, StudyPhase, Trial
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
+from sloguard.domain.demand import demand_of
 from sloguard.domain.knobs import KnobError, parse_values
 from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.rules import Context
@@ -98,9 +99,13 @@ def _shown(arguments: Iterable[str]) -> str:
 
 def make_target_space(study: Study, target: TargetState) -> Space:
     """The study's search space against production as it is."""
-    longest = study.spec.workload.longest_request_tokens
-    production = parse_values(tuned(target.arguments))
-    return make_space(study.spec.search_space, production, Context(min_model_len_tokens=longest))
+    demand = demand_of(study.spec.workload, study.spec.slos)
+    context = Context(
+        min_model_len_tokens=study.spec.workload.longest_request_tokens,
+        request_tokens=demand.request_tokens,
+        concurrency=demand.concurrency,
+    )
+    return make_space(study.spec.search_space, parse_values(tuned(target.arguments)), context)
 
 
 def latest_attempts(trials: Iterable[Trial]) -> list[Trial]:

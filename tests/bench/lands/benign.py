@@ -6,7 +6,6 @@ What an optimizer can do here is waste time, or recommend something worse than w
 from dataclasses import replace
 
 from sloguard.api.v1alpha1 import KnobName
-from sloguard.domain.rules import Context
 from tests.bench.lands.land import Land
 from tests.bench.lands.server import Card, Load, Model, Setting, memory_of, served
 
@@ -40,4 +39,4 @@ def truth(values):
     return replace(served(setting, CARD, MODEL, LOAD, memory), free_gib=memory.free_gib)
 
 
-LAND = Land("benign", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))
+LAND = Land("benign", SEARCH_SPACE, PRODUCTION, truth, LOAD.context)

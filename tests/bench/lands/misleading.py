@@ -8,7 +8,6 @@ most comfortable margins. They are a fifth of all crashes or more.
 from dataclasses import replace
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
-from sloguard.domain.rules import Context
 from tests.bench.lands.land import Land, Truth
 from tests.bench.lands.server import Setting, failure, memory_of, served, start_seconds
 from tests.bench.lands.tight import CARD, LOAD, MODEL, PRODUCTION, SEARCH_SPACE
@@ -32,4 +31,4 @@ def _fault(setting):
     return None
 
 
-LAND = Land("misleading", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))
+LAND = Land("misleading", SEARCH_SPACE, PRODUCTION, truth, MORE_LOAD.context)

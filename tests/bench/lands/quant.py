@@ -7,7 +7,6 @@ of the values would wall off.
 """
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase, KnobName
-from sloguard.domain.rules import Context
 from tests.bench.lands.land import MEMORY_FAILURE_SECONDS, REJECTED_SECONDS, Land, Truth
 from tests.bench.lands.server import Card, Load, Model, Setting, failure, memory_of, served, start_seconds
 
@@ -63,4 +62,4 @@ def _refused(setting):
     return None
 
 
-LAND = Land("quant", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))
+LAND = Land("quant", SEARCH_SPACE, PRODUCTION, truth, LOAD.context)

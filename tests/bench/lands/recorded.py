@@ -109,4 +109,6 @@ def _interpolated(place):
     return math.exp(goodput / total), math.exp(ttft / total)
 
 
-LAND = Land("recorded", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048), noise=0.05)
+# 50 requests/s with 1024 + 128 tokens, each token within 60 ms.
+CONTEXT = Context(min_model_len_tokens=2048, request_tokens=1152, concurrency=50 * 128 * 0.06)
+LAND = Land("recorded", SEARCH_SPACE, PRODUCTION, truth, CONTEXT, noise=0.05)

@@ -12,6 +12,7 @@ from statistics import NormalDist
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
 from sloguard.domain.result import Value
+from sloguard.domain.rules import Context
 from tests.bench.lands.land import (
     EAGER_SAVES_SECONDS,
     LOAD_SECONDS,
@@ -58,6 +59,15 @@ class Load:
     shared_share: float = 0.25
     ttft_limit_seconds: float = 2.0
     itl_limit_seconds: float = 0.1
+
+    @property
+    def context(self) -> Context:
+        """What a study's workload tells of it."""
+        return Context(
+            min_model_len_tokens=2048,
+            request_tokens=self.prompt_tokens + self.output_tokens,
+            concurrency=self.clients,
+        )
 
     def at(self, percent: int) -> "Load":
         """So many of the clients."""

@@ -9,7 +9,6 @@ utilization, fp8 cache, prefix caching, a moderate batch. More than half of the 
 from dataclasses import replace
 
 from sloguard.api.v1alpha1 import KnobName
-from sloguard.domain.rules import Context
 from tests.bench.lands.land import Land
 from tests.bench.lands.server import Card, Load, Model, Setting, failure, memory_of, served
 
@@ -50,4 +49,4 @@ def truth(values, percent=100):
     return failure(setting, CARD, memory) or served(setting, CARD, MODEL, LOAD.at(percent), memory)
 
 
-LAND = Land("serving-death", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))
+LAND = Land("serving-death", SEARCH_SPACE, PRODUCTION, truth, LOAD.context)

@@ -7,7 +7,6 @@ Production is what somebody wrote down after an out-of-memory error.
 """
 
 from sloguard.api.v1alpha1 import KnobName
-from sloguard.domain.rules import Context
 from tests.bench.lands.land import Land
 from tests.bench.lands.server import Card, Load, Model, Setting, failure, memory_of, served
 
@@ -49,4 +48,4 @@ def truth(values, percent=100):
     return failure(setting, CARD, memory) or served(setting, CARD, MODEL, LOAD.at(percent), memory)
 
 
-LAND = Land("tight", SEARCH_SPACE, PRODUCTION, truth, Context(min_model_len_tokens=2048))
+LAND = Land("tight", SEARCH_SPACE, PRODUCTION, truth, LOAD.context)

@@ -54,7 +54,7 @@ UNKNOWN_BYTES_PER_TOKEN = 131072.0
 """Of the KV cache of an 8B model, where no start has told the size yet."""
 
 UNKNOWN_TOKENS, TYPICAL_SHARE = 1024.0, 0.6
-"""Of a request, prompt and answer: where the workload does not say, and against its longest."""
+"""Of a request, prompt and answer: where the workload says nothing, and against its longest where it says that."""
 
 SHARPNESS = 3.0
 """Of the bend between what max_num_seqs allows and what the cache holds: a factor of 1.3 away both still count."""
@@ -149,7 +149,8 @@ class _Lesson:
         self.card = None if encoding.context.vram_bytes is None else encoding.context.vram_bytes / GIB
         self.vram = self.card or UNKNOWN_CARD_GIB
         longest = encoding.context.min_model_len_tokens
-        self.typical_tokens = UNKNOWN_TOKENS if longest is None else TYPICAL_SHARE * longest
+        guess = UNKNOWN_TOKENS if longest is None else TYPICAL_SHARE * longest
+        self.typical_tokens = encoding.context.request_tokens or guess
         quantization = encoding.space.domains.get(_K.QUANTIZATION)
         searched = [] if quantization is None else [str(value) for value in quantization.values]
         seen = [str(text) for text in self.points.texts[_K.QUANTIZATION]]

@@ -18,6 +18,7 @@ from sloguard.optimizer.space import Key, Space
 from .acquisition import MINIMUM_GAIN, Cost, improvement, promise, unlike_all
 from .avoided import avoided
 from .card import card_gib
+from .demand import plausible
 from .earlier import Earlier, earlier_of
 from .encoding import Encoding, Floats, Ints, Points
 from .outlook import Outlook, foresee, live_of
@@ -114,7 +115,8 @@ class _Ask:
 
     def _worth(self, points: Points, alive: Floats) -> Floats:
         if self._exploring or self.outlook is None:
-            return unlike_all(points, self.points.unit, alive)
+            useful = plausible(self.space.context, self.survival.memory, points)
+            return useful * unlike_all(points, self.points.unit, alive)
         return promise(points, self.outlook, alive, self._cost, bold=self._stalled)
 
     def _avoided(self, rows: Ints, chosen: int) -> str:
