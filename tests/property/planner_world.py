@@ -251,7 +251,8 @@ class Hazards(World):
             self.deleted = True
             self.delete()
         elif luck < 0.15 and is_stalled(self.study.status):
-            trial = spec.trial.model_copy(update={"infrastructure_retries": spec.trial.infrastructure_retries + 3})
+            retries = (spec.trial.infrastructure_retries or 0) + 3
+            trial = spec.trial.model_copy(update={"infrastructure_retries": retries})
             self.change(trial=trial)
         elif luck < 0.2 and spec.promotion.mode.value == "Manual" and self.trials:
             self.change(promotion={"approved_trial": self.random.choice([*self.trials, "s-99-1"])})

@@ -1,19 +1,17 @@
 """Which trial comes next, and when: further attempts, baselines, the search, confirmations. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, Trial, TrialSpec
+from sloguard.api.v1alpha1 import Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
 from sloguard.engine.arms import taught
 from sloguard.engine.early_stop import all_served, stops_early
+from sloguard.engine.infrastructure_faults import back_off, exhausted
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
 from sloguard.engine.watch import watch_of
 from sloguard.engine.windows import WindowError, is_open
-
-BACK_OFF_SECONDS = 10
-MOST_BACK_OFF_SECONDS = 300
 
 LOOK_AGAIN_SECONDS = 1.0
 """While Prometheus may yet have what is missing."""
@@ -121,30 +119,15 @@ def _another_attempt(known: Known, ground: Ground, blocked: Verdict | None) -> T
 
 def _exhausted(known: Known, last: Trial) -> Verdict | None:
     """A person has to look: another attempt would most likely end like those before."""
-    number, limit = last.spec.number, known.study.spec.trial.infrastructure_retries
-    failed = sum(t.spec.number == number and t.status.outcome is Outcome.INFRASTRUCTURE for t in known.trials)
     if last.spec.attempt >= MOST_ATTEMPTS:
         message = f"{last.name} was the last attempt that this trial may have; create a new study"
         return Verdict(phase_of(known), "TooManyAttempts", message, stalled=True)
-    if last.status.outcome is not Outcome.INFRASTRUCTURE or failed <= limit:
-        return None
-    message = (
-        f"trial {number} failed {failed} times for reasons that are not its configuration's, last {last.name}: "
-        f"{last.status.message}. Mend the cause, then raise spec.trial.infrastructureRetries "
-        f"(now {limit}) to go on"
-    )
-    return Verdict(phase_of(known), "InfrastructureFault", message, stalled=True)
+    found = exhausted(known.trials, last, known.study.spec.trial)
+    return None if found is None else Verdict(phase_of(known), found.reason, found.message, stalled=True)
 
 
 def _ready_at(last: Trial, now: datetime) -> datetime:
     return (last.status.finished_at or now) + back_off(last)
-
-
-def back_off(last: Trial) -> timedelta:
-    """Doubling with each attempt that infrastructure ended; none after a pause that the user wanted."""
-    if last.status.outcome is Outcome.CANCELLED:
-        return timedelta(0)
-    return timedelta(seconds=min(BACK_OFF_SECONDS * 2 ** (last.spec.attempt - 1), MOST_BACK_OFF_SECONDS))
 
 
 def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | SearchEnd:

@@ -31,7 +31,9 @@ from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
+from sloguard.engine.infrastructure_faults import DID_NOT_RUN, fault_of, patience
 from sloguard.engine.snapshot import LoadState, Observation, ServerState
+from sloguard.engine.waiting import waits_for, waits_no_more
 from sloguard.measure.timetable import whole_seconds
 
 FAULT_GRACE = timedelta(seconds=20)
@@ -76,13 +78,13 @@ def _ended(trial: Trial, status: TrialStatus, seen: Observation, now: datetime) 
         "gpu_seconds": round(held_gpu_seconds(trial, seen, now)),
         "margins": with_device_memory(status.margins, seen.server.memory),
     }
-    return Step(status.model_copy(update=last), (StopTrial(trial),))
+    return Step(waits_no_more(status, now).model_copy(update=last), (StopTrial(trial),))
 
 
 def _started(trial: Trial, arguments: tuple[str, ...], now: datetime) -> Step:
     """`started_at` moves on where a server has to be asked for again, so that its patience begins anew."""
     update = {"phase": TrialPhase.STARTING, "started_at": now, "arguments": list(arguments)}
-    return Step(trial.status.model_copy(update=update), (StartServer(trial, arguments),))
+    return Step(waits_no_more(trial.status, now).model_copy(update=update), (StartServer(trial, arguments),))
 
 
 def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -> Step:
@@ -97,20 +99,24 @@ def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -
             "margins": server.margins,
             "gpus": server.gpus,
         }
-        return Step(trial.status.model_copy(update=update), (StartLoad(trial),))
+        return Step(waits_no_more(trial.status, now).model_copy(update=update), (StartLoad(trial),))
     crash = _verdict(trial, seen, spec, now)
     may_come = crash is None or (crash.fault is Fault.INFRASTRUCTURE and server.state is ServerState.WAITING)
     if crash is not None and not may_come:
         return _crashed(trial, crash, now)
-    if server.running_since is None and now - (trial.status.started_at or now) > _patience(spec):
-        missing = _infrastructure(CrashClass.UNSCHEDULABLE, "the server's container did not run")
-        return _crashed(trial, crash or missing, now)
-    return Step(trial.status)
+    if server.running_since is None:
+        return _waiting(trial, crash, spec, now)
+    return Step(waits_no_more(trial.status, now))
 
 
-def _patience(spec: StudySpec) -> timedelta:
+def _waiting(trial: Trial, crash: Crash | None, spec: StudySpec, now: datetime) -> Step:
     """An image that cannot be pulled or a GPU that is not free yet may come; a process that ended will not."""
-    return timedelta(seconds=spec.trial.infrastructure_patience_seconds)
+    missing = _infrastructure(CrashClass.UNSCHEDULABLE, DID_NOT_RUN)
+    row = fault_of(crash or missing)
+    since, status = waits_for(trial.status, row.reason, crash.cause if crash else "", now)
+    if now - since > patience(row, spec.trial):
+        return _crashed(trial, crash or missing, now)
+    return Step(status)
 
 
 def _loading(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -> Step:

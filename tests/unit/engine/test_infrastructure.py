@@ -80,10 +80,11 @@ def test_too_many_faults_stall_the_study_with_a_remedy_and_raising_the_bound_let
     status = world.study.status
     assert is_stalled(status)
     told = condition(status, "Stalled")
-    assert told.reason == "InfrastructureFault"
+    assert told.reason == "ImagePullFailed"
     assert "trial 2 failed 3 times" in told.message
     assert "ImagePull" in told.message
-    assert "raise spec.trial.infrastructureRetries (now 2)" in told.message
+    assert "imagePullSecrets" in told.message
+    assert "raise spec.trial.infrastructureRetries (now 2) to at least 3" in told.message
     assert status.phase is StudyPhase.SEARCHING
     assert status.finished_at is None
     world.change(trial={"infrastructure_retries": 5})

@@ -155,10 +155,20 @@ class TrialSettings(Model):
 
     parallelism: int = Field(default=1, ge=1, le=16)
     startup_timeout_seconds: int = Field(default=900, ge=1, le=7200)
-    infrastructure_patience_seconds: int = Field(
-        default=120, ge=1, le=7200, description="How long an image pull or a free GPU is waited for within an attempt."
+    infrastructure_patience_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="How long an attempt waits for an image, a volume or a free GPU. Absent: as long as is usual for "
+        "what it waits for (operator/README.md). Waiting in a queue does not count.",
     )
-    infrastructure_retries: int = Field(default=5, ge=0, le=20)
+    infrastructure_retries: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="Further attempts of a trial that failed for reasons other than its configuration. Absent: as "
+        "many as are worth it for each reason (operator/README.md).",
+    )
 
 
 class PromotionMode(StrEnum):
