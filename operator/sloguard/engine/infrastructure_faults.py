@@ -193,8 +193,7 @@ TABLE: Final = (
     ),
     _row(
         "PodSandboxFailed",
-        None,
-        r"^(?:FailedCreatePodSandBox|NetworkNotReady)\b",
+        CrashClass.SANDBOX,
         patience=180,
         back_off=(30, 300),
         retries=5,
@@ -276,6 +275,14 @@ TABLE: Final = (
         back_off=(10, 60),
         retries=1,
         remedy="mount an emptyDir with medium Memory at /dev/shm in production's template (160 MiB and more)",
+    ),
+    _row(
+        "KilledByProbe",
+        CrashClass.PROBE_KILLED,
+        back_off=(30, 300),
+        retries=2,
+        remedy="a liveness probe ended a server that was only busy: relax it (longer timeoutSeconds and failureThreshold, "
+        "or tcpSocket); a candidate has none of production's",
     ),
     _row(
         "NodeOutOfMemory",
