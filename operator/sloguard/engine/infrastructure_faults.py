@@ -17,6 +17,7 @@ from typing import Final
 from sloguard.api.v1alpha1 import Crash, CrashClass, Outcome, Trial, TrialSettings
 
 DID_NOT_RUN: Final = "the server's container did not run"
+HELD_BACK: Final = "scheduling gates hold the pod back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +282,8 @@ TABLE: Final = (
         CrashClass.PROBE_KILLED,
         back_off=(30, 300),
         retries=2,
-        remedy="a liveness probe ended a server that was only busy: relax it (longer timeoutSeconds and failureThreshold, "
-        "or tcpSocket); a candidate has none of production's",
+        remedy="a liveness probe ended a server that was only busy: relax it (longer timeoutSeconds and "
+        "failureThreshold, or tcpSocket)",
     ),
     _row(
         "NodeOutOfMemory",

@@ -31,7 +31,7 @@ from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
-from sloguard.engine.infrastructure_faults import DID_NOT_RUN, fault_of, patience
+from sloguard.engine.infrastructure_faults import DID_NOT_RUN, HELD_BACK, fault_of, patience
 from sloguard.engine.snapshot import LoadState, Observation, ServerState
 from sloguard.engine.waiting import waits_for, waits_no_more
 from sloguard.measure.timetable import whole_seconds
@@ -105,15 +105,16 @@ def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -
     if crash is not None and not may_come:
         return _crashed(trial, crash, now)
     if server.running_since is None:
-        return _waiting(trial, crash, spec, now)
+        return _waiting(trial, seen, crash, spec, now)
     return Step(waits_no_more(trial.status, now))
 
 
-def _waiting(trial: Trial, crash: Crash | None, spec: StudySpec, now: datetime) -> Step:
+def _waiting(trial: Trial, seen: Observation, crash: Crash | None, spec: StudySpec, now: datetime) -> Step:
     """An image that cannot be pulled or a GPU that is not free yet may come; a process that ended will not."""
-    missing = _infrastructure(CrashClass.UNSCHEDULABLE, DID_NOT_RUN)
+    gated = seen.server.evidence is not None and seen.server.evidence.gated
+    missing = _infrastructure(CrashClass.UNSCHEDULABLE, HELD_BACK if gated else DID_NOT_RUN)
     row = fault_of(crash or missing)
-    since, status = waits_for(trial.status, row.reason, crash.cause if crash else "", now)
+    since, status = waits_for(trial.status, row.reason, crash.cause if crash else HELD_BACK if gated else "", now)
     if now - since > patience(row, spec.trial):
         return _crashed(trial, crash or missing, now)
     return Step(status)

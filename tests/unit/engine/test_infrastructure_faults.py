@@ -136,7 +136,7 @@ def at(seconds):
 
 WAITING_TRIAL = make_trial(2, phase=TrialPhase.STARTING, started_at=T0)
 NO_GPU = seen(ServerState.WAITING, since=None, unschedulable="0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
-GATED = seen(ServerState.WAITING, since=None, unschedulable="Scheduling is blocked due to non-empty scheduling gates")
+GATED = seen(ServerState.WAITING, since=None, gated=True)
 
 
 def wait(trial, observation: Observation, seconds, spec=FREE.spec):
