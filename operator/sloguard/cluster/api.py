@@ -46,6 +46,8 @@ PODS: Final = Resource("api/v1", "pods")
 SERVICES: Final = Resource("api/v1", "services")
 EVENTS: Final = Resource("api/v1", "events")
 LEASES: Final = Resource("apis/coordination.k8s.io/v1", "leases")
+NODES: Final = Resource("api/v1", "nodes")
+CONFIG_MAPS: Final = Resource("api/v1", "configmaps")
 
 
 class RefusedError(Exception):
@@ -106,8 +108,11 @@ class Api:
                 return None
             raise
 
-    async def items(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
-        query = [("labelSelector", labels), ("fieldSelector", fields)]
+    async def items(
+        self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "", most: int | None = None
+    ) -> list[Object]:
+        """`most` keeps what others may have made in numbers from being read whole; which are left out is not said."""
+        query = [("labelSelector", labels), ("fieldSelector", fields), ("limit", str(most or ""))]
         answer = await self._json("GET", resource.path(namespace), query=[(k, v) for k, v in query if v])
         return listing(answer, "items")
 
@@ -121,16 +126,16 @@ class Api:
             raise
         return True
 
+    async def replace(self, resource: Resource, body: Object) -> Object:
+        """With the resourceVersion that `body` was read at: a lost race is refused as a conflict."""
+        metadata = body["metadata"]
+        path = resource.path(metadata["namespace"], metadata["name"])
+        return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
+
     async def replace_status(self, resource: Resource, body: Object) -> Object:
         """With the resourceVersion that `body` was read at: a lost race is refused as a conflict."""
         metadata = body["metadata"]
         path = resource.path(metadata["namespace"], metadata["name"], "status")
-        return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
-
-    async def replace(self, resource: Resource, body: Object) -> Object:
-        """As `replace_status`, of all but the status."""
-        metadata = body["metadata"]
-        path = resource.path(metadata["namespace"], metadata["name"])
         return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sloguard.api.v1alpha1 import API_VERSION, TrialStatus
+from sloguard.api.v1alpha1 import API_VERSION, Trial, TrialStatus
 from sloguard.cluster import clock, render
 from sloguard.cluster.api import (
     DEPLOYMENTS,
@@ -20,6 +20,7 @@ from sloguard.cluster.api import (
     Resource,
 )
 from sloguard.cluster.gather import Gathered
+from sloguard.cluster.knowledge import keep, leave_behind
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
 from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
@@ -74,12 +75,14 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     study = gathered.study
     if plan.owes_production:
         study = await _with_finalizer(api, study, wanted=True)
+    taken = await keep(api, study["metadata"]["namespace"], gathered.taken)
+    status = plan.status if taken is gathered.taken else plan.status.model_copy(update={"knowledge": taken.status})
     for action in plan.actions:
         await _do(api, settings, gathered, action)
         logger.info(_what_was_done(action), extra=_about(gathered, action))
-    if gathered.derived or plan.status != gathered.snapshot.study.status:
-        study = await api.replace_status(STUDIES, study | {"status": plan.status.dump()})
-    for event in plan.events:
+    if gathered.derived or status != gathered.snapshot.study.status:
+        study = await api.replace_status(STUDIES, study | {"status": status.dump()})
+    for event in (*taken.events, *plan.events):
         await _tell(api, study, event)
     if not plan.owes_production:
         await _with_finalizer(api, study, wanted=False)
@@ -93,6 +96,8 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
         case RecordTrial():
             await _record(api, gathered, action)
         case UpdateTrial(trial, status):
+            if status.outcome is not None and not trial.finished:
+                await _leave_behind(api, gathered, trial.model_copy(update={"status": status}))
             await _write_trial_status(api, gathered.trials[trial.name], status)
         case StartServer(trial, arguments):
             production = _production(gathered)
@@ -118,6 +123,12 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
         case ApplyArguments(arguments):
             _check(gathered, arguments)
             await _apply_arguments(api, gathered, container, arguments)
+
+
+async def _leave_behind(api: Api, gathered: Gathered, trial: Trial) -> None:
+    told = await leave_behind(api, gathered.snapshot.study, trial)
+    if told is not None:
+        await _tell(api, gathered.study, told)
 
 
 def _what_was_done(action: Action) -> str:

@@ -20,9 +20,11 @@ from sloguard.cluster.evidence import (
     running_since,
     server_state,
 )
+from sloguard.cluster.knowledge import Taken, knowledge_of
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
 from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
 from sloguard.cluster.objects import Object, being_deleted, listing, section
+from sloguard.cluster.platform import platform_of
 from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
 from sloguard.cluster.target import find_container, gpus, target_state
@@ -54,6 +56,7 @@ class Gathered:
     production: Object | None
     passed_over: Mapping[str, str]
     derived: bool = False
+    taken: Taken = field(default_factory=Taken)
 
 
 @dataclass(slots=True)
@@ -107,8 +110,12 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
                 load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
             memory = await memory_under_load(prometheus, namespace, trial, pod, load)
             seen[trial.name] = replace(told, load=load, server=replace(told.server, memory=memory))
-    snapshot = Snapshot(study, records.trials, target, seen)
-    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, loaded.derived)
+    taken = await knowledge_of(api, namespace, study, records.trials, seen)
+    if taken.status is not None:
+        study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
+    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger)
+    derived = loaded.derived or taken.status is not None
+    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken)
 
 
 def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:
@@ -187,12 +194,14 @@ async def _observe(api: Api, namespace: str, trial: Trial, children: Children, c
     log = await _log(api, namespace, pod, serving, container, state, trial) if wanted else ""
     waiting = state in {ServerState.WAITING, ServerState.ENDED} and wanted
     events = await _events(api, namespace, trial, pod) if waiting else []
+    just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}
     server = Server(
         state=state,
         evidence=evidence_of(trial, pod, serving, events, log),
         running_since=running_since(pod, serving),
         margins=margins_from_log(log) if state is ServerState.READY else None,
         gpus=gpus(find_container(children.deployment, container)),
+        platform=await platform_of(api, pod, log) if just_seen else None,
     )
     return Observation(server, load_of(children.job, children.load_pods), children.leftovers)
 

@@ -10,6 +10,10 @@ ROLE: Final = f"{GROUP}/role"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 PROMOTION_FINALIZER: Final = f"{GROUP}/promotion"
 
+LEDGER: Final = f"{GROUP}/ledger"
+LEDGER_MODEL: Final = f"{GROUP}/ledger-model"
+LEDGER_GPU: Final = f"{GROUP}/ledger-gpu"
+
 SERVER: Final = "server"
 LOAD: Final = "load"
 LOAD_CONTAINER: Final = "load"
@@ -22,6 +26,11 @@ def labels(study: str, trial: str, role: str) -> dict[str, str]:
 def live_name(study: str) -> str:
     """The Service to which live traffic of a study goes (measurement Prometheus)."""
     return f"{study}-live"
+
+
+def knowledge_name(study: str) -> str:
+    """The ConfigMap with what a study's search began with."""
+    return f"{study}-knowledge"
 
 
 def load_name(trial: str) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from sloguard.api.v1alpha1 import Crash, Fault, Margins, Outcome, Trial
+from sloguard.api.v1alpha1 import Crash, Fault, Margins, Outcome, Platform, Trial
 from sloguard.api.v1alpha1.base import ObservedModel
 from sloguard.api.v1alpha1.trial import Parameters
 
@@ -68,6 +68,7 @@ class LedgerRecord(ObservedModel):
     study: str = Field(min_length=1, max_length=40)
     run: str = Field(default="", max_length=64)
     number: int = Field(ge=0, le=100_000)
+    finished_at: AwareDatetime | None = None
     setup: Setup = Setup()
     parameters: Parameters = Field(max_length=32)
     crashed: bool
@@ -133,7 +134,21 @@ def record_of(trial: Trial, run: str, setup: Setup) -> LedgerRecord | None:
     outcome = status.outcome or Outcome.CRASHED
     result = Result(trial.spec.number, values, outcome, crash=status.crash, margins=status.margins)
     context = Context(vram_bytes=setup.gpu_memory_bytes, gpu_name=setup.gpu_name)
-    return LedgerRecord.of(result, context, study=trial.spec.study, run=run, setup=setup)
+    record = LedgerRecord.of(result, context, study=trial.spec.study, run=run, setup=setup)
+    return record.model_copy(update={"finished_at": status.finished_at})
+
+
+def setup_of(trial: Trial) -> Setup:
+    """What a trial's server ran on, as far as its record says."""
+    status = trial.status
+    platform = status.platform or Platform()
+    seen = status.margins.device_memory_bytes if status.margins else None
+    return Setup(
+        gpu_name=platform.gpu_name,
+        gpu_memory_bytes=platform.gpu_memory_bytes or seen or None,
+        model=model_of(status.arguments),
+        vllm_version=platform.vllm_version,
+    )
 
 
 def model_of(arguments: Sequence[str]) -> str:

@@ -49,6 +49,7 @@ def another_attempt(trials: Iterable[Trial], last: Trial, ground: Ground) -> Tri
 
 def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) -> TrialSpec | None:
     """What the optimizer asks for, given everything that is known; None when nothing is left to try."""
+    assert ground.ledger is not None, "nothing is searched before the ledger was read"
     optimizer = make_optimizer(study.spec.optimizer.name, ground.space, study_seed(study), ground.ledger)
     pending = [parse_values(t.spec.parameters) for t in latest if not t.finished]
     suggestion = optimizer.ask(history(study, latest, percent), pending)

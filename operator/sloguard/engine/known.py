@@ -56,7 +56,7 @@ class Ground:
 
     target: TargetState
     space: Space
-    ledger: Ledger = EMPTY
+    ledger: Ledger | None = EMPTY
 
     def arguments_of(self, trial: Trial) -> tuple[str, ...]:
         """Production's own for trial 0; else production's with the tuned settings replaced by the trial's."""

@@ -14,7 +14,7 @@ from sloguard.engine.watch import watch_of
 from sloguard.engine.windows import WindowError, is_open
 
 LOOK_AGAIN_SECONDS = 1.0
-"""While Prometheus may yet have what is missing."""
+"""While Prometheus may yet have what is missing, or after a ledger was found."""
 
 MOST_ATTEMPTS = 100
 """Of one trial, pauses that the user wanted included; the API takes no higher number."""
@@ -142,6 +142,9 @@ def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec 
         return ended
     if blocked is not None:
         return blocked
+    if ground.ledger is None:
+        message = "what earlier studies left is looked up"
+        return Verdict(phase_of(known), "ReadingLedger", message, wake_after_seconds=LOOK_AGAIN_SECONDS)
     asked = candidates.search(known.study, known.latest, ground, known.percent)
     return NOTHING_LEFT if asked is None else stops_early(known, asked) or asked
 

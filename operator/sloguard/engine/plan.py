@@ -27,7 +27,7 @@ from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
-from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
+from sloguard.engine.snapshot import Observation, Snapshot, TargetProblem, TargetState
 
 LOOK_AGAIN_SECONDS = 1.0
 """After production was changed, until the change is seen there."""
@@ -102,11 +102,19 @@ def _move_trials(snapshot: Snapshot, ground: Ground | TargetProblem, draft: Draf
         seen = snapshot.observation(trial)
         new = trial.status.started_at is None
         arguments = ground.arguments_of(trial) if new and isinstance(ground, Ground) else ()
-        step = advance(trial, seen, snapshot.study.spec, arguments, now)
+        step = _with_platform(advance(trial, seen, snapshot.study.spec, arguments, now), seen)
         if halt and not trial.finished and step.status.outcome is None:
             step = cancel(trial, seen, halt, now)
         moved.append(_take(trial, step, draft))
     return tuple(moved)
+
+
+def _with_platform(step: Step, seen: Observation) -> Step:
+    """What the server ran on is recorded as soon as it is seen."""
+    platform = seen.server.platform
+    if platform is None or step.status.platform is not None:
+        return step
+    return replace(step, status=step.status.model_copy(update={"platform": platform}))
 
 
 def _take(trial: Trial, step: Step, draft: Draft) -> Trial:

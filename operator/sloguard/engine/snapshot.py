@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sloguard.api.v1alpha1 import LoadResult, Margins, Study, Trial
+from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, Study, Trial
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.ledger import EMPTY, Ledger
@@ -33,6 +33,7 @@ class Server:
     running_since: datetime | None = None
     margins: Margins | None = None
     memory: DeviceMemory | None = None
+    platform: Platform | None = None
     gpus: int = 1
 
 
@@ -93,14 +94,15 @@ class TargetProblem:
 class Snapshot:
     """One study with all its trials. `observations` holds those trials of which something exists or should.
 
-    `ledger` is what earlier studies left when this one began; it has to stay the same as long as the study runs.
+    `ledger` is what earlier studies left when this one began; it has to stay the same as long as the study runs. None
+    says that it was not read, and then nothing is searched.
     """
 
     study: Study
     trials: tuple[Trial, ...]
     target: TargetState | TargetProblem
     observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
-    ledger: Ledger = EMPTY
+    ledger: Ledger | None = EMPTY
 
     def observation(self, trial: Trial) -> Observation:
         """Nothing where nothing was seen."""

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from sloguard.api.loading import StudyFileError, load_study
-from sloguard.api.v1alpha1 import ArrivalPattern, ConditionStatus, Study, StudyPhase, TargetKind
+from sloguard.api.v1alpha1 import ArrivalPattern, ConditionStatus, Knowledge, Study, StudyPhase, TargetKind
 from sloguard.domain.arguments import ArgumentsError
 from sloguard.local import command_line
 from sloguard.local.errors import LedgerError, LocalError, RunDirectoryError
@@ -70,7 +70,8 @@ def tune(study_file: Path, output: Path | None, ledger: Path | None, no_ledger: 
     console = open_console()
     try:
         with Progress(console, study) as progress:
-            file = None if no_ledger else ledger or default_path()
+            alone = no_ledger or study.spec.knowledge is Knowledge.ISOLATED
+            file = None if alone else ledger or default_path()
             ending = run_study(study, directory, progress.show, lambda: progress.say(_STOPPING), file, progress.say)
     except (RunDirectoryError, LedgerError) as error:
         raise Refused(f"{error}.") from error

@@ -23,6 +23,7 @@ PATHS = {
     "pods": "api/v1",
     "services": "api/v1",
     "events": "api/v1",
+    "configmaps": "api/v1",
     "sloguardstudies": "apis/sloguard.dev/v1alpha1",
     "sloguardtrials": "apis/sloguard.dev/v1alpha1",
 }

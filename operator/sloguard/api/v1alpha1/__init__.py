@@ -40,6 +40,7 @@ from .search_space import (
 )
 from .status import (
     FrontPoint,
+    KnowledgeStatus,
     ProductionWorkload,
     PromotionState,
     PromotionStatus,
@@ -54,6 +55,7 @@ from .status import (
 from .study import (
     SLO,
     Budget,
+    Knowledge,
     Measurement,
     Objective,
     Optimizer,
@@ -78,6 +80,7 @@ from .trial import (
     Margins,
     Outcome,
     Parameters,
+    Platform,
     Prediction,
     Purpose,
     Trial,
@@ -115,6 +118,8 @@ __all__ = [
     "IntDomain",
     "Interval",
     "KnobName",
+    "Knowledge",
+    "KnowledgeStatus",
     "LatencySketch",
     "LatencySummary",
     "LengthBucket",
@@ -132,6 +137,7 @@ __all__ = [
     "OwnerReference",
     "Parameter",
     "Parameters",
+    "Platform",
     "Prediction",
     "Preset",
     "ProductionWorkload",

@@ -134,6 +134,18 @@ class ProductionWorkload(ObservedModel):
     output_tokens: list[SeenLengths] = Field(default=[], max_length=64)
 
 
+class KnowledgeStatus(ObservedModel):
+    """What the search begins with of earlier studies; it stays the same as long as the study runs."""
+
+    taken_at: AwareDatetime
+    records: int = Field(default=0, description="Trials of earlier studies, in the ConfigMap named below.")
+    studies: int = Field(default=0, description="That these are of.")
+    passed_over: int = Field(default=0, description="Lines of ledgers that are no records of trials.")
+    config_map: str = Field(
+        default="", max_length=253, description="Owned by the study; absent where there is nothing."
+    )
+
+
 class StudyStatus(ObservedModel):
     """Written once at the end of each reconcile."""
 
@@ -149,6 +161,7 @@ class StudyStatus(ObservedModel):
     production_workload: ProductionWorkload | None = Field(
         default=None, description="Pattern FromProduction: rate and lengths that every trial is loaded with."
     )
+    knowledge: KnowledgeStatus | None = None
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None
     front: list[FrontPoint] = Field(

@@ -223,6 +223,16 @@ class Promotion(Model):
     verification: Verification = Verification()
 
 
+class Knowledge(StrEnum):
+    """Whether what was learnt of memory and crashes is shared between the studies of a namespace.
+
+    Share: the study begins with what others left, and leaves its own. Isolated: neither.
+    """
+
+    SHARE = "Share"
+    ISOLATED = "Isolated"
+
+
 def _no_trial_left(spec: "StudySpec") -> tuple[object, ...] | None:
     confirmations = spec.promotion.confirmations
     least = 3 + confirmations + (2 if confirmations else 0)
@@ -407,6 +417,7 @@ class StudySpec(Model):
     optimizer: Optimizer = Optimizer()
     budget: Budget = Budget()
     trial: TrialSettings = TrialSettings()
+    knowledge: Knowledge = Knowledge.SHARE
     windows: list[Window] = Field(default=[], max_length=16)
     suspend: bool = False
     promotion: Promotion = Promotion()

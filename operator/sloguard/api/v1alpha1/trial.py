@@ -129,6 +129,14 @@ class Margins(ObservedModel):
     )
 
 
+class Platform(ObservedModel):
+    """What a server ran on, as far as its node and its log say; "" and absent figures are not known."""
+
+    gpu_name: str = Field(default="", max_length=128, description="The node's label nvidia.com/gpu.product.")
+    gpu_memory_bytes: int | None = Field(default=None, ge=1, description="Of one GPU, by the node's labels.")
+    vllm_version: str = Field(default="", max_length=64)
+
+
 class CapacityEstimate(ObservedModel):
     """The highest rate at which every SLO holds, interpolated between the rates that were measured."""
 
@@ -198,6 +206,7 @@ class TrialStatus(ObservedModel):
     capacity: CapacityEstimate | None = Field(default=None, description="Read off the curve of several rates.")
     crash: Crash | None = None
     margins: Margins | None = None
+    platform: Platform | None = None
     conditions: list[StatusCondition] = Field(default=[], max_length=8, json_schema_extra=CONDITION_MAP)
     message: str = Field(default="", max_length=1024)
 

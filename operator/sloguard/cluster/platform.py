@@ -1,0 +1,38 @@
+"""What a trial ran on: the GPU by its node's labels (GPU feature discovery), vLLM's version by its log."""
+
+import logging
+
+from sloguard.api.v1alpha1 import Platform
+from sloguard.cluster.api import NODES, Api, RefusedError
+from sloguard.cluster.objects import Object, section
+from sloguard.cluster.text import readable
+from sloguard.domain.ledger import version_in
+
+logger = logging.getLogger("sloguard.platform")
+
+PRODUCT = "nvidia.com/gpu.product"
+MEMORY_MIB = "nvidia.com/gpu.memory"
+
+MOST_MIB = 2**24
+
+
+async def platform_of(api: Api, pod: Object | None, log: str) -> Platform:
+    """As far as it can be seen: an operator of one namespace may not read nodes."""
+    labels = await _node_labels(api, str(section(pod, "spec").get("nodeName") or ""))
+    mib = str(labels.get(MEMORY_MIB, ""))
+    known = mib.isascii() and mib.isdecimal() and 0 < int(mib[:9]) <= MOST_MIB
+    return Platform(
+        gpu_name=readable(str(labels.get(PRODUCT, "")), 128),
+        gpu_memory_bytes=int(mib) * 2**20 if known else None,
+        vllm_version=version_in(log),
+    )
+
+
+async def _node_labels(api: Api, node: str) -> Object:
+    if not node:
+        return {}
+    try:
+        return section(await api.get(NODES, "", node), "metadata", "labels")
+    except RefusedError as error:
+        logger.debug("node %s cannot be read: %s", node, error)
+        return {}
