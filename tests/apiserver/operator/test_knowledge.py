@@ -55,8 +55,8 @@ def test_a_study_begins_with_what_another_that_is_gone_has_left(world, operator)
 
     (name,) = [n for n in config_maps(world) if n.startswith("sloguard-ledger-")]
     ledger = config_maps(world)[name]
-    poisoned = {key: f"{text}nonsense\n" for key, text in ledger["data"].items()}
-    world.patch("configmaps", name, {"data": poisoned})
+    forged = {"name": "forged", "labels": ledger["metadata"]["labels"]}
+    world.create("configmaps", {"kind": "ConfigMap", "metadata": forged, "data": dict.fromkeys(ledger["data"], "{}")})
     world.create("sloguardstudies", study("second", **SEARCH, budget={"trials": 12}))
     world.play(lambda: len(world.trials()) > 3)
     operator.kill()
