@@ -18,6 +18,7 @@ MUTABLE = {
     "more time": {"budget": {"gpuMinutes": 300, "wallClockMinutes": 2880}},
     "windows": {"windows": []},
     "suspend": {"suspend": True},
+    "knowledge": {"knowledge": "Isolated"},
     "parallelism": {"trial": {"parallelism": 2}},
     "approval": {"promotion": {"approvedTrial": "llama-8b-4-1"}},
     "promotion": {"promotion": {"mode": "Automatic", "confirmations": 1}},
