@@ -1,42 +1,130 @@
-"""Whether a trial may start now, by the study's time windows. Pure."""
+"""Whether trials may start now, by the study's time windows, when that changes, and whether it ends them. Pure.
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+A schedule is read as cron reads it (Debian's): an hour that the clocks leave out opens right after the gap, one that
+comes twice opens the first time, unless minute or hour is a `*`, which goes by elapsed time. A window lasts in elapsed
+time, whatever the clocks do. Where windows overlap, the last of them to close is the one that counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from sloguard.api.v1alpha1 import Window
+from sloguard.api.v1alpha1 import OnClose, Window
+
+MOST_IN_A_ROW = 50
+"""Windows that follow each other without a gap and are looked through for one."""
+
+
+ONE_DAY = timedelta(days=1)
 
 
 class WindowError(ValueError):
     """A schedule that admission let pass and that cannot be followed all the same; the message says what to write."""
 
 
-def is_open(windows: Sequence[Window], now: datetime) -> bool:
-    """True within any window, and always where there are none.
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """What the windows say of one moment.
+
+    `changes_at` is when they next close, or open; None where that is not in sight. `stops` says that running trials
+    are ended when they close, or, once they are closed, have been.
+    """
+
+    is_open: bool
+    changes_at: datetime | None = None
+    stops: bool = False
+    longest: timedelta = timedelta.max
+    """How long the longest window is, by itself."""
+
+
+ALWAYS_OPEN = Hours(is_open=True)
+
+
+def hours(windows: Sequence[Window], now: datetime) -> Hours:
+    """Of this moment; without windows it is always open.
 
     Raises:
-        WindowError: a schedule cannot be understood.
+        WindowError: a schedule cannot be followed.
 
     """
-    opened = [_contains(window, now) for window in windows]  # all, to tell of a wrong one while another is open
-    return not windows or any(opened)
+    if not windows:
+        return ALWAYS_OPEN
+    last = [(opened + _length(w), w) for w in windows if (opened := _last_opening(w, now)) is not None]
+    longest = max(_length(w) for w in windows)
+    closing = max((end for end, _ in last), default=None)
+    stops = any(end == closing and w.on_close is OnClose.STOP for end, w in last)
+    if closing is None or closing <= now:
+        openings = [opening for w in windows if (opening := _next_opening(w, now)) is not None]
+        return Hours(False, min(openings, default=None), stops, longest)
+    return _open(windows, closing, longest)
 
 
-def _contains(window: Window, now: datetime) -> bool:
-    """From an opening (included) for the window's duration (not included), in elapsed time whatever the clocks do."""
-    opened = _last_opening(window, now)
-    return opened is not None and now - opened < timedelta(minutes=window.duration_minutes)
+def _open(windows: Sequence[Window], closing: datetime, longest: timedelta) -> Hours:
+    """On through windows that open before the others are closed."""
+    for _ in range(MOST_IN_A_ROW):
+        ends = [(opened + _length(w), w) for w in windows if (opened := _last_opening(w, closing)) is not None]
+        later = max(end for end, _ in ends)
+        if later <= closing:
+            stops = any(end == closing and w.on_close is OnClose.STOP for end, w in ends)
+            return Hours(True, closing, stops, longest)
+        closing = later
+    return Hours(True, longest=longest)
+
+
+def _length(window: Window) -> timedelta:
+    return timedelta(minutes=window.duration_minutes)
 
 
 def _last_opening(window: Window, now: datetime) -> datetime | None:
-    """None where the schedule never came in the 50 years before."""
-    local = now.astimezone(ZoneInfo(window.time_zone))
+    """Now included. None where the schedule never came in the 50 years before."""
+    past = ([o for o in day if o <= now] for day in _days(window, now, reverse=True))
+    # Where clocks are set back over midnight, two days are mixed.
+    return max((o for day in islice(filter(None, past), 2) for o in day), default=None)
+
+
+def _next_opening(window: Window, now: datetime) -> datetime | None:
+    """Now left out. None where the schedule never comes in the next 50 years."""
+    to_come = ([o for o in day if o > now] for day in _days(window, now, reverse=False))
+    return min((o for day in islice(filter(None, to_come), 2) for o in day), default=None)
+
+
+def _days(window: Window, now: datetime, *, reverse: bool) -> Iterator[Sequence[datetime]]:
+    """The openings of each day that the schedule names, from the day after now backwards or from the day before on."""
+    zone = ZoneInfo(window.time_zone)
+    midnight = datetime.combine(now.astimezone(zone).date(), time())
+    start = midnight + 2 * ONE_DAY if reverse else midnight - 2 * ONE_DAY
     try:
-        # One second on, because the search backwards leaves its own start out.
-        opened = next(CronSim(window.schedule, local + timedelta(seconds=1), reverse=True), None)
+        # Days alone, without a zone: what the clocks do within them is worked out here.
+        for day in CronSim(" ".join(["0", "0", *window.fields[2:]]), start, reverse=reverse):
+            yield _openings_on(day, window.schedule, zone)
     except CronSimError as error:
         message = f'spec.windows schedule "{window.schedule}" cannot be followed ({error}); write it in another way'
         raise WindowError(message) from error
-    return None if opened is None else opened.astimezone(now.tzinfo)
+
+
+@lru_cache(maxsize=1024)
+def _openings_on(day: datetime, schedule: str, zone: ZoneInfo) -> Sequence[datetime]:
+    parsed = CronSim(schedule, day)
+    by_clock = any(field.startswith("*") for field in schedule.split(" ")[:2])
+    shown = [day.replace(hour=hour, minute=minute) for hour in parsed.hours for minute in parsed.minutes]
+    return sorted({moment for each in shown for moment in (_by_clock if by_clock else _once)(each, zone)})
+
+
+def _by_clock(shown: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """Each time that the clocks show it: once, twice or never."""
+    for fold in (0, 1):
+        moment = shown.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+        if moment.astimezone(zone).replace(tzinfo=None, fold=0) == shown:
+            yield moment
+
+
+def _once(shown: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """The first time that the clocks show it; right after the gap where they leave it out."""
+    while (moment := next(_by_clock(shown, zone), None)) is None:
+        shown += timedelta(minutes=1)
+    yield moment

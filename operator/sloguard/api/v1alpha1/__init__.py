@@ -88,7 +88,7 @@ from .trial import (
     TrialSpec,
     TrialStatus,
 )
-from .window import Window
+from .window import OnClose, Window
 from .workload import SharedPrefix, Workload
 
 __all__ = [
@@ -131,6 +131,7 @@ __all__ = [
     "Model",
     "ObjectMeta",
     "Objective",
+    "OnClose",
     "Optimizer",
     "OptimizerName",
     "Outcome",

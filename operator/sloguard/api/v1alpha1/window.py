@@ -1,6 +1,7 @@
 """When trials may start."""
 
 import re
+from enum import StrEnum
 from typing import Annotated, ClassVar, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -123,6 +124,13 @@ TimeZone = Annotated[
 ]
 
 
+class OnClose(StrEnum):
+    """What becomes of trials that are under way when a window closes; one that is stopped is made again in the next."""
+
+    FINISH = "Finish"
+    STOP = "Stop"
+
+
 class Window(Model):
     """Trials start only within a window; without any, at all times."""
 
@@ -155,6 +163,11 @@ class Window(Model):
     schedule: str = Field(max_length=128, description="Cron, five fields: when the window opens.")
     duration_minutes: int = Field(ge=1, le=10_080)
     time_zone: TimeZone = "Etc/UTC"
+    on_close: OnClose = Field(
+        default=OnClose.FINISH,
+        description="Trials under way when it closes are finished, or stopped and made again in the next window. "
+        "Of windows that overlap, the last one to close counts.",
+    )
 
     @property
     def fields(self) -> list[str]:
