@@ -11,7 +11,7 @@ def openings(schedule: str, zone: str, since: datetime, until: datetime) -> set[
 
     Schedules with a star for minute or hour go by the clock alone. `since` is included, `until` is not.
     """
-    minutes, hours, *days = schedule.split(" ")
+    minutes, hours, *_ = schedule.split(" ")
     by_clock = minutes.startswith("*") or hours.startswith("*")
     place, found = ZoneInfo(zone), set()
     # A gap may have begun before, and a first occurrence lie there.

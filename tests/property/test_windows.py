@@ -21,13 +21,17 @@ CHANGES = {
 
 def field(most, *more):
     number = st.integers(0, most)
-    items = st.one_of(number.map(str), st.tuples(number, number).map(lambda n: f"{min(n)}-{max(n)}"), *map(st.just, more))
+    items = st.one_of(
+        number.map(str), st.tuples(number, number).map(lambda n: f"{min(n)}-{max(n)}"), *map(st.just, more)
+    )
     return st.lists(items, min_size=1, max_size=2).map(",".join)
 
 
 SCHEDULES = st.one_of(
     st.builds("{} {} * * *".format, field(59, "30", "0"), field(5, "2", "1-3", "2-3")),
-    st.builds("{} {} * * *".format, st.sampled_from(["*", "*/15", "0", "30", "5/20"]), st.sampled_from(["*", "*/2", "2"])),
+    st.builds(
+        "{} {} * * *".format, st.sampled_from(["*", "*/15", "0", "30", "5/20"]), st.sampled_from(["*", "*/2", "2"])
+    ),
     st.builds("{} {} * * {}".format, field(59), field(23), field(6)),
     st.builds("{} {} {} {} *".format, field(59), field(23), st.sampled_from(["1", "28-31", "25,29"]), st.just("3-11")),
 )

@@ -4,11 +4,12 @@ Trials are numbers, not attempts: another attempt after infrastructure's fault c
 every attempt, failed ones too, since the GPUs were held. Wall-clock minutes pass while a trial is under way: a
 suspended study, one outside its windows or one that waits for a person uses none of them.
 
-A trial that would probably not fit is not started; one that was started is finished. So the minutes can be
-exceeded by what one trial (or `parallelism` of them) takes longer than those before it.
+A trial that would probably not fit is not started, and one that is under way when GPU- or wall-clock minutes are used
+up is ended then (`halt.py`). So the minutes are exceeded by no more than it takes to notice.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
@@ -21,39 +22,72 @@ from sloguard.engine.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Used so far. `committed_gpu_seconds` adds what the trials under way will probably need to their end."""
+    """Used so far. `committed_gpu_seconds` adds what the trials under way will probably need to their end.
+
+    `gpus` are held now, `under_way` says that wall-clock minutes pass, `a_trial_...` is what one will probably take.
+    """
 
     trials: int
     gpu_seconds: float
     committed_gpu_seconds: float
     wall_clock_seconds: float
     a_trial_gpu_seconds: float
+    a_trial_seconds: float
+    gpus: int
+    under_way: bool
 
 
 def spent(snapshot: Snapshot, trials: Sequence[Trial], latest: Sequence[Trial], now: datetime) -> Spent:
     """From the records, and for trials under way from what is seen of them."""
-    expected = _a_trial_gpu_seconds(trials)
+    expected = _a_trial(trials, lambda t: t.status.gpu_seconds or 0)
     done = sum(t.status.gpu_seconds or 0 for t in trials if t.finished)
-    held = [held_gpu_seconds(t, snapshot.observation(t), now) for t in trials if not t.finished]
+    live = [(t, snapshot.observation(t)) for t in trials if not t.finished]
+    held = [held_gpu_seconds(t, seen, now) for t, seen in live]
     return Spent(
         trials=len(latest),
         gpu_seconds=done + sum(held),
         committed_gpu_seconds=done + sum(max(seconds, expected) for seconds in held),
         wall_clock_seconds=_wall_clock_seconds(trials, now),
         a_trial_gpu_seconds=expected,
+        a_trial_seconds=_a_trial(trials, _seconds),
+        gpus=sum(seen.server.gpus for _, seen in live if seen.server.running_since is not None),
+        under_way=any(t.status.started_at for t, _ in live),
     )
+
+
+def exhausted(spec: StudySpec, used: Spent) -> str:
+    """Why nothing may go on, trials under way included, or nothing."""
+    budget = spec.budget
+    if used.gpu_seconds >= budget.gpu_minutes * 60:
+        return f"all {budget.gpu_minutes} GPU-minutes of the budget are used"
+    if used.wall_clock_seconds >= budget.wall_clock_minutes * 60:
+        return f"trials were under way for {budget.wall_clock_minutes} minutes, all of budget.wallClockMinutes"
+    return ""
+
+
+def seconds_left(spec: StudySpec, used: Spent) -> float:
+    """Until the minutes are used up by what is under way now; infinite where nothing is."""
+    gpu_seconds = spec.budget.gpu_minutes * 60 - used.gpu_seconds
+    wall_clock_seconds = spec.budget.wall_clock_minutes * 60 - used.wall_clock_seconds
+    return min(gpu_seconds / used.gpus if used.gpus else math.inf, wall_clock_seconds if used.under_way else math.inf)
 
 
 def minutes_over(spec: StudySpec, used: Spent) -> str:
     """Why no further attempt may start, of whatever trial, or nothing."""
     budget = spec.budget
+    ended = exhausted(spec, used)
+    if ended:
+        return ended
     if used.committed_gpu_seconds + used.a_trial_gpu_seconds > budget.gpu_minutes * 60:
         return (
             f"{used.committed_gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used, "
             "too little is left for a trial"
         )
-    if used.wall_clock_seconds >= budget.wall_clock_minutes * 60:
-        return f"trials were under way for {budget.wall_clock_minutes} minutes, all of budget.wallClockMinutes"
+    if used.wall_clock_seconds + used.a_trial_seconds > budget.wall_clock_minutes * 60:
+        return (
+            f"trials were under way for {used.wall_clock_seconds / 60:.0f} of {budget.wall_clock_minutes} minutes, "
+            "too little is left for a trial"
+        )
     return ""
 
 
@@ -85,15 +119,23 @@ def search_over(spec: StudySpec, used: Spent, kept: int) -> str:
         return f"{used.trials} of {spec.budget.trials} trials were made, the others are kept for repeats"
     if used.committed_gpu_seconds + (1 + kept) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
         return f"the GPU-minutes that are left are kept for {kept} repeats"
+    in_turn = math.ceil((1 + kept) / spec.trial.parallelism)
+    if used.wall_clock_seconds + in_turn * used.a_trial_seconds > spec.budget.wall_clock_minutes * 60:
+        return f"the wall-clock minutes that are left are kept for {kept} repeats"
     return ""
 
 
-def _a_trial_gpu_seconds(trials: Iterable[Trial]) -> float:
+def _a_trial(trials: Iterable[Trial], cost: Callable[[Trial], float]) -> float:
     """What a trial will probably take: the mean of those that were measured, or else of those that crashed."""
     finished = [t for t in trials if t.finished]
-    measured = [t.status.gpu_seconds or 0 for t in finished if t.status.outcome in MEASURED]
-    crashed = [t.status.gpu_seconds or 0 for t in finished if t.status.outcome is Outcome.CRASHED]
+    measured = [cost(t) for t in finished if t.status.outcome in MEASURED]
+    crashed = [cost(t) for t in finished if t.status.outcome is Outcome.CRASHED]
     return fmean(measured or crashed or [0.0])
+
+
+def _seconds(trial: Trial) -> float:
+    start, end = trial.status.started_at, trial.status.finished_at
+    return max((end - start).total_seconds(), 0.0) if start and end else 0.0
 
 
 def _wall_clock_seconds(trials: Iterable[Trial], now: datetime) -> float:

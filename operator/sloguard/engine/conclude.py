@@ -19,7 +19,8 @@ from sloguard.engine import trade_off
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
-from sloguard.engine.known import Draft, Ground, Known, Verdict
+from sloguard.engine.halt import seconds_until_halt
+from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.search_end import CONFIRMING
 
@@ -70,7 +71,15 @@ def conclude(
     if not told and (verdict.phase is not before.phase or verdict.stalled):
         draft.events.append(_phase_event(known, verdict))
     owes = current is not None and current.state in UNDER_WAY
-    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, verdict.wake_after_seconds)
+    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, _wake_after_seconds(known, verdict))
+
+
+def _wake_after_seconds(known: Known, verdict: Verdict) -> float:
+    """In time for what is under way to be looked at, and for its end where budget or window say when that is."""
+    if not known.unfinished:
+        return verdict.wake_after_seconds
+    until_halt = seconds_until_halt(known.study.spec, known.used, known.now)
+    return min(verdict.wake_after_seconds, IDLE_SECONDS, max(until_halt, AT_ONCE))
 
 
 def _phase_event(known: Known, verdict: Verdict) -> Event:

@@ -1,5 +1,6 @@
 """Which trial comes next, and when: further attempts, baselines, the search, confirmations. Pure."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +12,13 @@ from sloguard.engine.infrastructure_faults import back_off, exhausted
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
 from sloguard.engine.watch import watch_of
-from sloguard.engine.windows import WindowError, is_open
+from sloguard.engine.windows import WindowError, hours
 
 LOOK_AGAIN_SECONDS = 1.0
 """While Prometheus may yet have what is missing, or after a ledger was found."""
+
+MOST_ASLEEP_SECONDS = 3600.0
+"""Clocks may be set meanwhile."""
 
 MOST_ATTEMPTS = 100
 """Of one trial, pauses that the user wanted included; the API takes no higher number."""
@@ -67,12 +71,29 @@ def _blocked(known: Known) -> Verdict | None:
     """Why no trial may start now, whichever it is."""
     if len(known.unfinished) >= known.study.spec.trial.parallelism:
         return _busy(known)
+    return _outside(known)
+
+
+def _outside(known: Known) -> Verdict | None:
+    """No window is open, or not for long enough. The study is looked at again when that changes."""
+    spec, phase = known.study.spec, phase_of(known)
     try:
-        if is_open(known.study.spec.windows, known.now):
-            return None
+        found = hours(spec.windows, known.now)
     except WindowError as error:
-        return Verdict(phase_of(known), "WindowInvalid", str(error), stalled=True)
-    return Verdict(phase_of(known), "OutsideWindow", "no trial starts before the next window opens")
+        return Verdict(phase, "WindowInvalid", str(error), stalled=True)
+    wake = math.inf if found.changes_at is None else (found.changes_at - known.now).total_seconds()
+    moment = "" if found.changes_at is None else f"{found.changes_at:%Y-%m-%d %H:%M} UTC"
+    if not found.is_open:
+        message = f"no trial starts before the next window opens{moment and ', at '}{moment}"
+        return Verdict(phase, "OutsideWindow", message, wake_after_seconds=min(wake, MOST_ASLEEP_SECONDS))
+    if not found.stops or wake >= known.used.a_trial_seconds:
+        return None
+    trial = f"a trial takes about {known.used.a_trial_seconds / 60:.0f} minutes"
+    message = f"the window closes at {moment} and would stop a new trial before its end; {trial}"
+    never = found.longest.total_seconds() < known.used.a_trial_seconds
+    if never:
+        message += ", and no window is that long: raise its durationMinutes, or set onClose: Finish"
+    return Verdict(phase, "WindowCloses", message, stalled=never, wake_after_seconds=min(wake, MOST_ASLEEP_SECONDS))
 
 
 def _busy(known: Known) -> Verdict:

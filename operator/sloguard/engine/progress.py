@@ -5,6 +5,7 @@
 A server that Kubernetes or a person took away was not measured (Cancelled); one that failed by itself is a crash.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -75,7 +76,7 @@ def cancel(trial: Trial, seen: Observation, why: str, now: datetime) -> Step:
 
 def _ended(trial: Trial, status: TrialStatus, seen: Observation, now: datetime) -> Step:
     last = {
-        "gpu_seconds": round(held_gpu_seconds(trial, seen, now)),
+        "gpu_seconds": math.ceil(held_gpu_seconds(trial, seen, now)),
         "margins": with_device_memory(status.margins, seen.server.memory),
     }
     return Step(waits_no_more(status, now).model_copy(update=last), (StopTrial(trial),))

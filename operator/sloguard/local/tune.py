@@ -24,6 +24,9 @@ from sloguard.local.setup import setup_of
 from sloguard.local.substrate import LocalSubstrate
 
 POLL_SECONDS = 0.2
+MOST_ASLEEP_SECONDS = 60.0
+"""While nothing runs and a window is waited for: the machine itself may have slept meanwhile."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Watcher = Callable[[Run, Plan], None]
@@ -130,7 +133,8 @@ async def _until_done(substrate: LocalSubstrate, watch: Watcher, stop: asyncio.E
         if is_over(planned.status):
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), min(planned.wake_after_seconds, POLL_SECONDS))
+            most = POLL_SECONDS if substrate.running else MOST_ASLEEP_SECONDS
+            await asyncio.wait_for(stop.wait(), min(planned.wake_after_seconds, most))
 
 
 def _end_interrupted(directory: RunDirectory) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, TrialPhase
 from sloguard.engine import budget
+from sloguard.engine.actions import StopTrial
 from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
-from sloguard.engine.snapshot import ServerState
+from sloguard.engine.snapshot import LoadState, ServerState
 from tests.unit.engine.builders import (
     T0,
     World,
@@ -18,11 +19,16 @@ from tests.unit.engine.builders import (
     make_study,
     make_trial,
     recorded,
+    result,
     seen,
     snapshot,
 )
 
-MINUTE = timedelta(minutes=1)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+
+
+def with_end(trial, end):
+    return trial.model_copy(update={"status": trial.status.model_copy(update={"finished_at": end})})
 
 
 def used(*trials, now=T0, observed=None):
@@ -98,6 +104,62 @@ def test_trials_under_way_count_before_another_is_started():
     pending = [make_trial(n) for n in (3, 4)]
     planned = plan(snapshot(study, *baselines(), feasible(2, 10), *pending), T0)
     assert not [a for a in planned.actions if type(a).__name__ == "RecordTrial"]
+
+
+@pytest.mark.parametrize("budget_", [{"gpuMinutes": 3}, {"wallClockMinutes": 2}])
+def test_a_trial_under_way_is_ended_when_the_budget_is(budget_):
+    """Baselines took two GPU-minutes in one by the clock; one more is left."""
+    both = [t.model_copy(update={"status": t.status.model_copy(update={"gpu_seconds": 60})}) for t in baselines()]
+    both = [with_end(t, T0 + MINUTE) for t in both]
+    start = T0 + 10 * MINUTE
+    trial = make_trial(2, phase=TrialPhase.LOADING, started_at=start, ready_at=start, load_started_at=start)
+    study = make_study(budget=budget_)
+    runs = {trial.name: seen(ServerState.READY, since=start, load=LoadState.RUNNING)}
+    end = start + MINUTE
+    before = plan(snapshot(study, *both, trial, seen=runs), end - timedelta(seconds=4))
+    assert not before.actions
+    assert before.wake_after_seconds == 4
+    planned = plan(snapshot(study, *both, trial, seen=runs), end)
+    update, stop = planned.actions
+    assert update.status.outcome is Outcome.CANCELLED
+    assert "minutes" in update.status.message
+    assert isinstance(stop, StopTrial)
+    assert planned.status.phase is StudyPhase.COMPLETED
+    measured = {trial.name: seen(ServerState.READY, since=start, load=LoadState.DONE, loaded=result(90))}
+    late = plan(snapshot(study, *both, trial, seen=measured), end)
+    assert late.actions[0].status.outcome is Outcome.FEASIBLE, "what was measured counts"
+
+
+def test_a_first_trial_that_uses_up_the_budget_is_not_made_again():
+    """Nothing is known yet of what a trial takes."""
+    study = make_study(budget={"gpuMinutes": 1})
+    trial = make_trial(0, phase=TrialPhase.STARTING, started_at=T0)
+    runs = {trial.name: seen(ServerState.STARTING, since=T0)}
+    planned = plan(snapshot(study, trial, seen=runs), T0 + MINUTE)
+    ended = trial.model_copy(update={"status": planned.actions[0].status})
+    assert ended.status.outcome is Outcome.CANCELLED
+    after = plan(snapshot(study, ended), T0 + MINUTE)
+    assert not after.actions
+    assert after.status.phase is StudyPhase.FAILED
+
+
+def test_no_trial_starts_that_would_probably_not_end_within_the_wall_clock_minutes():
+    study = make_study(budget={"trials": 50, "wallClockMinutes": 2}, promotion={"confirmations": 0})
+    both = [with_end(feasible(n, 10, started_at=T0 + n * 50 * SECOND), T0 + (n + 1) * 50 * SECOND) for n in (0, 1)]
+    planned = plan(snapshot(study, *both), T0 + 9 * MINUTE)
+    assert planned.status.phase is StudyPhase.COMPLETED
+    told = condition(planned.status, "SearchEnded")
+    assert told.message == "trials were under way for 2 of 2 minutes, too little is left for a trial"
+
+
+def test_near_the_end_of_the_wall_clock_minutes_repeats_come_before_the_search():
+    """Three trials of half a minute, one after the other; what is left is for one round of repeats."""
+    study = make_study(budget={"trials": 50, "wallClockMinutes": 3}, promotion={"confirmations": 2})
+    trials = [
+        with_end(feasible(n, figure, started_at=T0 + n * 30 * SECOND), T0 + (n + 1) * 30 * SECOND)
+        for n, figure in enumerate([100, 50, 200])
+    ]
+    assert recorded(plan(snapshot(study, *trials), T0 + 9 * MINUTE)).spec.is_repeat
 
 
 def test_wall_clock_minutes_end_the_search():

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sloguard.api.v1alpha1 import Outcome, StudyPhase, TrialPhase
-from sloguard.engine.actions import StopTrial
+from sloguard.engine.actions import RecordTrial, StopTrial, UpdateTrial
 from sloguard.engine.plan import plan
 from sloguard.engine.snapshot import LoadState, ServerState, TargetProblem, TargetState
 from tests.unit.engine.builders import (
@@ -80,6 +80,64 @@ def test_outside_its_windows_a_study_starts_nothing_but_ends_what_runs():
     planned = plan(snapshot(study, *baselines(), loading(), seen={"s-2-1": done}), T0)
     assert [type(a).__name__ for a in planned.actions] == ["UpdateTrial", "StopTrial"]
     assert recorded(plan(snapshot(study), T0.replace(hour=1)))
+
+
+STOPPING = NIGHT | {"onClose": "Stop"}
+
+
+@pytest.mark.parametrize(("window", "outcome"), [(NIGHT, None), (STOPPING, Outcome.CANCELLED)])
+def test_a_window_that_closes_lets_a_trial_finish_or_stops_it_as_it_says(window, outcome):
+    study = make_study(windows=[window])
+    there = {"s-2-1": seen(ServerState.READY, load=LoadState.RUNNING, since=T0)}
+    planned = plan(snapshot(study, *baselines(), loading(), seen=there), T0)
+    (trial,) = [a for a in planned.actions if isinstance(a, UpdateTrial)] or [None]
+    assert (trial and trial.status.outcome) is outcome
+    assert len(actions(planned, StopTrial)) == (outcome is not None)
+    if trial is not None:
+        assert "window" in trial.status.message
+        cut = loading().model_copy(update={"status": trial.status})
+        at_night = T0.replace(hour=1) + timedelta(days=1)
+        again = recorded(plan(snapshot(study, *baselines(), cut), at_night))
+        assert (again.name, again.spec.number) == ("s-2-2", 2)
+
+
+def test_a_study_wakes_when_its_window_opens_and_when_it_closes():
+    study = make_study(windows=[STOPPING])
+    asleep = plan(snapshot(study), T0.replace(hour=0, minute=30))
+    assert asleep.wake_after_seconds == 1800
+    assert "2026-03-02 01:00 UTC" in condition(asleep.status, "Reconciling").message
+    there = {"s-2-1": seen(ServerState.READY, load=LoadState.RUNNING, since=T0)}
+    awake = plan(snapshot(study, *baselines(), loading(), seen=there), T0.replace(hour=1, minute=59, second=55))
+    assert awake.wake_after_seconds == 5
+
+
+def test_a_trial_that_was_recorded_and_not_begun_does_not_begin_outside_a_window():
+    planned = plan(snapshot(make_study(windows=[NIGHT]), make_trial(0)), T0)
+    assert planned.actions[0].status.outcome is Outcome.CANCELLED
+    next_night = T0.replace(hour=1) + timedelta(days=1)
+    assert recorded(plan(snapshot(make_study(windows=[NIGHT]), make_trial(0, Outcome.CANCELLED)), next_night))
+
+
+@pytest.mark.parametrize(("minutes", "starts"), [(2, True), (1, False)])
+def test_nothing_starts_that_the_window_would_stop(minutes, starts):
+    """A trial takes a minute and a half."""
+    study = make_study(windows=[STOPPING])
+    both = [feasible(n, 100, finished_at=T0 + timedelta(seconds=90)) for n in (0, 1)]
+    now = T0.replace(hour=2) - timedelta(minutes=minutes) + timedelta(days=1)
+    planned = plan(snapshot(study, *both), now)
+    assert bool(actions(planned, RecordTrial)) is starts
+    if not starts:
+        assert condition(planned.status, "Reconciling").reason == "WindowCloses"
+        assert planned.wake_after_seconds == 60
+        assert not is_stalled(planned.status)
+
+
+def test_a_window_that_is_too_short_for_any_trial_stalls_the_study():
+    study = make_study(windows=[STOPPING | {"durationMinutes": 1}])
+    both = [feasible(n, 100, finished_at=T0 + timedelta(seconds=90)) for n in (0, 1)]
+    planned = plan(snapshot(study, *both), T0.replace(hour=1) + timedelta(days=1))
+    assert is_stalled(planned.status)
+    assert "durationMinutes" in condition(planned.status, "Stalled").message
 
 
 def test_a_study_that_is_done_says_so_outside_its_windows_too():

@@ -7,11 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sloguard.api.v1alpha1 import Window
-from sloguard.engine.windows import WindowError, is_open
+from sloguard.engine.windows import WindowError, hours
 
 
 def window(schedule="0 1 * * *", minutes=300, zone="Europe/Paris"):
     return Window(schedule=schedule, duration_minutes=minutes, time_zone=zone)
+
+
+def is_open(windows, now):
+    return hours(windows, now).is_open
 
 
 def utc(text):
