@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose
+from sloguard.api.v1alpha1 import OnClose, Outcome, PromotionState, Purpose
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import comparison_rate_percent
-from sloguard.engine.actions import ApplyArguments, RecordTrial, UpdateTrial
+from sloguard.engine.actions import ApplyArguments, RecordTrial, StartServer, UpdateTrial
 from sloguard.engine.budget import baseline_repeats
 from sloguard.engine.gate import judge
 from sloguard.engine.known import latest_attempts
@@ -137,7 +137,7 @@ class Hazards(World):
 
     def turn(self) -> None:
         """One reconcile, perhaps of a planner that has slept on its snapshot, perhaps cut short by a kill."""
-        snapshot = self.gather()
+        snapshot = fresh = self.gather()
         self.earlier = [*self.earlier[-3:], snapshot]
         if not self.calm and self.random.random() < 0.1:
             snapshot = self.random.choice(self.earlier)
@@ -151,8 +151,31 @@ class Hazards(World):
                 self._check(snapshot, planned, number)
                 self.do(planned, number)
         except ConflictError:
-            pass
+            killed = True
         self.look()
+        if snapshot is fresh and not killed:
+            self._look_at_what_runs()
+
+    def _look_at_what_runs(self) -> None:
+        """What holds after every turn that was not disturbed, however long the one before it was ago."""
+        spec, live = self.study.spec, [t for t in self.trials.values() if not t.finished]
+        recorded = sum(t.status.gpu_seconds or 0 for t in self.trials.values() if t.finished)
+        held = [self.now - s.running_since for name, s in self.servers.items() if s.running_since is not None]
+        used = recorded + sum(span.total_seconds() for span in held)
+        pausing = {
+            "it was deleted": self.deleted,
+            "it is suspended": spec.suspend,
+            "its GPU-minutes are used": used >= spec.budget.gpu_minutes * 60,
+            "its windows are closed": not self.is_open and spec.windows[0].on_close is OnClose.STOP,
+        }
+        for why, holds in pausing.items():
+            assert not (holds and (live or self.servers or self.loads)), f"something runs though {why}"
+
+    @property
+    def is_open(self) -> bool:
+        """By the one schedule that these worlds have: every ten minutes."""
+        windows = self.study.spec.windows
+        return not windows or self.now.minute % 10 < windows[0].duration_minutes
 
     def _check(self, snapshot, planned, number) -> None:
         """What the API server would refuse, and what must never be asked of it."""
@@ -166,9 +189,12 @@ class Hazards(World):
                 assert not self.trials[trial.name].finished, "a finished trial was changed"
             case RecordTrial(name, spec) if name not in self.trials:
                 numbers = {t.spec.number for t in self.trials.values()}
+                assert self.is_open, "a trial was recorded outside the windows"
                 assert spec.number in numbers | {len(numbers)}, "numbers are not dense"
                 if spec.purpose is Purpose.SEARCH and spec.number not in numbers:
                     self._check_search()
+            case StartServer(trial, _) if trial.status.started_at is None:
+                assert self.is_open, "a trial began outside the windows"
             case ApplyArguments(arguments):
                 self._same(snapshot.target, self.target)
                 promotion = self.study.status.promotion
@@ -272,11 +298,20 @@ MOST_CANDIDATES = 3
 _UNTAUGHT = {None, Outcome.INFRASTRUCTURE, Outcome.CANCELLED}
 
 
+FINISHES = {"schedule": "*/10 * * * *", "durationMinutes": 6}
+STOPS = FINISHES | {"onClose": "Stop"}
+
+
 def make_world(seed: int, optimizer: str = "random", trials: tuple[int, int] = (8, 18)) -> Hazards:
     random = Random(seed)
     study = make_study(
         optimizer={"name": optimizer},
-        budget={"trials": random.randint(*trials), "gpuMinutes": random.choice([3, 10, 1000])},
+        budget={
+            "trials": random.randint(*trials),
+            "gpuMinutes": random.choice([3, 10, 1000]),
+            "wallClockMinutes": random.choice([4, 20, 1440]),
+        },
+        windows=random.choice([[], [], [FINISHES], [STOPS]]),
         trial={"parallelism": random.choice([1, 1, 2, 4])},
         promotion={
             "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),

@@ -1,6 +1,7 @@
 """Why trials under way are ended before they come to their own end, and when that will be so. Pure."""
 
 import math
+from dataclasses import dataclass
 from datetime import datetime
 
 from sloguard.api.v1alpha1 import StudySpec
@@ -10,22 +11,30 @@ from sloguard.engine.snapshot import Snapshot, TargetProblem
 from sloguard.engine.windows import ALWAYS_OPEN, Hours, WindowError, hours
 
 
-def halted(snapshot: Snapshot, ground: Ground | TargetProblem, now: datetime) -> tuple[str, str]:
-    """Why no trial may go on, and why none may that has not begun; empty where it may."""
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why no trial may go on, and why none may begin that was recorded before; empty where it may."""
+
+    under_way: str = ""
+    unbegun: str = ""
+
+
+def halt(snapshot: Snapshot, ground: Ground | TargetProblem, now: datetime) -> Halt:
+    """By what the study says now; what a trial has come to is not asked."""
     spec = snapshot.study.spec
     if spec.suspend:
-        return ("the study was suspended",) * 2
-    if isinstance(ground, TargetProblem):
-        return (f"{ground.reason}: {ground.message}",) * 2
-    used = budget.spent(snapshot, snapshot.trials, latest_attempts(snapshot.trials), now)
-    ended = budget.exhausted(spec, used)
-    if ended:
-        return (ended,) * 2
+        why = "the study was suspended"
+    elif isinstance(ground, TargetProblem):
+        why = f"{ground.reason}: {ground.message}"
+    else:
+        used = budget.spent(snapshot, snapshot.trials, latest_attempts(snapshot.trials), now)
+        why = budget.exhausted(spec, used)
     found = hours_of(spec, now)
-    if found.is_open:
-        return "", ""
-    closed = "the window closed (onClose Stop); it is made again in the next one" if found.stops else ""
-    return closed, closed or "the window closed before it began"
+    if why or found.is_open:
+        return Halt(why, why)
+    if found.stops:
+        why = "the window closed (onClose Stop); it is made again in the next one"
+    return Halt(why, why or "the window closed before it began; it is made in the next one")
 
 
 def hours_of(spec: StudySpec, now: datetime) -> Hours:

@@ -21,7 +21,7 @@ from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTri
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import conclude
-from sloguard.engine.halt import halted
+from sloguard.engine.halt import halt
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, find_ground, know
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of
 from sloguard.engine.progress import Step, advance, cancel
@@ -95,14 +95,14 @@ def _move_trials(snapshot: Snapshot, ground: Ground | TargetProblem, draft: Draf
     Where the study is suspended, production is not what it has to be, or budget or window say so, trials are ended
     rather than left to hold GPUs; one that has just come to its own end still counts.
     """
-    halt, halt_unbegun = halted(snapshot, ground, now)
+    halted = halt(snapshot, ground, now)
     moved: list[Trial] = []
     for trial in snapshot.trials:
         seen = snapshot.observation(trial)
         new = trial.status.started_at is None
         arguments = ground.arguments_of(trial) if new and isinstance(ground, Ground) else ()
         step = _with_platform(advance(trial, seen, snapshot.study.spec, arguments, now), seen)
-        why = halt_unbegun if new else halt
+        why = halted.unbegun if new else halted.under_way
         if why and not trial.finished and step.status.outcome is None:
             step = cancel(trial, seen, why, now)
         moved.append(_take(trial, step, draft))

@@ -38,6 +38,7 @@ BAD_WINDOWS = (
         "zone-offset", {f"{WINDOW}.timeZone": "+02:00"}, ("spec.windows[0].timeZone", "+02:00", "such as Europe/Paris")
     ),
     Bad("zone-path", {f"{WINDOW}.timeZone": "../etc/passwd"}, ("spec.windows[0].timeZone", "../etc/passwd", "Etc/UTC")),
+    Bad("window-end", {f"{WINDOW}.onClose": "Kill"}, ("spec.windows[0].onClose", "Kill", "Finish", "Stop")),
     Bad("window-length", {f"{WINDOW}.durationMinutes": 0}, ("spec.windows[0].durationMinutes", "0", "1")),
     Bad("many-windows", {"spec.windows": [BASE["spec"]["windows"][0]] * 17}, ("spec.windows", "17", "16")),
 )

@@ -169,7 +169,7 @@ GOOD_STUDIES: dict[str, Object] = {
     "windows": changed(
         {
             "spec.windows": [
-                {"schedule": schedule, "durationMinutes": 1}
+                {"schedule": schedule, "durationMinutes": 1, "onClose": "Stop"}
                 for schedule in (
                     "*/15 0-6,22,23 1-31/2 JAN,jul-Dec mon-FRI",
                     "5/10 01 29 2 0-7",

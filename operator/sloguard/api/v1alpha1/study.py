@@ -138,7 +138,7 @@ class Optimizer(Model):
 
 
 class Budget(Model):
-    """When the search ends, whichever comes first. Confirmations are part of it; infrastructure's faults are not."""
+    """When a study ends, whichever comes first, trials under way included. Infrastructure's faults cost no trial."""
 
     trials: int = Field(default=30, ge=3, le=500)
     gpu_minutes: int = Field(default=240, ge=1, le=1_000_000)
