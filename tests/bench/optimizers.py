@@ -140,12 +140,12 @@ def memory_mib(where: str, optimizer: str, trials: int) -> tuple[float, float]:
 
 
 def _asked_alone(where: str, optimizer: str, trials: int) -> tuple[float, float]:
-    start = _peak_mib()
+    start = peak_mib()
     search(land(where), optimizer, 0, trials)
-    return start, _peak_mib()
+    return start, peak_mib()
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Of this program since it began; `getrusage` would count what its parent held when it was forked."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) / 1024

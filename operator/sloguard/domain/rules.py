@@ -71,10 +71,14 @@ def batch_defaults(vram_bytes: int | None, gpu_name: str = "") -> BatchDefaults 
     return BatchDefaults(1024, 8192) if gpu_name else None
 
 
+_STATIC_DEFAULTS: Mapping[KnobName, Value] = {
+    name: knob.default for name, knob in KNOBS.items() if knob.default is not None
+}
+
+
 def effective(values: Values, context: Context) -> dict[KnobName, Value]:
     """The settings that a server started with these values would have, as far as they are known."""
-    static = {name: knob.default for name, knob in KNOBS.items() if knob.default is not None}
-    known: dict[KnobName, Value] = {**static, **context.fixed, **values}
+    known: dict[KnobName, Value] = {**_STATIC_DEFAULTS, **context.fixed, **values}
     defaults = batch_defaults(context.vram_bytes, context.gpu_name)
     if defaults is not None:
         _fill_batch_sizes(known, defaults)

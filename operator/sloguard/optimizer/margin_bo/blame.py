@@ -28,6 +28,9 @@ BAD_LUCK = 0.01
 REFUSED_FOR_A_RANGE = 0.1
 """Odds that a number is why vLLM refused the arguments: what it wants of numbers, the argument rules know already."""
 
+LEAST_ODDS = 1e-6
+"""A suspect with less is acquitted and not looked at: bad luck is ten thousand times likelier."""
+
 SWEEPS = 40
 DISCARDED = 10
 MOST_CRASHES = 24
@@ -135,9 +138,10 @@ def accuse(encoding: Encoding, served: Shown, crashed: Shown, seed: int) -> Blam
     pairs = _pairs(atoms, np.asarray(died_holds.any(axis=1)))
     one, other = pairs[:, 0], pairs[:, 1]
     guilty = (died_holds[one] & died_holds[other])[:, -MOST_CRASHES:]
-    spared = (lived_holds[one] & lived_holds[other]) @ served.weights
+    met = lived_holds.astype(np.float64)
+    spared = ((met * served.weights) @ met.T)[one, other]
     weight = _prior(atoms, pairs) * (1 - KILLS) ** np.minimum(spared, 12.0)
-    kept = guilty.any(axis=1) & (weight > 1e-9)
+    kept = guilty.any(axis=1) & (weight > LEAST_ODDS)
     luck = BAD_LUCK ** crashed.weights[-MOST_CRASHES:]
     ranged = np.asarray(atoms.ranges[pairs[kept]].any(axis=1), dtype=np.bool_)
     doubts = np.where(ranged[:, None] & crashed.refused[None, -MOST_CRASHES:], REFUSED_FOR_A_RANGE, 1.0)
@@ -153,10 +157,11 @@ def _sampled(guilty: Bools, weight: Floats, luck: Floats, doubts: Floats, rng: n
     `luck` is each crash's odds of having none, `doubts` scales each suspect's odds for each crash.
     """
     crashes = guilty.shape[1]
-    odds = np.append(weight, BAD_LUCK)
     nobody = len(weight)
     factors = np.vstack([doubts, np.ones((1, crashes))])
     options = [np.append(np.flatnonzero(guilty[:, i]), nobody) for i in range(crashes)]
+    priors = [np.append(weight[mine[:-1]], luck[i]) for i, mine in enumerate(options)]
+    scales = [factors[mine, i] for i, mine in enumerate(options)]
     culprit = np.full(crashes, nobody)
     used = np.zeros(nobody + 1, dtype=np.int64)
     used[nobody] = crashes
@@ -166,10 +171,10 @@ def _sampled(guilty: Bools, weight: Floats, luck: Floats, doubts: Floats, rng: n
         for i in range(crashes):
             used[culprit[i]] -= 1
             mine = options[i]
-            odds[nobody] = luck[i]
             # Who is guilty of another crash already costs nothing more to believe; bad luck is new each time.
-            chances = np.where((used[mine] > 0) & (mine != nobody), 1.0, odds[mine])
-            chances = (chances * factors[mine, i]).cumsum()
+            chances = np.where(used[mine] > 0, 1.0, priors[i])
+            chances[-1] = luck[i]
+            chances = (chances * scales[i]).cumsum()
             culprit[i] = mine[np.searchsorted(chances, draws[sweep, i] * chances[-1])]
             used[culprit[i]] += 1
         if sweep >= DISCARDED:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,40 +84,39 @@ class Encoding:
     @cached_property
     def columns(self) -> Mapping[KnobName, "Column"]:
         unset = effective({}, self.context)
-        return {name: Column(domain, unset.get(name)) for name, domain in self.space.domains.items()}
+        return {name: _column(domain, unset.get(name)) for name, domain in self.space.domains.items()}
 
     def configurations(self, those: Sequence[Values]) -> Points:
         """Of any configurations, also from outside the space."""
         known = [effective(values, self.context) for values in those]
-        cells = {name: [column.cell(row.get(name)) for row in known] for name, column in self.columns.items()}
-        numbers = {name: np.array([_number(row.get(name)) for row in known]) for name in self._numbered}
-        texts = {name: np.array([_text(row.get(name)) for row in known], dtype=np.str_) for name in FORMATS}
-        units = [
-            np.array([cell.unit for cell in column]).reshape(len(known), self.columns[name].units.shape[1])
-            for name, column in cells.items()
-        ]
-        codes = {name: np.array([cell.code for cell in column], dtype=np.int64) for name, column in cells.items()}
-        return Points(np.hstack(units), numbers, codes, texts)
+        cells = {name: column.cells_of([row.get(name) for row in known]) for name, column in self.columns.items()}
+        numbers = {
+            name: cells[name].numbers if name in cells else np.array([_number(row.get(name)) for row in known])
+            for name in self._numbered
+        }
+        texts = {
+            name: cells[name].texts
+            if name in cells
+            else np.array([_text(row.get(name)) for row in known], dtype=np.str_)
+            for name in FORMATS
+        }
+        units = np.hstack([column.units for column in cells.values()])
+        return Points(units, numbers, {name: column.codes for name, column in cells.items()}, texts)
 
     def rows(self, indices: Ints) -> Points:
         """Of candidates: row numbers of each knob's table, in the order of the space's knobs (see `Column`)."""
         unset = effective({}, self.context)
-        picked = {name: indices[:, i] for i, name in enumerate(self.columns)}
-        units = [column.units[picked[name]] for name, column in self.columns.items()]
-        codes = {name: column.codes[picked[name]] for name, column in self.columns.items()}
+        picked = {name: column.table.take(indices[:, i]) for i, (name, column) in enumerate(self.columns.items())}
         numbers = {
-            name: self.columns[name].numbers[picked[name]]
-            if name in picked
-            else np.full(len(indices), _number(unset.get(name)))
+            name: picked[name].numbers if name in picked else np.full(len(indices), _number(unset.get(name)))
             for name in self._numbered
         }
         texts = {
-            name: self.columns[name].texts[picked[name]]
-            if name in picked
-            else np.full(len(indices), _text(unset.get(name)))
+            name: picked[name].texts if name in picked else np.full(len(indices), _text(unset.get(name)))
             for name in FORMATS
         }
-        return Points(np.hstack(units), numbers, codes, texts)
+        units = np.hstack([column.units for column in picked.values()])
+        return Points(units, numbers, {name: column.codes for name, column in picked.items()}, texts)
 
     def values(self, row: Ints) -> dict[KnobName, Value]:
         """The configuration of one candidate."""
@@ -134,12 +133,27 @@ class Encoding:
         return tuple(dict.fromkeys((*USED_BY_MEMORY, *self.columns)))
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One value of one knob."""
+@dataclass(frozen=True)
+class Cells:
+    """Values of one knob, one a row; see `Points`."""
 
-    unit: tuple[float, ...]
-    code: int
+    units: Floats
+    codes: Ints
+    numbers: Floats
+    texts: NDArray[np.str_]
+
+    def take(self, rows: Ints) -> "Cells":
+        """Some of them, in that order."""
+        return Cells(self.units[rows], self.codes[rows], self.numbers[rows], self.texts[rows])
+
+    def and_then(self, more: "Cells") -> "Cells":
+        """Both, these first."""
+        return Cells(
+            np.vstack([self.units, more.units]),
+            np.append(self.codes, more.codes),
+            np.append(self.numbers, more.numbers),
+            np.append(self.texts, more.texts),
+        )
 
 
 class Column:
@@ -147,27 +161,36 @@ class Column:
 
     def __init__(self, domain: Domain, unset: Value | None) -> None:
         self.domain = domain
-        self._known: dict[str, Cell] = {}
+        self._known_texts = [value_text(known) for known in domain.values]
         values: list[Value | None] = [*domain.values, unset]
-        cells = [self.cell(value) for value in values]
-        self.units: Floats = np.array([cell.unit for cell in cells])
-        self.codes: Ints = np.array([cell.code for cell in cells], dtype=np.int64)
-        self.numbers: Floats = np.array([_number(value) for value in values])
-        self.texts = np.array([_text(value) for value in values], dtype=np.str_)
+        self.table = self._cells(values)
+        # From the end, so that of two that are the same the first one counts.
+        self._rows = {(type(value), value): row for row, value in reversed(list(enumerate(values)))}
 
-    def cell(self, value: Value | None) -> Cell:
-        text = _text(value)
-        if text not in self._known:
-            self._known[text] = self._cell(value)
-        return self._known[text]
+    def cells_of(self, those: Sequence[Value | None]) -> Cells:
+        """Of any values, also of some that the table does not hold."""
+        keys = [(type(value), value) for value in those]
+        foreign = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        rows = self._rows | {key: len(self.table.codes) + i for i, key in enumerate(foreign)}
+        table = self.table.and_then(self._cells([value for _, value in foreign])) if foreign else self.table
+        return table.take(np.array([rows[key] for key in keys], dtype=np.int64))
 
-    def _cell(self, value: Value | None) -> Cell:
+    def _cells(self, values: Sequence[Value | None]) -> Cells:
+        texts = [_text(value) for value in values]
+        codes = [FOREIGN] * len(values)
         if self.domain.scale is not None:
-            place = None if value is None else self.domain.place(value)
-            return Cell((0.5 if place is None else place,), FOREIGN)
-        texts = [value_text(known) for known in self.domain.values]
-        code = texts.index(_text(value)) if value is not None and _text(value) in texts else FOREIGN
-        return Cell(tuple(CHOICE_SCALE * (i == code) for i in range(len(texts))), code)
+            places = [None if value is None else self.domain.place(value) for value in values]
+            units = [[0.5 if place is None else place] for place in places]
+        else:
+            known = self._known_texts
+            codes = [known.index(text) if text in known else FOREIGN for text in texts]
+            units = [[CHOICE_SCALE * (i == code) for i in range(len(known))] for code in codes]
+        numbers = np.array([_number(value) for value in values])
+        return Cells(np.array(units), np.array(codes, dtype=np.int64), numbers, np.array(texts, dtype=np.str_))
+
+
+_column = lru_cache(maxsize=64)(Column)
+"""A study's columns are the same at each ask."""
 
 
 def _number(value: Value | None) -> float:

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .encoding import Floats
+from .encoding import Floats, Ints
 
 MOST_POINTS = 60
+SHAPE_POINTS = 40
+"""The posterior is of all points; its shape is fitted to so many, evenly spread over them, in half the time."""
+
 JITTER = 1e-6
 SLOPE_SD = 1.5
 _SQRT5 = math.sqrt(5.0)
@@ -68,14 +71,18 @@ class Shape:
 
 
 def fit_shape(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats) -> Shape:
-    """The mode of the posterior, from a fixed start."""
+    """The mode of the posterior, from a fixed start; of at most SHAPE_POINTS."""
+    if len(unit) > SHAPE_POINTS:
+        some = np.linspace(0, len(unit) - 1, SHAPE_POINTS).round().astype(np.int64)
+        unit, observed, slopes, doubt = unit[some], observed[some], slopes[some], doubt[some]
     values, _, scale = _standardised(observed)
-    squares = (unit[:, None, :] - unit[None, :, :]) ** 2
+    upper = np.triu_indices(len(unit), 1)
+    squares = (unit[upper[0]] - unit[upper[1]]) ** 2
     linear = SLOPE_SD**2 * slopes @ slopes.T + np.diag((doubt / scale) ** 2)
     start = _prior_means(unit.shape[1])
 
     def objective(logs: Floats) -> tuple[float, Floats]:
-        return _posterior(logs, squares, linear, values, start)
+        return _posterior(logs, squares, upper, linear, values, start)
 
     logs = _minimised(objective, start)
     return Shape(np.exp(logs[:-2]), float(np.exp(logs[-2])), float(np.exp(logs[-1])) + LEAST_NOISE)
@@ -106,8 +113,16 @@ def _squares(one: Floats, other: Floats) -> Floats:
 
 
 def _matern(squares: Floats) -> Floats:
-    scaled = _SQRT5 * np.sqrt(squares)
-    return (1.0 + scaled + scaled * scaled / 3.0) * np.exp(-scaled)
+    """Of a hundred thousand pairs, so that it allocates little."""
+    scaled = np.sqrt(squares)
+    scaled *= _SQRT5
+    total = scaled / 3.0
+    total += 1.0
+    total *= scaled
+    total += 1.0
+    np.negative(scaled, out=scaled)
+    total *= np.exp(scaled, out=scaled)
+    return total
 
 
 def _prior_means(dimensions: int) -> Floats:
@@ -115,16 +130,20 @@ def _prior_means(dimensions: int) -> Floats:
     return np.array([math.log(LENGTH_MEDIAN * math.sqrt(dimensions))] * dimensions + [0.0, math.log(NOISE_MEDIAN)])
 
 
-def _posterior(logs: Floats, squares: Floats, linear: Floats, values: Floats, means: Floats) -> tuple[float, Floats]:
-    """Minus the log posterior, and its gradient."""
-    dimensions = squares.shape[2]
+def _posterior(
+    logs: Floats, squares: Floats, upper: tuple[Ints, Ints], linear: Floats, values: Floats, means: Floats
+) -> tuple[float, Floats]:
+    """Minus the log posterior, and its gradient. `squares` has a row for each pair of observations in `upper`."""
+    dimensions = squares.shape[1]
     inverse_squares = np.exp(-2.0 * logs[:dimensions])
     amplitude, noise = math.exp(logs[-2]), math.exp(logs[-1])
     sd = noise + LEAST_NOISE
     scaled = _SQRT5 * np.sqrt(squares @ inverse_squares)
     decay = np.exp(-scaled)
     matern = amplitude * (1.0 + scaled + scaled * scaled / 3.0) * decay
-    kernel = matern + linear + (sd * sd + JITTER) * np.eye(len(values))
+    kernel = linear + (amplitude + sd * sd + JITTER) * np.eye(len(values))
+    kernel[upper] += matern
+    kernel[upper[1], upper[0]] = kernel[upper]
     try:
         lower = np.linalg.cholesky(kernel)
     except np.linalg.LinAlgError:
@@ -133,11 +152,12 @@ def _posterior(logs: Floats, squares: Floats, linear: Floats, values: Floats, me
     alpha = inverse @ values
     outer = inverse - np.outer(alpha, alpha)
     # d matern / d log length = 5/3 amplitude (1 + scaled) decay x squared distance / length^2
-    slope = outer * (5.0 / 3.0 * amplitude * (1.0 + scaled) * decay)
+    pairs, trace = outer[upper], float(np.trace(outer))
+    slope = pairs * (5.0 / 3.0 * amplitude * (1.0 + scaled) * decay)
     gradient = np.empty_like(logs)
-    gradient[:dimensions] = 0.5 * np.tensordot(slope, squares, axes=2) * inverse_squares
-    gradient[-2] = 0.5 * float(np.sum(outer * matern))
-    gradient[-1] = float(np.trace(outer)) * sd * noise
+    gradient[:dimensions] = (slope @ squares) * inverse_squares
+    gradient[-2] = float(pairs @ matern) + 0.5 * amplitude * trace
+    gradient[-1] = trace * sd * noise
     sds = np.array([LENGTH_SD] * dimensions + [AMPLITUDE_SD, NOISE_SD])
     away = (logs - means) / sds
     value = 0.5 * float(values @ alpha) + float(np.log(np.diag(lower)).sum()) + 0.5 * float(away @ away)
