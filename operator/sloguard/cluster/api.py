@@ -18,6 +18,9 @@ logger = logging.getLogger("sloguard.api")
 
 FIELD_MANAGER: Final = "sloguard"
 REQUEST_SECONDS: Final = 30
+LOG_SECONDS: Final = 10
+"""For a log: a node that does not answer must not hold up all that is known of the study otherwise."""
+
 MOST_LOG_LINES: Final = 20_000
 _TRAVERSALS: Final = {".", ".."}
 
@@ -45,8 +48,8 @@ JOBS: Final = Resource("apis/batch/v1", "jobs")
 PODS: Final = Resource("api/v1", "pods")
 SERVICES: Final = Resource("api/v1", "services")
 EVENTS: Final = Resource("api/v1", "events")
-LEASES: Final = Resource("apis/coordination.k8s.io/v1", "leases")
 NODES: Final = Resource("api/v1", "nodes")
+LEASES: Final = Resource("apis/coordination.k8s.io/v1", "leases")
 CONFIG_MAPS: Final = Resource("api/v1", "configmaps")
 
 
@@ -71,6 +74,10 @@ class RefusedError(Exception):
     @property
     def missing(self) -> bool:
         return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+
+
+class UnreachableNodeError(Exception):
+    """The API server answers, but could not ask a node's kubelet: the node, its network or its kubelet is down."""
 
 
 class NotLeadingError(Exception):
@@ -156,17 +163,27 @@ class Api:
                 raise
 
     async def log(self, namespace: str, pod: str, container: str, *, previous: bool, most_bytes: int) -> str:
-        """The container's last lines, which are all of a start that failed; empty where the output is gone already."""
+        """The container's last lines, which are all of a start that failed; empty where the output is gone already.
+
+        Raises:
+            UnreachableNodeError: the API server could not get it from the node's kubelet.
+
+        """
         query = [
             ("container", container),
             ("previous", str(previous).lower()),
             ("tailLines", str(MOST_LOG_LINES)),
             ("limitBytes", str(most_bytes)),
         ]
+        path = PODS.path(namespace, pod, "log")
         try:
-            return (await self._call("GET", PODS.path(namespace, pod, "log"), query=query)).decode(errors="replace")
-        except RefusedError:
+            return (await self._call("GET", path, query=query, seconds=LOG_SECONDS)).decode(errors="replace")
+        except RefusedError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise UnreachableNodeError(str(error)) from error
             return ""
+        except TimeoutError as error:
+            raise UnreachableNodeError(f"no log within {LOG_SECONDS} s") from error
 
     async def _patch(
         self, path: str, body: Object, content_type: str, query: list[tuple[str, str]] | None = None
@@ -193,6 +210,7 @@ class Api:
         body: Object | None = None,
         query: list[tuple[str, str]] | None = None,
         content_type: str = "application/json",
+        seconds: float = REQUEST_SECONDS,
     ) -> bytes:
         assert self._client is not None, "used outside of its context"
         if method != "GET" and not self._may_write():
@@ -205,7 +223,7 @@ class Api:
         )
         _, url, headers, encoded, _ = serialized
         asked = clock.elapsed_seconds()
-        answer = await self._client.call_api(method, url, headers, encoded, _request_timeout=REQUEST_SECONDS)
+        answer = await self._client.call_api(method, url, headers, encoded, _request_timeout=seconds)
         clock.hear(answer.headers.get("Date", ""), asked)
         content: bytes = await answer.read()
         if answer.status >= HTTPStatus.BAD_REQUEST:

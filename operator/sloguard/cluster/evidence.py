@@ -7,7 +7,7 @@ from sloguard.api.v1alpha1 import LoadResult, Trial
 from sloguard.cluster.labels import LOAD_CONTAINER
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, owned_by, section
 from sloguard.cluster.text import readable
-from sloguard.domain.evidence import EventEvidence, Evidence
+from sloguard.domain.evidence import ContainerEnd, EventEvidence, Evidence, LogGap, NodeCondition
 from sloguard.engine.load_parts import load_of_parts
 from sloguard.engine.snapshot import Load, LoadState, ServerState
 from sloguard.measure.encode import UnreadableResultError, decode
@@ -19,6 +19,7 @@ MOST_SAID = 500
 class Container:
     """The serving container's status, current and last."""
 
+    name: str
     state: Object
     last_terminated: Object | None
     restarts: int
@@ -39,10 +40,11 @@ def pod_of(pods: list[Object]) -> Object | None:
     return min(pods, key=lambda p: p["metadata"]["creationTimestamp"], default=None)
 
 
-def container_of(pod: Object, name: str) -> Container:
-    statuses = listing(pod, "status", "containerStatuses")
+def container_of(pod: Object, name: str, *, init: bool = False) -> Container:
+    statuses = listing(pod, "status", "initContainerStatuses" if init else "containerStatuses")
     status: Object = next((s for s in statuses if s["name"] == name), Object())
     return Container(
+        name=name,
         state=section(status, "state"),
         last_terminated=section(status, "lastState").get("terminated"),
         restarts=int(status.get("restartCount", 0)),
@@ -73,7 +75,14 @@ def running_since(pod: Object | None, container: Container | None) -> datetime |
 
 
 def evidence_of(
-    trial: Trial, pod: Object | None, container: Container | None, events: list[Object], log: str
+    trial: Trial,
+    pod: Object | None,
+    container: Container | None,
+    events: list[Object],
+    log: str,
+    *,
+    gaps: tuple[LogGap, ...] = (),
+    node: tuple[NodeCondition, ...] = (),
 ) -> Evidence:
     """Everything that was seen of one start; `log` is of that start and harmless already."""
     told = tuple(_event(e) for e in events)
@@ -83,12 +92,15 @@ def evidence_of(
     status = section(pod, "status")
     disruption = condition(pod, "DisruptionTarget")
     scheduled = condition(pod, "PodScheduled")
+    unscheduled = scheduled.get("status") == "False"
     return Evidence(
         log=log,
+        log_gaps=gaps,
         became_ready=trial.status.ready_at is not None,
         ended=bool(ended),
         exit_code=ended.get("exitCode"),
         signal=ended.get("signal"),
+        ended_at=moment(ended.get("finishedAt")),
         restart_count=container.restarts,
         container_reason=ended.get("reason", ""),
         container_message=readable(ended.get("message", "")),
@@ -97,8 +109,30 @@ def evidence_of(
         pod_phase=status.get("phase", ""),
         pod_reason=status.get("reason") or disruption.get("reason", ""),
         pod_message=readable(status.get("message") or disruption.get("message", "")),
-        unschedulable=readable(scheduled.get("message", "")) if scheduled.get("status") == "False" else "",
+        unschedulable=readable(scheduled.get("message", "")) if unscheduled else "",
+        gated=unscheduled and scheduled.get("reason") == "SchedulingGated",
+        others=_other_ends(pod, container),
+        node_conditions=node,
         events=told,
+    )
+
+
+def _other_ends(pod: Object, container: Container) -> tuple[ContainerEnd, ...]:
+    """Containers beside the server's that ended in failure."""
+    kinds = (("initContainerStatuses", True), ("containerStatuses", False))
+    found = [(s["name"], init) for kind, init in kinds for s in listing(pod, "status", kind)]
+    ends = [(name, init, container_of(pod, name, init=init).terminated) for name, init in found]
+    return tuple(
+        ContainerEnd(name, e.get("reason", ""), e.get("exitCode"), readable(e.get("message", "")), init)
+        for name, init, e in ends
+        if e is not None and name != container.name and e.get("exitCode") != 0
+    )
+
+
+def node_conditions(node: Object) -> tuple[NodeCondition, ...]:
+    return tuple(
+        NodeCondition(c["type"], c["status"], c.get("reason", ""), readable(c.get("message", "")))
+        for c in listing(node, "status", "conditions")
     )
 
 
@@ -142,4 +176,11 @@ def _event(event: Object) -> EventEvidence:
         message=readable(event.get("message") or ""),
         type=event.get("type") or "Normal",
         count=event.get("count") or 1,
+        at=moment(event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp")),
+        about=section(event, "involvedObject").get("kind") or "Pod",
     )
+
+
+def moment(said: str | None) -> datetime | None:
+    """Of Kubernetes' own writing; None where it wrote none."""
+    return datetime.fromisoformat(said) if said else None

@@ -4,18 +4,20 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import Study, TargetKind, Trial
-from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
+from sloguard.cluster import clock
+from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, NODES, PODS, STUDIES, TRIALS, Api, RefusedError
 from sloguard.cluster.cross_check import cross_checked
 from sloguard.cluster.device_memory import memory_under_load
 from sloguard.cluster.evidence import (
-    Container,
     container_of,
     evidence_of,
     load_of,
+    node_conditions,
     pod_of,
     running_since,
     server_state,
@@ -27,16 +29,16 @@ from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.platform import platform_of
 from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
+from sloguard.cluster.server_log import ServerLog, server_log
 from sloguard.cluster.target import find_container, gpus, target_state
-from sloguard.cluster.text import harmless, readable
+from sloguard.cluster.text import readable
+from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
 from sloguard.engine.promotion import UNDER_WAY
-from sloguard.engine.snapshot import Observation, Server, ServerState, Snapshot
+from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot
 from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.gather")
-
-MOST_LOG_BYTES = 8 * 1024 * 1024
 
 
 class StudyUnreadableError(Exception):
@@ -102,14 +104,15 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
     for trial in records.trials:
         if not trial.finished or trial.name in children:
             theirs = children[trial.name]
-            told = await _observe(api, namespace, trial, theirs, container)
             pod = pod_of(theirs.server_pods)
+            load = load_of(theirs.job, theirs.load_pods)
             if is_live(study):
                 load = await live_load(api, prometheus, namespace, study, trial, pod)
             else:
-                load = await cross_checked(prometheus, namespace, trial, pod, told.load, study.spec.slos)
+                load = await cross_checked(prometheus, namespace, trial, pod, load, study.spec.slos)
+            server = await _server(api, namespace, study, trial, theirs, load)
             memory = await memory_under_load(prometheus, namespace, trial, pod, load)
-            seen[trial.name] = replace(told, load=load, server=replace(told.server, memory=memory))
+            seen[trial.name] = Observation(replace(server, memory=memory), load, theirs.leftovers)
     taken = await knowledge_of(api, namespace, study, records.trials, seen)
     if taken.status is not None:
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
@@ -184,44 +187,57 @@ def _is_set_of(trial: str, replica_set: str) -> bool:
     return replica_set.rpartition("-")[0] == trial
 
 
-async def _observe(api: Api, namespace: str, trial: Trial, children: Children, container: str) -> Observation:
+async def _server(api: Api, namespace: str, study: Study, trial: Trial, children: Children, load: Load) -> Server:
+    """Log, events and node are asked for only where they are judged: at an end, once when ready, and where it is late
+    or the load found a fault, since an engine can die or stand still while its container runs on.
+    """
     if children.deployment is None:
-        return Observation(load=load_of(children.job, children.load_pods), leftovers=children.leftovers)
+        return Server()
+    container = study.spec.target.container or ""
     pod = pod_of(children.server_pods)
     serving = container_of(pod, container) if pod is not None else None
-    state = server_state(pod, serving)
+    state, since = server_state(pod, serving), running_since(pod, serving)
     wanted = not trial.finished
-    log = await _log(api, namespace, pod, serving, container, state, trial) if wanted else ""
-    waiting = state in {ServerState.WAITING, ServerState.ENDED} and wanted
-    events = await _events(api, namespace, trial, pod) if waiting else []
+    failing = wanted and (state is ServerState.ENDED or _is_late(study, trial, state, since) or _is_faulty(load))
+    just_ready = wanted and state is ServerState.READY and trial.status.ready_at is None
+    log = ServerLog()
+    if pod is not None and serving is not None and (failing or just_ready):
+        log = await server_log(api, namespace, pod, serving, container)
+    events = await _events(api, namespace, trial, pod) if failing or (wanted and state is ServerState.WAITING) else []
+    node = await _node(api, pod, log) if failing else ()
     just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}
-    server = Server(
+    return Server(
         state=state,
-        evidence=evidence_of(trial, pod, serving, events, log),
-        running_since=running_since(pod, serving),
-        margins=margins_from_log(log) if state is ServerState.READY else None,
+        evidence=evidence_of(trial, pod, serving, events, log.text, gaps=log.gaps, node=node),
+        running_since=since,
+        margins=margins_from_log(log.text) if state is ServerState.READY else None,
         gpus=gpus(find_container(children.deployment, container)),
-        platform=await platform_of(api, pod, log) if just_seen else None,
+        platform=await platform_of(api, pod, log.text) if just_seen else None,
     )
-    return Observation(server, load_of(children.job, children.load_pods), children.leftovers)
 
 
-async def _log(
-    api: Api,
-    namespace: str,
-    pod: Object | None,
-    serving: Container | None,
-    container: str,
-    state: ServerState,
-    trial: Trial,
-) -> str:
-    """The log of the start that is judged, read only when it is needed: at a crash, and once when ready."""
-    just_ready = state is ServerState.READY and trial.status.ready_at is None
-    if pod is None or serving is None or not (state is ServerState.ENDED or just_ready):
-        return ""
-    restarted = "terminated" not in serving.state and serving.last_terminated is not None
-    name = pod["metadata"]["name"]
-    return harmless(await api.log(namespace, name, container, previous=restarted, most_bytes=MOST_LOG_BYTES))
+def _is_late(study: Study, trial: Trial, state: ServerState, since: datetime | None) -> bool:
+    limit = timedelta(seconds=study.spec.trial.startup_timeout_seconds)
+    starting = state is ServerState.STARTING and trial.status.ready_at is None
+    return starting and since is not None and clock.now() - since >= limit
+
+
+def _is_faulty(load: Load) -> bool:
+    return load.state is LoadState.FAILED or (load.result is not None and load.result.fault is not None)
+
+
+async def _node(api: Api, pod: Object | None, log: ServerLog) -> tuple[NodeCondition, ...]:
+    """Of the pod's node; nothing where the operator may not read nodes, but for whether its kubelet can be asked."""
+    name = section(pod, "spec").get("nodeName")
+    if not name:
+        return ()
+    lost = NodeCondition("Ready", "Unknown", "KubeletNotReached", log.unreachable)
+    try:
+        node = await api.get(NODES, "", name)
+    except RefusedError:
+        node = None
+    told = node_conditions(node) if node is not None else ()
+    return (lost, *told) if log.unreachable else told
 
 
 async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) -> list[Object]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import StudyStatus
 from sloguard.cluster import clock
-from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError
+from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError, UnreachableNodeError
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import StudyUnreadableError, gather
 from sloguard.cluster.objects import Object, section
@@ -91,6 +91,9 @@ class Reconciler:
             if error.conflict:
                 return LEAST_PAUSE_SECONDS
             logger.warning("the API server refused: %s", error, extra=_about(key))
+            return None
+        except UnreachableNodeError as error:
+            logger.warning("a candidate's log cannot be read yet: %s", error, extra=_about(key))
             return None
         except NotLeadingError as error:
             logger.warning("%s", error, extra=_about(key))

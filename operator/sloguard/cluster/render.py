@@ -35,15 +35,25 @@ GENERATOR = "$(JOB_COMPLETION_INDEX)"
 DEFAULT_PORT = 8000
 """vLLM's own."""
 
+PROBE_HANDLERS = {"httpGet", "exec", "grpc", "tcpSocket"}
+
+STARTUP_SECONDS = 2 * 7200
+"""Twice the longest start that a study may allow: the study ends a start that takes too long, and says why."""
+
+PATIENT = {"periodSeconds": 60, "timeoutSeconds": 30, "failureThreshold": 60}
+"""An hour without one connection taken."""
+
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 
 
 def deployment(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
     """One replica, alone behind labels of its own.
 
-    Probes: readiness is asked every second so that the load starts at once; liveness and startup probes are left
-    out, because the study's own limits judge a slow or a dead server and a probe must not kill a busy one. preStop
-    hooks are left out too: no client has to be waited for.
+    Probes: the study's own limits judge a slow or a dead server, and a probe must not kill a busy one. So readiness is
+    asked every second, that the load starts at once; the startup probe gives more time than any study; and liveness
+    only asks whether the port still takes connections, which the kernel answers for a busy process, and for long
+    enough that no trial sees it fail. Clusters whose policies demand probes find all three. preStop hooks are left
+    out: no client has to be waited for.
     """
     own = labels(trial.spec.study, trial.name, SERVER)
     template: Object = copy.deepcopy(production["spec"]["template"])
@@ -166,10 +176,12 @@ def port_of(container: Object, arguments: tuple[str, ...]) -> int:
 
 
 def _with_own_probes(container: Object, port: int) -> Object:
-    changed = {k: v for k, v in container.items() if k not in {"livenessProbe", "startupProbe", "lifecycle"}}
+    changed = {k: v for k, v in container.items() if k != "lifecycle"}
     given = section(container, "readinessProbe") or {"httpGet": {"path": "/health", "port": port}}
-    kept = {k: v for k, v in given.items() if k not in {"initialDelaySeconds", "successThreshold"}}
-    changed["readinessProbe"] = kept | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3}
+    asked = {k: v for k, v in given.items() if k in PROBE_HANDLERS}
+    changed["readinessProbe"] = asked | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3}
+    changed["startupProbe"] = asked | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": STARTUP_SECONDS}
+    changed["livenessProbe"] = {"tcpSocket": {"port": port}} | PATIENT
     lifecycle = {k: v for k, v in section(container, "lifecycle").items() if k != "preStop"}
     return changed | ({"lifecycle": lifecycle} if lifecycle else {})
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio import client
 
-from sloguard.cluster.api import DEPLOYMENTS, EVENTS, PODS, STUDIES, TRIALS, Api, RefusedError
+from sloguard.cluster.api import DEPLOYMENTS, EVENTS, PODS, STUDIES, TRIALS, Api, RefusedError, UnreachableNodeError
 
 STATUS = {"kind": "Status", "status": "Failure"}
 
@@ -152,3 +152,11 @@ async def test_a_log_is_bounded_and_any_bytes_are_text(api, server):
     assert path.endswith("/pods/p/log?container=vllm&previous=true&tailLines=20000&limitBytes=99")
     assert await api.log("prod", "p", "vllm", previous=False, most_bytes=99) == ""
     assert api.requests == 2
+
+
+async def test_a_kubelet_that_cannot_be_asked_is_told_from_a_log_that_is_gone(api, server):
+    down = STATUS | {"message": "Get https://10.0.0.7:10250/containerLogs/prod/p/vllm: dial tcp: i/o timeout"}
+    server.answers = [(404, STATUS | {"message": 'pods "p" not found'}), (500, down)]
+    assert await api.log("prod", "p", "vllm", previous=False, most_bytes=99) == ""
+    with pytest.raises(UnreachableNodeError, match="i/o timeout"):
+        await api.log("prod", "p", "vllm", previous=False, most_bytes=99)

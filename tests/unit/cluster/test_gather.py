@@ -1,10 +1,16 @@
 """What is read of a study's children, and what of others is not taken for them."""
 
+import json
 from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sloguard.api.v1alpha1 import CrashClass, Fault
+from sloguard.cluster.api import RefusedError, UnreachableNodeError
 from sloguard.cluster.gather import StudyUnreadableError, gather, read_study
+from sloguard.domain.crash import classify
 from sloguard.engine.snapshot import LoadState, ServerState
 from tests.unit.cluster.objects import (
     LATER,
@@ -49,8 +55,13 @@ class FakeApi:
         self._log = log
         self.production = deployment()
         self.study = STUDY
+        self.node = None
 
     async def get(self, resource, _namespace, name):
+        if resource.plural == "nodes":
+            if self.node is None:
+                raise RefusedError(403, "nodes is forbidden")
+            return self.node
         return self.study if resource.plural == "sloguardstudies" else self.production if name == "llama" else None
 
     async def items(self, resource, _namespace, **_selectors):
@@ -59,6 +70,8 @@ class FakeApi:
     async def log(self, _namespace, pod_name, _container, *, previous, most_bytes):
         assert most_bytes <= 8 * 2**20
         self.logs.append((pod_name, previous))
+        if isinstance(self._log, Exception):
+            raise self._log
         return self._log
 
 
@@ -104,6 +117,93 @@ async def test_a_log_is_read_once_when_ready_and_of_the_start_that_ended():
     api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[server_pod(terminated(1, "Error"))])
     await seen(api)
     assert api.logs == [("s-0-1-pod", False)]
+
+
+CUDA = (
+    "ERROR: EngineCore encountered a fatal error.\nRuntimeError: CUDA error: an illegal memory access was encountered\n"
+)
+LOADING = begun(phase="Loading", readyAt=LATER, loadStartedAt=LATER)
+
+
+def loaded(fault):
+    told = {"kind": fault, "at": LATER, "detail": "it said so"}
+    message = json.dumps({"startedAt": T0, "finishedAt": LATER, "fault": told})
+    stored = pod(
+        terminated(0, "Completed", message=message), container="load", name="s-0-1-load-x", owner="child-s-0-1"
+    )
+    stored["metadata"]["labels"] = {"sloguard.dev/trial": "s-0-1", "sloguard.dev/role": "load"}
+    return {"jobs": [{"metadata": child(), "status": {}}], "load": stored}
+
+
+async def under_load(fault, **api):
+    load = loaded(fault)
+    serving = server_pod(running(), ready=True)
+    serving["spec"]["nodeName"] = "gpu-1"
+    trial = trial_object(0, status=LOADING)
+    there = FakeApi(
+        sloguardtrials=[trial], deployments=[server()], jobs=load["jobs"], pods=[serving, load["load"]], **api
+    )
+    return there, await seen(there)
+
+
+async def test_an_engine_that_died_in_a_container_that_lives_is_judged_by_its_log():
+    """vLLM's API server can outlive its engine; without the log nothing would say that the GPU failed."""
+    _, found = await under_load("EngineDead", log=CUDA)
+    assert found.server.state is ServerState.READY
+    verdict = classify(replace(found.server.evidence, load_fault=found.load.result.fault))
+    assert verdict.class_ is CrashClass.GPU_FAULT
+
+
+async def test_a_start_that_takes_too_long_is_judged_by_its_log():
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[server_pod(running())], log="said so far\n")
+    found = await seen(api)
+    assert found.server.state is ServerState.STARTING
+    assert found.server.evidence.log == "said so far\n", "it has been going on since March"
+    assert api.logs == [("s-0-1-pod", False)]
+
+
+async def test_a_start_in_its_time_costs_no_log():
+    young = (datetime.now(UTC) - timedelta(seconds=5)).isoformat()
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[server_pod(running(young))], log="so far\n")
+    await seen(api)
+    assert api.logs == []
+
+
+async def test_a_node_that_does_not_answer_is_lost_and_the_candidate_not_to_blame():
+    _, found = await under_load("ServerGone", log=UnreachableNodeError("dial tcp: i/o timeout"))
+    verdict = classify(replace(found.server.evidence, load_fault=found.load.result.fault))
+    assert (verdict.class_, verdict.fault) == (CrashClass.NODE_LOST, Fault.INFRASTRUCTURE)
+    assert "i/o timeout" in verdict.cause
+
+
+async def test_the_nodes_own_conditions_tell_where_they_may_be_read():
+    api, found = await under_load("ServerGone")
+    assert found.server.evidence.node_conditions == ()
+    api.node = {"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}}
+    (told,) = (await seen(api)).server.evidence.node_conditions
+    assert (told.type, told.status, told.reason) == ("Ready", "Unknown", "NodeStatusUnknown")
+
+
+async def test_a_kubelet_that_restarts_just_now_is_waited_for():
+    now = datetime.now(UTC).isoformat()
+    ended = server_pod(terminated(1, "Error", until=now))
+    api = FakeApi(
+        sloguardtrials=[TRIAL], deployments=[server()], pods=[ended], log=UnreachableNodeError("connection refused")
+    )
+    with pytest.raises(UnreachableNodeError):
+        await seen(api)
+    ended["status"]["containerStatuses"][0]["state"] = terminated(1, "Error", until=T0)
+    assert (await seen(api)).server.evidence.exit_code == 1, "not for ever"
+
+
+async def test_containers_beside_the_servers_are_told_where_they_failed():
+    stored = server_pod(waiting("PodInitializing"))
+    failed = terminated(1, "Error", message="404 Client Error\x1b[0m")
+    fetch = {"name": "fetch-model", "state": failed, "restartCount": 2}
+    stored["status"]["initContainerStatuses"] = [fetch, {"name": "fine", "state": terminated(0, "Completed")}]
+    found = await seen(FakeApi(sloguardtrials=[TRIAL], deployments=[server()], pods=[stored]))
+    (other,) = found.server.evidence.others
+    assert (other.name, other.exit_code, other.message, other.init) == ("fetch-model", 1, "404 Client Error", True)
 
 
 @pytest.mark.parametrize(

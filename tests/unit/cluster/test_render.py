@@ -57,14 +57,26 @@ def check_serving(old, new):
     assert {k: v for k, v in new.items() if k not in OURS} == {k: v for k, v in old.items() if k not in OURS}
     assert command_line(new).arguments == NEW
     assert command_line(new).command == command_line(old).command
-    assert not {"livenessProbe", "startupProbe"} & new.keys()
+    assert list(new["livenessProbe"]) == ["tcpSocket", *render.PATIENT], "what the kernel answers for a busy process"
     asked = {"httpGet", "exec", "grpc", "tcpSocket"}
+    assert {k: new["startupProbe"][k] for k in asked & new["startupProbe"].keys()} == {
+        k: new["readinessProbe"][k] for k in asked & new["readinessProbe"].keys()
+    }
     probe = old.get("readinessProbe") or {"httpGet": {"path": "/health", "port": 8000}}
     assert {k: v for k, v in new["readinessProbe"].items() if k in asked} == {
         k: v for k, v in probe.items() if k in asked
     }
     hooks = {k: v for k, v in old.get("lifecycle", {}).items() if k != "preStop"}
     assert new.get("lifecycle", {}) == hooks
+
+
+def test_no_probe_ends_a_start_or_a_load_before_the_study_does():
+    longest = study(trial={"startupTimeoutSeconds": 7200}).spec.trial.startup_timeout_seconds
+    (serving,) = candidate(deployment())["spec"]["template"]["spec"]["containers"]
+    startup, liveness = serving["startupProbe"], serving["livenessProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] > longest
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 3600
+    assert liveness["timeoutSeconds"] <= liveness["periodSeconds"]
 
 
 @settings(max_examples=60, deadline=None)
