@@ -68,7 +68,7 @@ def api_server_unreachable(node: str, pod_address: str) -> Iterator[None]:
 def compact_etcd(cluster: KindCluster) -> None:
     """Drop all history: who watched up to an earlier revision is told 410 Gone once the API server's cache is new."""
     node = cluster.control_plane
-    address = engine.docker("exec", node, "hostname", "-i").split()[0]
+    address = next(one for one in engine.docker("exec", node, "hostname", "-i").split() if "." in one)  # IPv4
     url = f"https://{address}:2379/v3/kv"
     with tempfile.TemporaryDirectory() as folder:
         for name in ("ca.crt", "healthcheck-client.crt", "healthcheck-client.key"):
