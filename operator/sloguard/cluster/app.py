@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import aiohttp
 import kopf
 
 from sloguard.api.v1alpha1 import GROUP, VERSION
 from sloguard.cluster import clock
-from sloguard.cluster.api import STUDIES, Api
+from sloguard.cluster.api import STUDIES, Api, RefusedError
 from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.lease import Lease, LeaseSettings
@@ -138,9 +139,12 @@ class Operator:
                 for namespace, name in await self._studies():
                     reconciler.wake((namespace, name))
                 reconciler.last_success = clock.elapsed_seconds()
+            except (RefusedError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                told = error or type(error).__name__
+                logger.warning("studies could not be listed: %s; trying again in %.0f s", told, RESYNC_SECONDS)
             except Exception:
-                # Whatever keeps the list from being read now must not end the resync for good.
-                logger.warning("resync failed; trying again in %s s", RESYNC_SECONDS, exc_info=True)
+                # A defect must not end the resync for good; it is loud.
+                logger.exception("resync failed; trying again in %.0f s", RESYNC_SECONDS)
             await asyncio.sleep(RESYNC_SECONDS)
 
     async def _studies(self) -> list[tuple[str, str]]:

@@ -83,6 +83,9 @@ class Lease:
     _seen: tuple[str, float] = field(init=False, default=("", 0.0))
     """The resourceVersion that was read last, and since when it is so."""
 
+    _complaint: str = field(init=False, default="")
+    """The last one: it is told once, though each attempt meets it."""
+
     def __post_init__(self) -> None:
         self.last_answer = self.elapsed()
 
@@ -120,18 +123,26 @@ class Lease:
         """Whether it is held now for a full length; no attempt takes longer than a renewal may."""
         try:
             async with asyncio.timeout(self.settings.renew_seconds):
-                return await self._attempt()
+                held = await self._attempt()
+            self._complaint = ""
         except RefusedError as error:
             if not error.conflict:
                 place = f"{self.settings.namespace}/{self.settings.name}"
                 hint = "the operator needs get, create and update of leases there (charts/manifests/rbac.yaml)"
-                logger.warning("Lease %s: the API server refused: %s; %s", place, error, hint)
+                self._complain(f"Lease {place}: the API server refused: {error}; {hint}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            logger.warning("the API server could not be asked for the Lease: %s", error or type(error).__name__)
+            self._complain(f"the API server could not be asked for the Lease: {error or type(error).__name__}")
         except Exception:
             # Without this loop nothing would ever be done again, and nothing would say so.
             logger.exception("the Lease could not be looked at")
+        else:
+            return held
         return False
+
+    def _complain(self, complaint: str) -> None:
+        if complaint != self._complaint:
+            logger.warning("%s; trying again every %.0f s", complaint, RETRY_SECONDS)
+        self._complaint = complaint
 
     async def _attempt(self) -> bool:
         """Take or renew it, unless it is somebody else's."""

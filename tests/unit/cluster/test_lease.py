@@ -175,6 +175,17 @@ async def test_where_nobody_can_be_reached_the_same_one_goes_on_afterwards(two):
     assert first.acting + second.acting == 1
 
 
+async def test_an_absent_api_server_is_told_of_once_each_time(two, caplog):
+    server, time, first, second = two
+    for times in (1, 2):
+        server.cut_off |= {"first", "second"}
+        await time.pass_by(60)
+        assert caplog.text.count("could not be asked for the Lease: no route") == 2 * times, "by each of the two"
+        server.cut_off.clear()
+        await time.pass_by(2)
+    assert first.acting + second.acting == 1
+
+
 async def test_a_container_that_starts_again_in_its_pod_does_not_wait(two):
     server, time, first, _ = two
     first.die()
