@@ -17,7 +17,9 @@ NEARLY_DEAD = 0.75
 FAR_ENOUGH = 0.9
 """Beyond this distance from everything tried, farther is not better."""
 
-OPTIMISM_SD = 2.0
+CRASH_PRICE = 0.02
+"""A crash costs as much as a gain by this share of the best one's objective is worth. What is to be gained shrinks as a
+search goes on, and so does the risk that is taken for it: a tenth is worth an even chance, a thousandth hardly any."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,23 @@ def unlike_all(points: Points, seen: Floats, alive: Floats) -> Floats:
     return np.minimum(np.sqrt(squares.min(axis=1)), FAR_ENOUGH) * alive**2
 
 
-def promise(points: Points, outlook: Outlook, alive: Floats, cost: Cost, *, bold: bool) -> Floats:
-    """Expected improvement within the SLOs for each minute; the way to the first feasible one while there is none."""
+def promise(points: Points, outlook: Outlook, alive: Floats, cost: Cost) -> Floats:
+    """Expected improvement within the SLOs for each minute, less what a crash costs; may be below zero.
+
+    While nothing has met the SLOs, the way to the first that does.
+    """
     view = outlook.view(points)
     mean, sd = outlook.log_objective(view)
+    met = outlook.slos_met(view)
     if outlook.best_log is None:
-        worth = outlook.slos_met(view) * np.exp(0.5 * (mean - mean.max()))
-    elif bold:
-        worth = outlook.slos_met(view, 1.0) * np.exp(mean + OPTIMISM_SD * sd - outlook.best_log)
-    else:
-        worth = outlook.slos_met(view) * improvement(mean, sd, outlook.best_log)
-        worth = unafraid(worth, alive)
-    worth = worth * alive / cost.expected(alive)
-    return np.where(1 - alive > NEARLY_DEAD, worth * 1e-3, worth)
+        nearly_dead = np.where(1 - alive > NEARLY_DEAD, 1e-3, 1.0)
+        return met * np.exp(0.5 * (mean - mean.max())) * alive * nearly_dead / cost.expected(alive)
+    return priced(met * improvement(mean, sd, outlook.best_log), alive) / cost.expected(alive)
 
 
-def unafraid(gain: Floats, alive: Floats) -> Floats:
-    """What is left of a gain when a crash counts as the loss of MINIMUM_GAIN; never below zero."""
-    return gain * gain / (gain + MINIMUM_GAIN * (1 - alive) / np.maximum(alive, 1e-9))
+def priced(gain: Floats, alive: Floats) -> Floats:
+    """What is to be expected of a gain that only a survivor brings, where a crash costs CRASH_PRICE."""
+    return gain * alive - CRASH_PRICE * (1 - alive)
 
 
 def improvement(log_mean: Floats, log_sd: Floats, best_log: float) -> Floats:

@@ -35,7 +35,10 @@ NOISE_GIB = 0.3
 """Identical arguments got 6.15 and 6.56 GiB of KV cache on a real server: compiled, or loaded from the cache."""
 
 FREE_NOISE_GIB = 0.12
-"""Of what serving leaves free: whether it suffices depends on which requests happen to meet."""
+"""Of what serving leaves free: whether it suffices depends on which requests happen to meet.
+
+Little, so that who is like one that ran out is expected to run out as well.
+"""
 
 READ_NOISE_GIB = 0.45
 """Of free memory as it is read: PyTorch keeps what it once took, and gives it back only where it runs short."""
@@ -166,18 +169,29 @@ class _Lesson:
         started, refused = self._utilizations()
         own, borrowed = self._free_observed(), self._free_borrowed()
         are_read = not np.isnan(np.append(own.values, borrowed.observed.values)).all()
+        free = fit_beside(own, borrowed, self._free_prior(are_read=are_read))
+        started = max(started, min(self._left_over(free), refused))
         return Memory(
             vram_gib=self.vram,
             formats=self.formats,
             generic=self.generic,
             kv=fit_beside(self._kv_observed(), self._kv_borrowed(), self._kv_prior()),
-            free=fit_beside(own, borrowed, self._free_prior(are_read=are_read)),
+            free=free,
             bytes_per_token=per_token,
             least_need_gib=need,
             typical_tokens=self.typical_tokens,
             started_utilization=started,
             refused_utilization=refused,
         )
+
+    def _left_over(self, free: Linear) -> float:
+        """A utilization that the card grants: what is free under load was so before it. 0 where nothing was read."""
+        read_ones = np.array([reading.free_gib for reading in self.readings], dtype=np.float64)
+        rows = np.flatnonzero(~np.isnan(read_ones))
+        mean, sd = free.quantity(self.features[rows])
+        asked = self.points.numbers[_K.GPU_MEMORY_UTILIZATION][rows]
+        highest = float((asked + (mean - sd) / self.vram).max(initial=0.0))
+        return min(highest, 1 - LEAST_RESERVED_GIB / self.vram)
 
     def _kv_observed(self) -> Observed:
         return _told(self.features, *_kv_figures(self.taught, self.readings))[0]
@@ -239,6 +253,7 @@ class _Lesson:
             noise=READ_NOISE_GIB if are_read else FREE_NOISE_GIB,
             noise_floor=FREE_NOISE_GIB,
             strength=1.0 if are_read else 3.0,
+            sign_noise=FREE_NOISE_GIB,
         )
 
     @property

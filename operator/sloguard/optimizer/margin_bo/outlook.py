@@ -70,13 +70,13 @@ class Outlook:
         """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
         return self.objective.predict(view)
 
-    def slos_met(self, view: Floats, optimism_sd: float = 0.0) -> Floats:
+    def slos_met(self, view: Floats) -> Floats:
         """How likely every SLO is measured to hold, and not by luck: with one standard deviation of noise to spare."""
         total = np.ones(len(view))
         for surrogate in self.ratios:
             mean, sd = surrogate.predict(view)
             noisy = np.sqrt(sd**2 + surrogate.noise_sd**2)
-            total = total * normal.cdf((optimism_sd * sd - mean - surrogate.noise_sd) / noisy)
+            total = total * normal.cdf((-mean - surrogate.noise_sd) / noisy)
         return total
 
 

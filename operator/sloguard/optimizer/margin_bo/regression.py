@@ -26,13 +26,18 @@ CONVERGED = 1e-3
 
 @dataclass(frozen=True)
 class Prior:
-    """Independent normal coefficients, and a guess of the noise that is worth as many observations as `strength`."""
+    """Independent normal coefficients, and a guess of the noise that is worth as many observations as `strength`.
+
+    `noise` is that of exact observations. `sign_noise` is what varies of the quantity itself, where reading it adds
+    to that; None where it is the same.
+    """
 
     mean: Floats
     sd: Floats
     noise: float
     noise_floor: float
     strength: float = 3.0
+    sign_noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,22 +51,29 @@ class Observed:
 
 @dataclass(frozen=True)
 class Linear:
-    """The posterior."""
+    """The posterior; `noise` is that of exact observations, `sign_noise` that of the quantity itself."""
 
     mean: Floats
     covariance: Floats
     noise: float
+    sign_noise: float
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of an observation, noise included."""
-        mean = features @ self.mean
-        variance = np.einsum("ij,jk,ik->i", features, self.covariance, features, optimize=True)
-        return mean, np.sqrt(np.maximum(variance, 0.0) + self.noise**2)
+        return self._known(features, self.noise)
 
     def above(self, threshold: Floats, features: Floats) -> Floats:
-        """How likely an observation lies above its threshold."""
-        mean, sd = self.predict(features)
+        """How likely the quantity lies above its threshold, however it would be read."""
+        mean, sd = self.quantity(features)
         return normal.cdf((mean - threshold) / sd)
+
+    def quantity(self, features: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of what an observation would be of."""
+        return self._known(features, self.sign_noise)
+
+    def _known(self, features: Floats, noise: float) -> tuple[Floats, Floats]:
+        variance = np.einsum("ij,jk,ik->i", features, self.covariance, features, optimize=True)
+        return features @ self.mean, np.sqrt(np.maximum(variance, 0.0) + noise**2)
 
 
 def fit(observed: Observed, prior: Prior) -> Linear:
@@ -74,15 +86,16 @@ def fit(observed: Observed, prior: Prior) -> Linear:
     weights = np.ones(len(y))
     covariance = np.diag(prior.sd**2.0)
     for _ in range(ITERATIONS):
-        z = x_signed @ mean / noise
+        sign_noise = noise if prior.sign_noise is None else prior.sign_noise
+        z = x_signed @ mean / sign_noise
         ratio = normal.inverse_mills(z)
         curvature = np.clip(ratio * (ratio + z), 1e-9, 1.0)
         weighted = x * weights[:, None]
-        hessian = precision + weighted.T @ x / noise**2 + (x_signed * curvature[:, None]).T @ x_signed / noise**2
+        hessian = precision + weighted.T @ x / noise**2 + (x_signed * curvature[:, None]).T @ x_signed / sign_noise**2
         gradient = precision @ (prior.mean - mean)
-        gradient = gradient + weighted.T @ (y - x @ mean) / noise**2 + x_signed.T @ ratio / noise
+        gradient = gradient + weighted.T @ (y - x @ mean) / noise**2 + x_signed.T @ ratio / sign_noise
         covariance = np.linalg.inv(hessian).astype(np.float64)
-        density = partial(_density, x, y, x_signed, weights, noise, prior)
+        density = partial(_density, x, y, x_signed / sign_noise, weights, noise, prior)
         step = covariance @ gradient
         step = _uphill(density, mean, step) if len(x_signed) else step
         mean = mean + step
@@ -94,7 +107,8 @@ def fit(observed: Observed, prior: Prior) -> Linear:
         noise = max(prior.noise_floor, float(np.sqrt(total / (prior.strength + len(y)))))
         if float(np.abs(step).max(initial=0.0)) < CONVERGED:
             break
-    return Linear(mean, covariance, noise * AS_NORMAL if len(y) else noise)
+    noise = noise * AS_NORMAL if len(y) else noise
+    return Linear(mean, covariance, noise, noise if prior.sign_noise is None else prior.sign_noise)
 
 
 def _density(
@@ -102,7 +116,7 @@ def _density(
 ) -> float:
     """The posterior's, logged, but for a constant."""
     away = float(weights @ (y - x @ mean) ** 2) / noise**2 + float((mean - prior.mean) ** 2 @ prior.sd**-2.0)
-    return float(np.sum(normal.log_cdf(x_signed @ mean / noise))) - 0.5 * away
+    return float(np.sum(normal.log_cdf(x_signed @ mean))) - 0.5 * away
 
 
 def _uphill(density: Callable[[Floats], float], mean: Floats, step: Floats) -> Floats:
@@ -152,6 +166,7 @@ def fit_beside(own: Observed, borrowed: Borrowed, prior: Prior) -> Linear:
         prior.noise,
         prior.noise_floor,
         prior.strength,
+        prior.sign_noise,
     )
     fitted = fit(observed, with_offsets)
-    return Linear(fitted.mean[:size], fitted.covariance[:size, :size], fitted.noise)
+    return Linear(fitted.mean[:size], fitted.covariance[:size, :size], fitted.noise, fitted.sign_noise)

@@ -15,7 +15,7 @@ from sloguard.optimizer.base import Suggestion, cut, derived_seed, lessons, seen
 from sloguard.optimizer.changes import changes
 from sloguard.optimizer.space import Key, Space
 
-from .acquisition import MINIMUM_GAIN, Cost, improvement, promise, unlike_all
+from .acquisition import Cost, improvement, promise, unlike_all
 from .avoided import avoided
 from .card import card_gib
 from .demand import plausible
@@ -26,14 +26,11 @@ from .pool import Pool
 from .readings import GIB
 from .survival import Survival, expect
 
-KNOWN_POINTS = 4
+KNOWN_POINTS = 3
 """Until so many trials are known, production and defaults among them, the next one is unlike all of them."""
 
 EVERYWHERE, AROUND_BEST, AROUND_PROMISING = 1000, 300, 200
 CENTRES = 3
-
-STALLED_TRIALS = 3
-"""Without a gain of 1 %: then one bold step."""
 
 WARNED = 0.3
 """Where earlier studies lower the chance to live by this much, they are why something else is tried."""
@@ -117,7 +114,7 @@ class _Ask:
         if self._exploring or self.outlook is None:
             useful = plausible(self.space.context, self.survival.memory, points)
             return useful * unlike_all(points, self.points.unit, alive)
-        return promise(points, self.outlook, alive, self._cost, bold=self._stalled)
+        return promise(points, self.outlook, alive, self._cost)
 
     def _avoided(self, rows: Ints, chosen: int) -> str:
         """What would have been tried without earlier studies, where that is something else; "" where it is not."""
@@ -159,15 +156,6 @@ class _Ask:
         share = default.crashed_minutes / default.served_minutes
         return Cost(served_minutes, fmean(crashed) if crashed else served_minutes * share)
 
-    @cached_property
-    def _stalled(self) -> bool:
-        """Whether it is time for a bold step: each fourth trial without a gain."""
-        best, since = 0.0, 0
-        for result in self.taught:
-            gained = result.outcome is Outcome.FEASIBLE and _served(result) > (1 + MINIMUM_GAIN) * best
-            best, since = (_served(result), 0) if gained else (best, since + 1)
-        return best > 0 and since % (STALLED_TRIALS + 1) == STALLED_TRIALS
-
     def _explained(self, values: dict[KnobName, Value], note: str) -> Suggestion:
         """`note` is what is to be said of earlier studies, "" for nothing."""
         points = self.encoding.configurations([values])
@@ -201,9 +189,8 @@ class _Ask:
             best * float(improvement(np.array([mean]), np.array([sd]), self.outlook.best_log)[0]), 6
         )
         factor = float(np.exp(mean)) / best
-        aim = "A bold step after a standstill: expected" if self._stalled else "Expected"
         gain = f"{100 * (factor - 1):+.0f} ± {100 * factor * sd:.0f} % on the best so far"
-        why = f"{aim} {gain}, SLOs met with probability {met:.2f}; {fate}; against the best so far: {differs}{after}"
+        why = f"Expected {gain}, SLOs met with probability {met:.2f}; {fate}; against the best so far: {differs}{after}"
         return Suggestion(values, cut(why), predicted)
 
     @cached_property
@@ -226,5 +213,6 @@ def _served(result: Result) -> float:
 
 def _rounded(worth: Floats) -> Floats:
     """To nine digits, so that the last bits of one platform's arithmetic decide nothing."""
-    safe = np.where(np.isfinite(worth), np.maximum(worth, 1e-300), 1e-300)
-    return np.exp(np.round(np.log(safe), 9))
+    safe = np.where(np.isfinite(worth), worth, -1e300)
+    size = np.maximum(np.abs(safe), 1e-300)
+    return np.copysign(np.exp(np.round(np.log(size), 9)), safe)
