@@ -26,7 +26,7 @@ from .pool import Pool
 from .readings import GIB
 from .survival import Survival, expect
 
-KNOWN_POINTS = 3
+KNOWN_POINTS = 4
 """Until so many trials are known, production and defaults among them, the next one is unlike all of them."""
 
 EVERYWHERE, AROUND_BEST, AROUND_PROMISING = 1000, 300, 200
