@@ -9,7 +9,7 @@ from sloguard.api.v1alpha1 import CrashClass, ServerFault, ServerFaultKind
 from sloguard.domain.crash import classify, classify_log
 from sloguard.domain.crash_scan import PATTERNS, telling
 from sloguard.domain.evidence import EventEvidence, Evidence, LogGap
-from sloguard.domain.log_lines import lines, plain
+from sloguard.domain.log_lines import lines, pieces, plain
 from sloguard.domain.margins import margins_from_log
 from tests.unit.domain.crash_logs import failed_start
 from tests.unit.domain.crash_samples import STARTS
@@ -51,7 +51,7 @@ def test_any_log_has_a_verdict_whose_cause_stands_on_its_line(log, exit_code):
     if exit_code is not None:
         assert crash is not None
     if crash is not None and crash.line is not None:
-        assert {line.number: line.text for line in lines(plain(log))}[crash.line][:1024] == crash.cause
+        assert {line.number: line.text for line in lines(pieces(log))}[crash.line][:1024] == crash.cause
         assert plain(log.split("\n")[crash.line - 1]).find(crash.cause) >= 0
 
 

@@ -1,5 +1,7 @@
 """Evidence -> the verdict on a server that did not serve."""
 
+import signal
+from collections.abc import Iterable
 from typing import Final
 
 from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, ServerFaultKind
@@ -7,11 +9,15 @@ from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, ServerFa
 from . import crash_pod
 from .crash_pattern import usual_fault
 from .crash_pod import PodVerdict
-from .crash_scan import Finding, Quote, Scan, scan
+from .crash_scan import Finding, Quote, Scan, scan, scan_lines
 from .evidence import SIGKILL, SIGTERM, Evidence
+from .log_lines import pieces
 
 _CAUSE_LENGTH: Final = 1024
 _LIMIT_LENGTH: Final = 256
+_SIGNALS: Final = frozenset(int(one) for one in signal.Signals)
+_CANNOT_RUN: Final = frozenset({126, 127})
+"""A shell's exit codes for a command that it cannot run, or find."""
 
 
 def classify(evidence: Evidence) -> Crash | None:
@@ -42,9 +48,14 @@ def _numbered(crash: Crash, evidence: Evidence) -> Crash:
 
 def classify_log(log: str, exit_code: int | None = None) -> Crash | None:
     """The verdict on a log alone, which then has to tell by itself whether the server was ready and has ended."""
-    found = scan(log)
+    return classify_lines(pieces(log), exit_code)
+
+
+def classify_lines(log: Iterable[str], exit_code: int | None = None) -> Crash | None:
+    """The same of a log that comes line by line, without their line feeds. Memory does not grow with it."""
+    found = scan_lines(log)
     ended = exit_code is not None or found.sounds_dead
-    evidence = Evidence(log=log, became_ready=found.ready, ended=ended, exit_code=exit_code)
+    evidence = Evidence(became_ready=found.ready, ended=ended, exit_code=exit_code)
     return _judge(evidence, found) if ended else None
 
 
@@ -98,14 +109,25 @@ def _how_it_ended(evidence: Evidence) -> str:
         return f"{seen}: {fault.detail}"
     if evidence.exit_code is None:
         return "the server ended after it was ready"
-    return f"exit code {evidence.exit_code} after it was ready"
+    return f"exit code {evidence.exit_code}{_named(evidence)} after it was ready"
+
+
+def _named(evidence: Evidence) -> str:
+    number = evidence.ending_signal
+    return f" ({signal.Signals(number).name})" if number in _SIGNALS else ""
 
 
 def _unknown(evidence: Evidence, found: Scan) -> Crash:
     """Never a guess: the last distinct error line, or that there is none."""
+    if evidence.ending_signal == SIGTERM or found.asked_to_stop or found.interrupted:
+        said = found.last_error or "somebody else asked the server to stop before it was ready"
+        return _crash(CrashClass.UNKNOWN, said, confidence=40, fault=Fault.INFRASTRUCTURE)
+    if evidence.exit_code in _CANNOT_RUN and not found.errors:
+        said = found.last_error or f"exit code {evidence.exit_code}: the command is not in the image, or cannot run"
+        return _crash(CrashClass.UNKNOWN, said, confidence=50, fault=Fault.INFRASTRUCTURE)
     if quote := found.last_error:
         return _crash(CrashClass.UNKNOWN, quote, confidence=20)
-    ended = "ended" if evidence.exit_code is None else f"exit code {evidence.exit_code}"
+    ended = "ended" if evidence.exit_code is None else f"exit code {evidence.exit_code}{_named(evidence)}"
     said = evidence.container_message or f"{ended} before it was ready; the log names no error"
     return _crash(CrashClass.UNKNOWN, said, confidence=10)
 

@@ -37,13 +37,16 @@ Test = Callable[[Match[str]], bool]
 class Pattern:
     """One way to say one thing.
 
-    `needles` are literals of which the log has to contain one: they keep absent messages from costing time.
+    `needles` are literals of which the line has to contain one: they keep other lines from costing time. Behind a
+    `heading`, which an earlier line has said, any line may be meant.
     `seen` says where: versions of vLLM whose source or running server has the words, or who else writes them.
-    `serving`: a server that is up can die of it; other messages count only until it is ready.
+    `serving`: a server that is up can die of it; other messages count only until it is ready. `front_end`: its API
+    server can say so of itself even then.
     """
 
     crash_class: CrashClass
-    needles: tuple[str, ...]
+    needles: tuple[str, ...] = ()
+    heading: str = ""
     regex: re.Pattern[str]
     seen: str
     confidence: int
@@ -53,6 +56,7 @@ class Pattern:
     limit: Limit | None = None
     accepts: Test | None = None
     serving: bool = False
+    front_end: bool = False
 
     def match(self, text: str) -> Match[str] | None:
         """The match, where the row holds for its figures too."""

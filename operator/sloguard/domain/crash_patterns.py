@@ -209,6 +209,7 @@ MEMORY: Final = (
         limit=says("{size} bytes more could not be allocated"),
         confidence=90,
         serving=True,
+        front_end=True,
         seen="Python, libc, torch 2.x on CPUs, the Linux kernel",
     ),
     Pattern(
@@ -221,6 +222,7 @@ MEMORY: Final = (
         confidence=55,
         rank=Rank.SYMPTOM,
         serving=True,
+        front_end=True,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; CPU 0.32.0; a person may have sent the signal",
     ),
 )
@@ -345,10 +347,12 @@ QUANTIZATION: Final = (
     ),
 )
 
+_VALIDATION: Final = "validation error"
+
 VALIDATION: Final = (
     Pattern(
         crash_class=CrashClass.INVALID_ARGUMENTS,
-        needles=("validation error",),
+        heading=_VALIDATION,
         regex=re.compile(r"^(?:Value error|Assertion failed), "),
         confidence=93,
         rank=Rank.SYMPTOM,
@@ -356,7 +360,7 @@ VALIDATION: Final = (
     ),
     Pattern(
         crash_class=CrashClass.INVALID_ARGUMENTS,
-        needles=("validation error",),
+        heading=_VALIDATION,
         regex=re.compile(
             r"^(?:Input should be(?: (?P<kind>greater than or equal to|less than or equal to|greater than|less than)"
             r" (?P<bound>-?[\d.]+))?|Unexpected keyword argument|Extra inputs are not permitted|Field required)\b"

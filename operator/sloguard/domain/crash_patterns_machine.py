@@ -23,6 +23,7 @@ INFRASTRUCTURE: Final = (
         limit=says("shared memory of {needed} MiB needed"),
         confidence=98,
         serving=True,
+        front_end=True,
         seen="0.33.0; CPU 0.32.0",
     ),
     Pattern(
@@ -35,6 +36,7 @@ INFRASTRUCTURE: Final = (
         ),
         confidence=92,
         serving=True,
+        front_end=True,
         seen="NCCL 2.18 to 2.27 (issues 4383, 6574, 18831), Python, torch",
     ),
     Pattern(
@@ -44,6 +46,7 @@ INFRASTRUCTURE: Final = (
         confidence=50,
         rank=Rank.SYMPTOM,
         serving=True,
+        front_end=True,
         seen="Linux: a page of a full tmpfs was touched; other mapped files can do it too",
     ),
     Pattern(
@@ -51,7 +54,8 @@ INFRASTRUCTURE: Final = (
         needles=("ddress already in use", "EADDRINUSE"),
         regex=re.compile(r"[Aa]ddress already in use|EADDRINUSE"),
         confidence=97,
-        serving=True,  # uvicorn binds after "Application startup complete"
+        serving=True,
+        front_end=True,  # uvicorn binds after "Application startup complete"
         seen="H200 0.24.0; uvicorn, ZeroMQ, c10d",
     ),
     Pattern(
@@ -103,6 +107,7 @@ INFRASTRUCTURE: Final = (
         limit=says("a disk is full"),
         confidence=85,
         serving=True,
+        front_end=True,
         seen="Linux",
     ),
 )

@@ -1,7 +1,11 @@
-"""One pass over a server's log: when it was ready, and the messages that the tables know."""
+"""One pass over a server's log: when it was ready, and the messages that the tables know.
+
+Memory is bounded whatever the log: of each row of the tables one message is kept, of other errors the latest.
+A log may hold several starts, one after the other: the last that says anything of its end counts.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final
@@ -11,15 +15,20 @@ from sloguard.api.v1alpha1 import CrashClass, CrashPhase
 from .crash_pattern import Context, Pattern, Rank
 from .crash_patterns import CONFIGURATION_PATTERNS, VALIDATION
 from .crash_patterns_machine import MACHINE_PATTERNS
-from .log_lines import LogLine, frame, lines, plain
+from .log_lines import LogLine, frame, lines, pieces
 from .margins import MARKS
 
 PATTERNS: Final = CONFIGURATION_PATTERNS + MACHINE_PATTERNS + VALIDATION
 """In order of precedence within a line."""
 
 _READY: Final = "Application startup complete"
-_ASKED_TO_STOP: Final = "[shutdown] API server: shutdown triggered"
-_STOPS: Final = "Shutting down"
+_SERVES: Final = re.compile(r"Avg prompt throughput: |\"POST /(?:v\d|score|rerank|pooling)\S* HTTP/[\d.]+\" 200\b")
+"""Of a server whose first lines are missing."""
+_STARTS: Final = re.compile(r"vLLM API server version |non-default args: |█.{0,40} version \d")
+_STOPS: Final = ("[shutdown] API server: shutdown triggered", "Shutting down", "Received shutdown signal")
+_ANSWERS: Final = re.compile(r"Avg generation throughput: (?!0\.0 )[\d.]+ tokens/s")
+_ENOUGH_ANSWERS: Final = 2
+"""Reports of tokens behind an error that show that the server lives: the first may count tokens from before it."""
 _AVAILABLE_KV: Final = re.compile(r"Available KV cache memory: (-?[\d.]+) GiB")
 
 _PHASE_OF_FUNCTION: Final = (
@@ -67,9 +76,18 @@ _CLASSES_WITH_A_PHASE: Final = frozenset(
     {CrashClass.CUDA_OUT_OF_MEMORY, CrashClass.GPU_FAULT, CrashClass.COLLECTIVE_FAILURE, CrashClass.HANG}
 )
 
+_BY_NEEDLE: Final = tuple((needle, index) for index, row in enumerate(PATTERNS) for needle in row.needles)
+_BEHIND_HEADINGS: Final = frozenset(index for index, row in enumerate(PATTERNS) if row.heading)
+_HEADINGS: Final = frozenset(row.heading for row in PATTERNS if row.heading)
+_FRONT_END: Final = re.compile(r"API|Api|api")
+
+_MOST_WRAPPED: Final = 6
+_MOST_FUNCTIONS: Final = 512
+_MOST_PROCESSES: Final = 512
+_MOST_REMEMBERED: Final = 1024
+
 _FROM_CONFIGURATION: Final = Pattern(
     crash_class=CrashClass.INVALID_ARGUMENTS,
-    needles=("vllm/",),
     regex=_ARGUMENT_ERROR,
     confidence=80,
     rank=Rank.SYMPTOM,
@@ -77,7 +95,6 @@ _FROM_CONFIGURATION: Final = Pattern(
 )
 _FROM_QUANTIZATION: Final = Pattern(
     crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
-    needles=("vllm/",),
     regex=_ARGUMENT_ERROR,
     confidence=75,
     rank=Rank.SYMPTOM,
@@ -88,17 +105,22 @@ _EXCEPTION: Final = re.compile(
     r"^(?:[|+-]\s*)*(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Expired|OutOfResources)(?::|$)"
     r"|^(?:Fatal Python error|terminate called after throwing|!!!!!!! Segfault encountered)"
 )
-_SECONDARY: Final = re.compile(
-    r"EngineDead(?:Error)?\b|EngineGenerateError|EngineCore encountered an issue|Engine core initialization failed"
-    r"|Engine process failed to start|Got fatal signal from worker processes|WorkerProc initialization failed"
-    r"|Frontend process failed during engine core"
-    r"|died unexpectedly|died with exit code|Engine loop (?:is not running|has died)|BackgroundLoop"
-    r"|RuntimeError: cancelled|CancelledError|KeyboardInterrupt|SystemExit|BrokenPipeError|EOFError"
-    r"|ConnectionResetError"
+_SECONDARY: Final = (
+    *("EngineDead", "EngineGenerateError", "EngineCore encountered an issue", "Engine core initialization failed"),
+    *("Engine process failed to start", "Got fatal signal from worker processes", "WorkerProc initialization failed"),
+    *("Frontend process failed during engine core", "died unexpectedly", "died with exit code", "Executor failed."),
+    *("Engine loop is not running", "Engine loop has died", "BackgroundLoop", "Worker failed with error"),
+    *("One or more workers failed", "Input socket thread died", "RuntimeError: cancelled", "CancelledError"),
+    *("KeyboardInterrupt", "SystemExit", "BrokenPipeError", "EOFError", "ConnectionResetError"),
 )
-_DEATH: Final = re.compile(
-    r"EngineDeadError|EngineCore encountered an issue|died unexpectedly|EngineCore encountered a fatal error"
-    r"|EngineCore hit an exception|WorkerProc hit an exception|died with exit code"
+_DEATH: Final = (
+    *(
+        "EngineDeadError",
+        "EngineCore encountered an issue",
+        "died unexpectedly",
+        "EngineCore encountered a fatal error",
+    ),
+    *("EngineCore hit an exception", "WorkerProc hit an exception", "died with exit code"),
 )
 _ANNOUNCEMENT: Final = re.compile(
     r"^(?:EngineCore (?:failed to start|encountered a fatal error|hit an exception)|AsyncLLM output_handler failed"
@@ -110,7 +132,18 @@ _TELLING: Final = tuple(
     dict.fromkeys(
         (
             *("Traceback (most recent call last)", 'File "', "rror", "xception", "ERROR", "CRITICAL", "FATAL", "atal"),
-            *(_READY, _ASKED_TO_STOP, _STOPS, "died", "terminate called", "Segfault", "[E", "[F"),
+            *(
+                _READY,
+                *_STOPS,
+                "hutting down",
+                "Avg prompt throughput",
+                "non-default args: ",
+                "died",
+                "terminate called",
+                "Segfault",
+                "[E",
+                "[F",
+            ),
             *(mark for mark, _ in _PHASE_MARKS),
             *MARKS,
             *(needle for row in PATTERNS for needle in row.needles),
@@ -171,6 +204,11 @@ class Scan:
         return replace(first, limit="; ".join(proven) or None)
 
     @property
+    def interrupted(self) -> bool:
+        """A signal ended the start, and nothing else went wrong."""
+        return not self.errors and any(said.startswith("KeyboardInterrupt") for said in self.consequences)
+
+    @property
     def sounds_dead(self) -> bool:
         """A known cause, a dead engine, or an error that the server never got past."""
         return bool(self.findings) or self.death is not None or (not self.ready and self.last_error is not None)
@@ -191,79 +229,175 @@ class _Traceback:
     functions: set[str] = field(default_factory=set[str])
 
 
+@dataclass(slots=True)
+class _Wrapped:
+    """A message that the next lines may continue, since some carrier broke it; with the row that has matched."""
+
+    line: LogLine
+    texts: list[str]
+    finding: Finding | None
+
+
 class _Scanner:
     """The state of one pass. Processes write in turns, so tracebacks are followed for each of them."""
 
-    def __init__(self, log: str) -> None:
+    def __init__(self) -> None:
         self.scan = Scan()
-        self._patterns = [row for row in PATTERNS if any(needle in log for needle in row.needles)]
+        self._before: Scan | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._seen: set[Pattern] = set()
+        self._headings: set[str] = set()
         self._tracebacks: dict[str, _Traceback] = {}
         self._mark: CrashPhase | None = None
         self._available_kv_gib: float | None = None
         self._previous = ""
         self._stopping = False
+        self._answers = 0
+        self._wrapped: _Wrapped | None = None
+
+    def result(self) -> Scan:
+        """Of the last start, or of the one before where the last has come to nothing yet."""
+        said = self.scan.ready or self.scan.sounds_dead or self.scan.asked_to_stop
+        return self.scan if said or self._before is None else self._before
 
     def read(self, line: LogLine) -> None:
         if not line.text:
             return
         if line.routine:
+            self._wrapped = None
             self._read_routine(line)
         elif (entry := frame(line.text)) is not None:
-            self._traceback(line).path = entry.path
-            self._traceback(line).functions.add(entry.function)
+            self._wrapped = None
+            traceback = self._traceback(line)
+            traceback.path = entry.path
+            if len(traceback.functions) < _MOST_FUNCTIONS:
+                traceback.functions.add(entry.function)
         elif line.text.startswith("Traceback (most recent call last)"):
-            self._tracebacks[line.process] = _Traceback()
+            self._wrapped = None
+            self._tracebacks.pop(line.process, None)
+            self._traceback(line)
         elif not line.quotes_source:
             self._read_message(line)
         self._previous = line.text
 
     def _traceback(self, line: LogLine) -> _Traceback:
+        if len(self._tracebacks) >= _MOST_PROCESSES and line.process not in self._tracebacks:
+            self._tracebacks.clear()
         return self._tracebacks.setdefault(line.process, _Traceback())
 
     def _read_routine(self, line: LogLine) -> None:
         text = line.text
-        if not self.scan.ready and text.startswith(_READY):
+        if _STARTS.search(text):
+            self._start_again()
+        elif not self.scan.ready and (text.startswith(_READY) or _SERVES.search(text)):
             self._become_ready()
-        elif text.startswith((_ASKED_TO_STOP, _STOPS)):
-            self._stop(text)
+        elif text.startswith(_STOPS):
+            self._stop()
+        elif self.scan.findings and self.scan.ready and self.scan.death is None and _ANSWERS.search(text):
+            self._answer()
         elif (found := _AVAILABLE_KV.search(text)) is not None:
             self._available_kv_gib = float(found[1])
         else:
             self._mark = next((phase for mark, phase in _PHASE_MARKS if mark in text), self._mark)
 
+    def _start_again(self) -> None:
+        """Somebody starts the server again, in the same log, once it has ended."""
+        if self.scan.sounds_dead or self.scan.ready:
+            if self.scan.sounds_dead:
+                self._before = self.scan
+            self.scan = Scan()
+            self._begin()
+
     def _become_ready(self) -> None:
         """What it survived did not kill it."""
         self.scan = Scan(ready=True)
         self._seen.clear()
+        self._answers = 0
 
-    def _stop(self, text: str) -> None:
+    def _answer(self) -> None:
+        """What comes and goes while tokens keep flowing, be it an error or the words of a request, killed nothing."""
+        self._answers += 1
+        if self._answers >= _ENOUGH_ANSWERS:
+            self._become_ready()
+
+    def _stop(self) -> None:
         """What follows a stop is its consequence: clean shutdowns report a dead engine too."""
         if self.scan.ready and not self.scan.sounds_dead:
-            self._stopping = True
-            self.scan.asked_to_stop = self.scan.asked_to_stop or text.startswith(_ASKED_TO_STOP)
+            self._stopping = self.scan.asked_to_stop = True
 
     def _read_message(self, line: LogLine) -> None:
         if self._stopping or line.text.startswith("Dumping "):
             return
-        if (found := self._first_match(line)) is not None:
+        if len(self._headings) < len(_HEADINGS):
+            self._headings.update(heading for heading in _HEADINGS if heading in line.text)
+        found = self._first_match(line, line.text)
+        if found is not None:
             self.scan.findings.append(found)
-        if self.scan.death is None and _DEATH.search(line.text):
+            self._answers = 0
+        if found is not None or not self._continues(line):
+            self._wrapped = _Wrapped(line, [line.text], found) if found or _may_be_wrapped(line) else None
+        if self.scan.death is None and _has(line.text, _DEATH):
             self.scan.death = Quote(line.number, line.text)
         self._note(line)
 
-    def _first_match(self, line: LogLine) -> Finding | None:
-        for pattern in chain(self._patterns, self._by_origin(line)):
-            if pattern in self._seen or (self.scan.ready and not pattern.serving):
+    def _continues(self, line: LogLine) -> bool:
+        """Whether the line goes on with the message of the one before; what both say together then counts."""
+        wrapped = self._wrapped
+        if wrapped is None or line.level or line.process or _EXCEPTION.match(line.text):
+            return False
+        if len(wrapped.texts) >= _MOST_WRAPPED:
+            return False
+        wrapped.texts.append(line.text)
+        for glue in (" ", ""):
+            whole = glue.join(wrapped.texts)
+            if wrapped.finding is None:
+                wrapped.finding = self._first_match(wrapped.line, whole)
+                if wrapped.finding is not None:
+                    self.scan.findings.append(wrapped.finding)
+            else:
+                self._add_to_limit(wrapped, whole)
+        return True
+
+    def _add_to_limit(self, wrapped: _Wrapped, whole: str) -> None:
+        """A message may name its figures behind the break."""
+        known = wrapped.finding
+        assert known is not None, "called for a finding only"
+        match = known.pattern.match(whole) if known.pattern.limit else None
+        limit = known.pattern.limit(match, self._context()) if match and known.pattern.limit else None
+        if limit and len(limit) > len(known.limit or "") and known in self.scan.findings:
+            wrapped.finding = replace(known, limit=limit)
+            self.scan.findings[self.scan.findings.index(known)] = wrapped.finding
+
+    def _context(self) -> Context:
+        return Context(self._previous, self._available_kv_gib)
+
+    def _first_match(self, line: LogLine, text: str) -> Finding | None:
+        told = {index for needle, index in _BY_NEEDLE if needle in text}
+        if self._headings:
+            told |= _BEHIND_HEADINGS
+        for pattern in chain((PATTERNS[index] for index in sorted(told)), self._by_origin(line)):
+            if pattern in self._seen or not self._may_be(pattern, line):
                 continue
-            match = pattern.match(line.text)
+            match = pattern.match(text)
             if match is None:
                 continue
             self._seen.add(pattern)
-            context = Context(self._previous, self._available_kv_gib)
-            limit = pattern.limit(match, context) if pattern.limit else None
+            limit = pattern.limit(match, self._context()) if pattern.limit else None
             return Finding(pattern, line.number, line.text, self._phase(line, pattern), limit)
         return None
+
+    def _may_be(self, pattern: Pattern, line: LogLine) -> bool:
+        """A server that is up dies of few things, and of its GPU only in the processes that have one.
+
+        The front end's errors quote requests, so that its word counts for its own sockets, memory and files alone.
+        """
+        if pattern.heading and pattern.heading not in self._headings:
+            return False
+        if not self.scan.ready:
+            return True
+        return pattern.serving and (pattern.front_end or not _FRONT_END.match(line.process))
 
     def _by_origin(self, line: LogLine) -> Iterator[Pattern]:
         """Rows that tell an unknown message by the code that raised it."""
@@ -286,27 +420,46 @@ class _Scanner:
         return next(told, self._mark)
 
     def _note(self, line: LogLine) -> None:
-        if _SECONDARY.search(line.text):
-            self.scan.consequences.setdefault(line.text, line.number)
+        if _has(line.text, _SECONDARY):
+            _remember(self.scan.consequences, line)
         elif _EXCEPTION.match(line.text):
-            self.scan.errors.setdefault(line.text, line.number)
+            _remember(self.scan.errors, line)
             if self.scan.death is not None and self.scan.fatal is None:
                 self.scan.fatal = Quote(line.number, line.text)
         elif line.level and not line.indented and not _ANNOUNCEMENT.match(line.text):
-            self.scan.complaints.setdefault(line.text, line.number)
+            _remember(self.scan.complaints, line)
+
+
+def _has(text: str, marks: Iterable[str]) -> bool:
+    return any(mark in text for mark in marks)
+
+
+def _may_be_wrapped(line: LogLine) -> bool:
+    return bool(line.level) or _EXCEPTION.match(line.text) is not None
+
+
+def _remember(said: dict[str, int], line: LogLine) -> None:
+    """The first time of each text, of the latest so many."""
+    if line.text not in said and len(said) >= _MOST_REMEMBERED:
+        del said[next(iter(said))]
+    said.setdefault(line.text, line.number)
 
 
 def telling(line: str) -> bool:
     """Whether a bounded copy of a log has to keep this line, so that its verdict is that of the whole log."""
     if any(mark in line for mark in _TELLING):
         return True
-    return len(line) <= _LONGEST_FIELD_LINE and _FIELD.fullmatch(next(lines(plain(line))).text) is not None
+    return len(line) <= _LONGEST_FIELD_LINE and _FIELD.fullmatch(next(lines([line])).text) is not None
 
 
 def scan(log: str) -> Scan:
     """What a whole log says. Linear in its length."""
-    text = plain(log)
-    scanner = _Scanner(text)
-    for line in lines(text):
+    return scan_lines(pieces(log))
+
+
+def scan_lines(log: Iterable[str]) -> Scan:
+    """The same of a log that comes line by line."""
+    scanner = _Scanner()
+    for line in lines(log):
         scanner.read(line)
-    return scanner.scan
+    return scanner.result()

@@ -5,7 +5,7 @@ from typing import Final
 
 from sloguard.api.v1alpha1 import Margins
 
-from .log_lines import lines, plain
+from .log_lines import lines, pieces
 
 _GIB: Final = 1 << 30
 _NUMBER: Final = r"(-?\d+(?:[.,]\d+)?)"
@@ -38,7 +38,7 @@ def margins_from_log(log: str) -> Margins | None:
     vLLM 0.8.5 to 0.33.0. With several workers the smallest room and the largest use count: the tightest GPU decides.
     """
     seen: dict[str, int] = {}
-    for line in lines(plain(log)):
+    for line in lines(pieces(log)):
         if line.level not in {"INFO", ""}:
             continue
         if line.text.startswith(_START[2]) or (line.text.startswith(_START[1]) and "available" in seen):

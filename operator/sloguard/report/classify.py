@@ -2,16 +2,25 @@
 
 import gzip
 import json
+import re
 import sys
 import zlib
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
+from typing import Final, TextIO
 
 import click
 
 from sloguard.api.v1alpha1 import Crash
-from sloguard.domain.crash import classify_log
+from sloguard.domain.crash import classify_lines
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_UTF16: Final = re.compile(rb"\xff\xfe[^\0]\0|\xfe\xff\0[^\0]")
+"""What some shells make of a log that is redirected into a file."""
+_LONGEST_LINE: Final = 1 << 17
+"""Characters; what a line says stands at its beginning."""
 
 
 @click.command()
@@ -23,21 +32,34 @@ def classify(file: Path, exit_code: int | None, as_json: bool) -> None:
 
     Whether it had become ready is read from the log. Where nothing went wrong, every value is null.
     """
-    crash = classify_log(_read(file), exit_code)
+    try:
+        with _opened(file) as stream:
+            crash = classify_lines(_lines(stream), exit_code)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise click.UsageError(f"{file} looks like gzip but cannot be unpacked: {error}.") from error
+    except OSError as error:
+        raise click.UsageError(f"Cannot read {file}: {error.strerror or error}.") from error
     click.echo(json.dumps(_fields(crash), ensure_ascii=False) if as_json else _sentences(crash))
 
 
-def _read(file: Path) -> str:
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"Cannot read {file}: {error.strerror or error}.") from error
-    if content.startswith(_GZIP_MAGIC):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise click.UsageError(f"{file} looks like gzip but cannot be unpacked: {error}.") from error
-    return content.decode("utf-8", errors="replace")
+@contextmanager
+def _opened(file: Path) -> Generator[TextIO]:
+    """The text of a log of any size, plain or gzip, whatever bytes it holds."""
+    with ExitStack() as stack:
+        raw = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
+        stream: BufferedReader = BufferedReader(raw)  # pyright: ignore[reportArgumentType] - it reads as raw files do
+        if stream.peek(2).startswith(_GZIP_MAGIC):
+            stream = BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=stream)))
+        encoding = "utf-16" if _UTF16.match(stream.peek(4)) else "utf-8-sig"
+        yield TextIOWrapper(stream, encoding, errors="replace", newline="\n")
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """Each line without its line feed, and of one without end no more than its beginning."""
+    while line := stream.readline(_LONGEST_LINE):
+        yield line.removesuffix("\n")
+        while not line.endswith("\n") and (line := stream.readline(_LONGEST_LINE)):
+            pass
 
 
 def _fields(crash: Crash | None) -> dict[str, str | int | None]:

@@ -1,5 +1,8 @@
 """What looks like a cause and is none."""
 
+import json
+import textwrap
+
 import pytest
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
@@ -192,6 +195,10 @@ def test_a_log_without_trouble_and_without_an_end_gives_nothing():
         ("vllm-1  | ", "\n"),
         ("[2025-12-13T19:54:35Z] ", "\n"),
         ("\x1b[1;36m", "\x1b[0;0m\n"),
+        ("Nov 22 08:48:34 gpu-node-1 vllm[4062]: ", "\n"),
+        ("[pod/llama-7d9f-abcde/vllm] ", "\n"),
+        ("[pod/llama-7d9f-abcde/vllm] 2025-11-22T08:48:34.123456789Z ", "\n"),
+        ("2025-11-22 08:48:34,123 ", "\n"),
         ("Loading shards:  50%|#####     | 1/2\r", "\n"),
     ],
 )
@@ -201,3 +208,135 @@ def test_carriers_colours_and_line_endings(carrier, ending):
     assert classify_log("".join(carrier + line + ending for line in plain.splitlines()), 1) == expected
     assert expected is not None
     assert expected.cause == OOM
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda text: {"log": text + "\n", "stream": "stderr", "time": "2025-11-22T08:48:34.1Z"},
+        lambda text: {"message": text, "kubernetes": {"pod_name": "llama"}},
+        lambda text: {"severity": "INFO" if " INFO " in text else "ERROR", "textPayload": text},
+        lambda text: {"level": "warn", "msg": "\x1b[31m" + text} if "WARN" in text else {"msg": "\x1b[31m" + text},
+    ],
+)
+def test_shippers_lines_of_json(wrap):
+    plain = failed_start(OOM, "load_model")
+    crash = classify_log("\n".join(json.dumps(wrap(line)) for line in plain.splitlines()), 1)
+    expected = classify_log(plain, 1)
+    assert crash == expected
+
+
+def test_a_json_formatters_traceback_is_read_too():
+    record = {
+        "levelname": "ERROR",
+        "message": "EngineCore failed to start.",
+        "exc_info": "\n".join(traced(OOM, prefix="")),
+    }
+    crash = classify_log("first\n" + json.dumps(record), 1)
+    assert crash is not None
+    assert (crash.class_, crash.cause, crash.line) == (CrashClass.CUDA_OUT_OF_MEMORY, OOM, 2)
+
+
+def test_json_of_a_request_is_no_message():
+    line = (
+        API + 'INFO 11-22 08:50:33 [logger.py:43] Received: {"message": "torch.OutOfMemoryError: CUDA out of memory"}'
+    )
+    crash = classify_log("\n".join([*START, line, '{"prompt": "CUDA out of memory"}', *START_FAILED]), 1)
+    assert crash is not None
+    assert crash.class_ is CrashClass.UNKNOWN
+
+
+def test_a_prefix_that_nobody_has_heard_of():
+    plain = failed_start(OOM, "load_model")
+    strange = "".join(f"<14>vllm/gpu-7 #{number}: {line}\n" for number, line in enumerate(plain.splitlines()))
+    crash = classify_log(strange, 1)
+    expected = classify_log(plain, 1)
+    assert expected is not None
+    assert crash == expected
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_lines_that_a_carrier_has_broken(width):
+    message = (
+        "ValueError: To serve at least one request with the model's max seq len (32768), (1.75 GiB KV cache is needed, "
+        "which is larger than the available KV cache memory (1.41 GiB). Based on the available memory, the estimated "
+        "maximum model length is 26464. Try increasing `gpu_memory_utilization`"
+    )
+    broken = [part for line in failed_start(message).splitlines() for part in (textwrap.wrap(line, width) or [""])]
+    crash = classify_log("\n".join(broken), 1)
+    assert crash is not None
+    assert crash.class_ is CrashClass.KV_CACHE_BELOW_ONE_REQUEST
+    assert crash.limit == "max_model_len at most 26464; KV short by 0.34 GiB"
+    assert said_in("\n".join(broken), crash.line).endswith(crash.cause)
+
+
+def test_of_several_starts_in_one_log_the_last_counts():
+    taken = failed_start("OSError: [Errno 98] Address already in use")
+    assert (crash := classify_log(taken + failed_start(OOM), 1)) is not None
+    assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
+    assert (crash := classify_log(taken + "\n".join(START), 1)) is not None  # the last has come to nothing yet
+    assert crash.class_ is CrashClass.PORT_IN_USE
+    served_again = death_under_load(OOM, "execute_model") + "\n".join([*START, *READY])
+    assert classify_log(served_again) is None
+    assert (crash := classify_log(served_again, 0)) is not None
+    assert crash.class_ is CrashClass.DIED_UNDER_LOAD
+
+
+STATS = (
+    API
+    + "INFO 11-22 09:0{}:08 [loggers.py:259] Engine 000: Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: {} tokens/s, Running: 1 reqs"
+)
+
+
+def test_an_error_that_a_serving_engine_outlives_did_not_kill_it():
+    outlived = [*START, *READY, *traced(OOM, prefix=ENGINE_ERROR), STATS.format(1, "90.1"), STATS.format(2, "91.5")]
+    assert classify_log("\n".join(outlived)) is None
+    crash = classify_log("\n".join(outlived), 0)
+    assert crash is not None
+    assert crash.class_ is CrashClass.DIED_UNDER_LOAD
+
+
+def test_reports_of_no_tokens_do_not_show_life():
+    idle = [*START, *READY, *traced(OOM, prefix=ENGINE_ERROR), STATS.format(1, "90.1"), STATS.format(2, "0.0")]
+    crash = classify_log("\n".join(idle), 0)
+    assert crash is not None
+    assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
+
+
+def test_words_of_a_request_in_the_front_ends_errors_are_no_cause():
+    quoted = traced(OOM, prefix=API + "ERROR 11-22 09:02:07 [serving.py:1] Error in preprocessing prompt inputs: ")
+    crash = classify_log("\n".join([*START, *READY, *quoted, API + OOM, *ENGINE_DEAD]), 0)
+    assert crash is not None
+    assert (crash.class_, crash.cause.startswith("vllm.v1.engine.exceptions.EngineDeadError")) == (
+        CrashClass.DIED_UNDER_LOAD,
+        True,
+    )
+
+
+def test_a_log_without_its_head_still_shows_that_the_server_was_up():
+    tail = [READY[3], STATS.format(1, "9.0"), *traced("ValueError: Unknown quantization method: x"), *ENGINE_DEAD]
+    crash = classify_log("\n".join(tail), 0)
+    assert crash is not None
+    assert (crash.class_, crash.phase) == (CrashClass.DIED_UNDER_LOAD, CrashPhase.SERVING)
+
+
+def test_a_start_that_somebody_stopped_is_not_its_own_fault():
+    stopped = "\n".join([*START, API + "Traceback (most recent call last):", API + "KeyboardInterrupt: terminated"])
+    for exit_code in (143, 1):
+        crash = classify_log(stopped, exit_code)
+        assert crash is not None
+        assert (crash.class_, crash.fault) == (CrashClass.UNKNOWN, Fault.INFRASTRUCTURE)
+
+
+def test_uvicorns_clean_shutdown_is_somebody_elses_wish_in_every_version():
+    log = "\n".join([*START, *READY, API + "INFO:     Shutting down", API + "INFO:     Finished server process [1]"])
+    assert classify_log(log) is None
+    crash = classify_log(log, 0)
+    assert crash is not None
+    assert (crash.class_, crash.fault) == (CrashClass.DIED_UNDER_LOAD, Fault.INFRASTRUCTURE)
+
+
+def test_a_signal_is_named():
+    crash = classify_log("\n".join([*START, *READY]), 139)
+    assert crash is not None
+    assert "SIGSEGV" in crash.cause

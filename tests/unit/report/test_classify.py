@@ -67,3 +67,18 @@ def test_bytes_that_are_no_text_do_not_stop_it(tmp_path):
     file.write_bytes(b"\xff\xfe\x00" + LOG.encode())
     result = CliRunner().invoke(classify, [str(file), "--json"])
     assert json.loads(result.output)["class"] == "NoKVCacheRoom"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_what_shells_make_of_a_redirected_log(tmp_path, encoding):
+    file = tmp_path / "server.log"
+    file.write_bytes(LOG.encode(encoding))
+    result = CliRunner().invoke(classify, [str(file), "--json", "--exit-code", "1"])
+    assert json.loads(result.output) == VERDICT
+
+
+def test_a_line_without_end_is_cut(tmp_path):
+    file = tmp_path / "server.log"
+    file.write_text("x" * 1_000_000 + "\n" + LOG)
+    said = json.loads(CliRunner().invoke(classify, [str(file), "--json", "--exit-code", "1"]).output)
+    assert said == {**VERDICT, "line": 3}
