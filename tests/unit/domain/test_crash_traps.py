@@ -283,8 +283,8 @@ def test_of_several_starts_in_one_log_the_last_counts():
 
 
 STATS = (
-    API
-    + "INFO 11-22 09:0{}:08 [loggers.py:259] Engine 000: Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: {} tokens/s, Running: 1 reqs"
+    API + "INFO 11-22 09:0{}:08 [loggers.py:259] Engine 000: Avg prompt throughput: 1.0 tokens/s, "
+    "Avg generation throughput: {} tokens/s, Running: 1 reqs"
 )
 
 
