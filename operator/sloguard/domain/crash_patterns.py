@@ -1,6 +1,7 @@
 """What servers print when their configuration does not work, one row a message.
 
-Sources read: the wheels of vLLM 0.8.5, 0.11.0, 0.19.0 and 0.33.0; "H100", "H200" and "CPU" are running servers.
+Sources read: the wheels of vLLM 0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0 and 0.33.0; "H100", "H200" and "CPU" are running
+servers.
 Within a line the first row that fits counts, so what is specific stands before what is general.
 """
 
@@ -57,8 +58,12 @@ def _bounded_field(match: Match[str], context: Context) -> str | None:
     return f"{context.previous} {words.get(match['kind'], match['kind'])} {match['bound']}"
 
 
+def _most_gpus(match: Match[str], _: Context) -> str:
+    return f"tensor_parallel_size times pipeline_parallel_size at most {match['gpus'] or match['of']}"
+
+
 _FREE_MEMORY: Final = re.compile(
-    r"Free memory on device\s?\S* \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup\s+is less than\s"
+    r"Free memory on device\s?\S* \((?P<free>[\d.]+)\s?/\s?(?P<total>[\d.]+) GiB\)\s+(?:on startup\s+)?is less than\b"
 )
 
 MEMORY: Final = (
@@ -92,6 +97,14 @@ MEMORY: Final = (
         seen="0.8.5 (bytes), 0.11.0, 0.19.0, 0.33.0",
     ),
     Pattern(
+        crash_class=CrashClass.GPU_MEMORY_TAKEN,
+        needles=("held weights on device",),
+        regex=re.compile(r"Externally held weights on device \S* \((?P<held>[\d.]+)/(?P<total>[\d.]+) GiB\) exceed"),
+        limit=says("{held} of {total} GiB held by another process's weights"),
+        confidence=90,
+        seen="0.33.0",
+    ),
+    Pattern(
         crash_class=CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
         needles=("Available memory on node",),
         regex=re.compile(
@@ -108,6 +121,14 @@ MEMORY: Final = (
         limit=_negative_kv,
         confidence=98,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100, H200 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.NO_KV_CACHE_ROOM,
+        needles=("auto-fit max_model_len",),
+        regex=re.compile(r"Cannot auto-fit max_model_len: not enough GPU memory"),
+        limit=_negative_kv,
+        confidence=97,
+        seen="0.19.0, 0.24.0, 0.28.0, 0.33.0",
     ),
     Pattern(
         crash_class=CrashClass.NO_KV_CACHE_ROOM,
@@ -169,7 +190,8 @@ MEMORY: Final = (
         crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
         needles=(" out of memory",),
         regex=re.compile(
-            r"(?:^|(?:OutOfMemoryError|RuntimeError|AcceleratorError|while processing method)\b.{0,40}?: )"
+            r"(?:^|Worker failed with error ['\"]"
+            r"|(?:OutOfMemoryError|RuntimeError|AcceleratorError|while processing method)\b.{0,40}?: )"
             r"(?:CUDA|HIP|XPU) out of memory\b"
             r"(?:\. Tried to allocate (?P<size>[\d.]+ [KMGT]iB))?"
         ),
@@ -182,12 +204,13 @@ MEMORY: Final = (
         crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
         needles=("out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "ALLOC_FAILED"),
         regex=re.compile(
-            r"CUDA (?:driver )?error: out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
-            r"|Cuda failure (?:\d+ )?'out of memory'|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
+            r"(?:CUDA|HIP) (?:driver |runtime )?[Ee]rror(?: \[CUDA\])?: out of memory|CUDA_ERROR_OUT_OF_MEMORY"
+            r"|cudaErrorMemoryAllocation|Triton Error \[CUDA\]: out of memory|CUDART error: out of memory"
+            r"|Cuda (?:failure|error).{0,120}'out of memory'|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
         ),
         confidence=92,
         serving=True,
-        seen="CUDA runtime and driver, cuBLAS, NCCL 2.x",
+        seen="CUDA runtime and driver, cuBLAS, NCCL 2.x, Triton; vLLM's own allocator and all-reduce",
     ),
     Pattern(
         crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
@@ -200,9 +223,13 @@ MEMORY: Final = (
     ),
     Pattern(
         crash_class=CrashClass.HOST_OUT_OF_MEMORY,
-        needles=("MemoryError", "annot allocate memory", "an't allocate memory", "bad_alloc", "Out of memory: Killed"),
+        needles=(
+            *("MemoryError", "annot allocate memory", "an't allocate memory", "not enough memory: you tried"),
+            *("bad_alloc", "Out of memory: Killed"),
+        ),
         regex=re.compile(
-            r"^(?:\w+\.)*MemoryError(?::|$)|Errno 12\] Cannot allocate memory|std::bad_alloc"
+            r"^(?:\w+\.)*MemoryError(?::(?! Not enough space in the data buffer)|$)"
+            r"|Errno 12\] Cannot allocate memory|unable to mmap .{0,300}Cannot allocate memory|std::bad_alloc"
             r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory(?:: you tried to allocate (?P<size>\d+))?"
             r"|Out of memory: Killed process"
         ),
@@ -282,6 +309,103 @@ ARGUMENTS: Final = (
         limit=says("tensor_parallel_size times pipeline_parallel_size at most {gpus}"),
         confidence=97,
         seen="0.19.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=(
+            "visible device",
+            "visible XPU devices",
+            "assigned_physical_gpu_ids count",
+            "total number of available",
+        ),
+        regex=re.compile(
+            r"(?:local_world_size|replica size) \(\d+\) (?:must be less than or equal to|exceeds) .{0,60}?"
+            r"(?:devices|count) \((?P<gpus>\d+)\)"
+            r"|number of required \w+ exceeds the total number of available .{0,120}"
+            r"Total number of devices: (?P<of>\d+)"
+        ),
+        limit=_most_gpus,
+        confidence=95,
+        seen="0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=(
+            "invalid device ordinal",
+            "Cannot provide a placement group requiring",
+            "Not enough resources to allocate",
+        ),
+        regex=re.compile(
+            r"CUDA error: invalid device ordinal|Cannot provide a placement group requiring (?P<asked>\d+) GPUs"
+            r"|Not enough resources to allocate \d+ (?:DP ranks|placement groups)"
+        ),
+        limit=says("{asked} GPUs are not there"),
+        confidence=85,
+        seen="CUDA runtime; 0.19.0, 0.24.0, 0.28.0, 0.33.0 with Ray",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("is not divisible by",),
+        regex=re.compile(r"(?:AssertionError: |\()?(?P<heads>\d+)\)? is not divisible by \D{0,40}\(?(?P<parts>\d+)"),
+        limit=says("{heads} is not divisible by {parts}: tensor_parallel_size has to divide the model"),
+        confidence=85,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("only supported on GPUs with compute capability",),
+        regex=re.compile(
+            r"(?:Bfloat16|bfloat16) is only supported on GPUs with compute capability of at least (?P<needed>[\d.]+\d)"
+        ),
+        limit=says("compute capability at least {needed} for this dtype"),
+        confidence=97,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("attention backend", "not valid for this configuration", "prefill backend"),
+        regex=re.compile(
+            r"No valid (?:\w+ ){0,3}(?:attention|prefill) backend found|Invalid attention backend for"
+            r"|Selected (?:\w+ ){0,3}backend .{0,120}is not valid for this configuration"
+        ),
+        confidence=92,
+        seen="0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("kv-cache", "KV cache", "kv_cache_dtype", "kvcache", "kv cache"),
+        regex=re.compile(
+            r"(?:ValueError|NotImplementedError|AssertionError): .{0,160}?(?:"
+            r"--kv-cache-dtype .{0,60}(?:is not supported|requires|only valid)"
+            r"|(?:[Ff][Pp]8|bfloat16|[Qq]uantized|nvfp4)\S* (?:kv|KV)[- ]cache.{0,60}"
+            r"(?:not (?:yet )?supported|unsupported|requires)"
+            r"|does not support .{0,30}kv-?cache|[Ii]nvalid kv cache dtype|Unsupported kv_cache_dtype"
+            r"|supports? only .{0,80}KV cache)"
+        ),
+        confidence=88,
+        seen="0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("lock size", "block size"),
+        regex=re.compile(
+            r"(?:ValueError|AssertionError|NotImplementedError): .{0,80}?"
+            r"(?:Block size must be a multiple of (?P<step>\d+)|No common block size for|share no supported KV cache block size"
+            r"|block size \S+ is not supported|cache block size .{0,60}must (?:be|divide))"
+        ),
+        limit=says("block_size a multiple of {step}"),
+        confidence=90,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("CUDAGraphMode.", "cudagraph_mode", "cudagraph"),
+        regex=re.compile(
+            r"(?:CUDAGraphMode\.\w+|piecewise CUDA graphs .{0,80}) (?:is not supported with|unavailable)"
+            r"|cudagraph\w* .{0,60}(?:must be|should be|is not supported|cannot be)"
+        ),
+        confidence=88,
+        seen="0.11.0, 0.19.0, 0.24.0, 0.28.0, 0.33.0",
     ),
     Pattern(
         crash_class=CrashClass.INVALID_ARGUMENTS,

@@ -51,8 +51,10 @@ INFRASTRUCTURE: Final = (
     ),
     Pattern(
         crash_class=CrashClass.PORT_IN_USE,
-        needles=("ddress already in use", "EADDRINUSE"),
-        regex=re.compile(r"[Aa]ddress already in use|EADDRINUSE"),
+        needles=("ddress already in use", "EADDRINUSE", "Could not find open port", "nly one usage of each socket"),
+        regex=re.compile(
+            r"[Aa]ddress already in use|EADDRINUSE|Could not find open port|Only one usage of each socket"
+        ),
         confidence=97,
         serving=True,
         front_end=True,  # uvicorn binds after "Application startup complete"
@@ -100,6 +102,110 @@ INFRASTRUCTURE: Final = (
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; safetensors, transformers: the download is not whole",
     ),
     Pattern(
+        crash_class=CrashClass.MODEL_DOWNLOAD,
+        needles=(
+            *("HFValidationError", "Consistency check failed", "hf_transfer", "CAS service error", "reconstruction"),
+            *("PytorchStreamReader failed", "Weight files referenced in index", "not find checkpoint files"),
+            *("ind any safetensors model weights", "Failed to load mistral", "modelscope", "o file named"),
+        ),
+        regex=re.compile(
+            r"\bHFValidationError\b|Consistency check failed: file should be of size"
+            r"|error occurred while downloading using `?hf_transfer|CAS service error|[Ff]ile reconstruction error"
+            r"|PytorchStreamReader failed|Weight files referenced in index but missing|Could not find checkpoint files"
+            r"|Cannot find any safetensors model weights|Failed to load mistral .{0,40}config|Error no file named"
+            r"|modelscope\.\S{0,60}(?:Error|NotExist)"
+        ),
+        confidence=88,
+        seen="0.19.0, 0.24.0, 0.28.0, 0.33.0; huggingface_hub, hf_xet, torch, transformers, modelscope",
+    ),
+    Pattern(
+        crash_class=CrashClass.MODEL_DOWNLOAD,
+        needles=(
+            *(
+                "gaierror",
+                "NameResolutionError",
+                "ProxyError",
+                "SSLError",
+                "ConnectTimeout",
+                "ConnectError",
+                "ReadTimeout",
+            ),
+            *(
+                "NewConnectionError",
+                "Max retries exceeded",
+                "EndpointConnectionError",
+                "NoCredentialsError",
+                "botocore",
+            ),
+            *(
+                "DefaultCredentialsError",
+                "google.api_core",
+                "azure.core",
+                "CERTIFICATE_VERIFY_FAILED",
+                "HTTPStatusError",
+            ),
+            *("HTTPError", "IncompleteRead", "ChunkedEncodingError", "RemoteProtocolError", "ClientConnectorError"),
+        ),
+        regex=re.compile(
+            r"^(?:[|+-]\s*)*(?:(?:requests|urllib3?|httpx|httpcore|aiohttp|socket|ssl|http|botocore|boto3|google|azure"
+            r"|modelscope)\b[\w.]*\.)?(?:gaierror|NameResolutionError|ProxyError|SSLError|SSLCertVerificationError"
+            r"|ConnectTimeout|ConnectError|ReadTimeout|ReadTimeoutError|NewConnectionError|MaxRetryError|HTTPError"
+            r"|HTTPStatusError|IncompleteRead|ChunkedEncodingError|RemoteProtocolError|EndpointConnectionError"
+            r"|ClientConnectorError|NoCredentialsError|ClientError|DefaultCredentialsError|Forbidden|NotFound"
+            r"|ResourceNotFoundError|ClientAuthenticationError)(?::|$)"
+            r"|requests\.exceptions\.ConnectionError: |: Max retries exceeded with url: "
+        ),
+        confidence=82,
+        seen="requests, urllib3, httpx, aiohttp, botocore, google and azure clients: what a start fetches is the model",
+    ),
+    Pattern(
+        crash_class=CrashClass.MOUNT,
+        needles=(
+            "Stale file handle",
+            "Transport endpoint is not connected",
+            "Input/output error",
+            "Read-only file system",
+        ),
+        regex=re.compile(
+            r"Errno (?:116|107|5|30)\] (?:Stale file handle|Transport endpoint is not connected|Input/output error"
+            r"|Read-only file system)|Stale file handle"
+        ),
+        confidence=85,
+        serving=True,
+        front_end=True,
+        seen="Linux: a network file system went away, or a volume cannot be written",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNKNOWN,
+        fault=Fault.INFRASTRUCTURE,
+        needles=("Too many open files", "can't start new thread", "pthread_create", "Resource temporarily unavailable"),
+        regex=re.compile(
+            r"Errno 24\] Too many open files|RuntimeError: can't start new thread"
+            r"|pthread_create(?: failed|\(\) failed)?.{0,80}(?:Resource temporarily unavailable|failed)|Errno 11\] Resource temporarily unavailable"
+        ),
+        limit=says("the container's limit of processes or open files is reached"),
+        confidence=80,
+        serving=True,
+        front_end=True,
+        seen="Linux, Python, OpenBLAS",
+    ),
+    Pattern(
+        crash_class=CrashClass.UNKNOWN,
+        fault=Fault.INFRASTRUCTURE,
+        needles=(
+            "Permission denied",
+            "corrupted compilation artifact",
+            "Inductor cache lookup failed",
+            "ind C compiler",
+        ),
+        regex=re.compile(
+            r"^PermissionError: \[Errno 13\]|corrupted compilation artifact|Inductor cache lookup failed"
+            r"|Failed to find C compiler"
+        ),
+        confidence=70,
+        seen="Python, Triton; 0.19.0, 0.24.0, 0.28.0, 0.33.0: a folder, the compile cache or the image is not right",
+    ),
+    Pattern(
         crash_class=CrashClass.UNKNOWN,
         fault=Fault.INFRASTRUCTURE,
         needles=("No space left on device", "Disk quota exceeded"),
@@ -135,9 +241,12 @@ DEVICE: Final = (
     ),
     Pattern(
         crash_class=CrashClass.GPU_LOST,
-        needles=("CUDA", "NVIDIA", "NVML", "device type"),
+        needles=("CUDA", "NVIDIA", "NVML", "device type", "display driver", "libcuda.so"),
         regex=re.compile(
-            r"No CUDA GPUs are available|[Nn]o CUDA-capable device is detected|Found no NVIDIA driver"
+            r"NVIDIA driver on your system is too old|CUDA driver version is insufficient|unsupported display driver"
+            r"|libcuda\.so(?:\.1)?: cannot open shared object|NVML Shared Library Not Found|NVMLError_LibraryNotFound"
+            r"|Failed to initialize NVML|NVML returned no GPU PCI bus ID"
+            r"|No CUDA GPUs are available|[Nn]o CUDA-capable device is detected|Found no NVIDIA driver"
             r"|Failed to infer device type|CUDA-capable device\(s\) is/are busy or unavailable"
             r"|NVML: Driver/library version mismatch|CUDA driver initialization failed|CUDA unknown error"
             r"|CUDA error: (?:initialization error|system not yet initialized)"
@@ -156,13 +265,14 @@ DEVICE: Final = (
     ),
     Pattern(
         crash_class=CrashClass.GPU_FAULT,
-        needles=("CUDA", "Cuda failure", "HIP error"),
+        needles=("CUDA", "Cuda failure", "Cuda error", "HIP error"),
         regex=re.compile(
-            r"(?:(?:CUDA|HIP)(?: driver)? error: |Cuda failure (?:\d+ )?')(?:an )?(?:illegal memory access"
+            r"(?:(?:CUDA|HIP)(?: driver| runtime)? [Ee]rror(?: \[CUDA\])?: |Triton Error \[CUDA\]: |CUDART error: "
+            r"|Cuda (?:failure|error).{0,120}')(?:an )?(?:illegal memory access"
             r"|illegal instruction|unspecified launch failure|misaligned address|device-side assert"
             r"|invalid program counter|hardware stack error|operation not supported on global/shared address space"
             r"|no kernel image is available|invalid (?:device function|configuration argument|argument)"
-            r"|the launch timed out|too many resources requested)"
+            r"|the launch timed out|too many resources requested|device kernel image is invalid|unknown error)"
         ),
         confidence=95,
         serving=True,
@@ -194,15 +304,20 @@ PROGRESS: Final = (
     ),
     Pattern(
         crash_class=CrashClass.COLLECTIVE_FAILURE,
-        needles=("EP all2all communication", "collective operation timeout", "gloo"),
+        needles=(
+            *("EP all2all communication", "collective operation timeout", "gloo", "DistStoreError", "DistNetworkError"),
+            *("Barrier", "waiting for clients", "socket has timed out"),
+        ),
         regex=re.compile(
             r"Fault detected in EP all2all communication|collective operation timeout"
+            r"|\bDist(?:Store|Network)Error\b|Barrier (?:departure )?timed out after \d"
+            r"|Timed out after \d+ seconds waiting for clients|client socket has timed out after"
             r"|gloo.{0,200}(?:Timed out waiting|Connection (?:refused|reset|closed by peer)|timed out)"
         ),
         confidence=85,
         rank=Rank.SYMPTOM,
         serving=True,
-        seen="0.33.0; torch 2.x (Gloo)",
+        seen="0.19.0, 0.24.0, 0.28.0, 0.33.0; torch 2.x (Gloo, c10d)",
     ),
     Pattern(
         crash_class=CrashClass.HANG,
@@ -216,8 +331,11 @@ PROGRESS: Final = (
     ),
     Pattern(
         crash_class=CrashClass.STARTUP_TIMEOUT,
-        needles=("imed out waiting for",),
-        regex=re.compile(r"Timed out waiting for (?:new )?engines?\b(?:.{0,400}?Waited (?P<seconds>\d+)\s?s)?"),
+        needles=("imed out waiting for", "response from front-end process"),
+        regex=re.compile(
+            r"Did not receive response from front-end process within"
+            r"|Timed out waiting for (?:new )?engines?\b(?:.{0,400}?Waited (?P<seconds>\d+)\s?s)?"
+        ),
         limit=says("start-up over {seconds} s"),
         confidence=95,
         seen="0.11.0, 0.19.0, 0.33.0",

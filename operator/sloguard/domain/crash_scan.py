@@ -67,7 +67,9 @@ _PHASE_MARKS: Final = (
 )
 
 _SOURCE_OF_ARGUMENT_ERRORS: Final = re.compile(
-    r"vllm/(?:config(?:/\w+)?|engine/arg_utils|platforms/\w+|utils/argparse_utils|entrypoints/openai/cli_args)\.py$"
+    r"vllm/(?:config(?:/\w+)?|engine/arg_utils|envs|platforms/\w+|utils/argparse_utils|entrypoints/\w+/cli_args"
+    r"|entrypoints/cli/\w+|v1/attention/selector|v1/attention/backends/registry|model_executor/model_loader/__init__"
+    r"|distributed/utils)\.py$"
 )
 _SOURCE_OF_QUANTIZATION_ERRORS: Final = re.compile(r"vllm/model_executor/layers/quantization/")
 _ARGUMENT_ERROR: Final = re.compile(r"^(?:ValueError|NotImplementedError|AssertionError|TypeError|KeyError)\b")
