@@ -390,8 +390,9 @@ ARGUMENTS: Final = (
         needles=("lock size", "block size"),
         regex=re.compile(
             r"(?:ValueError|AssertionError|NotImplementedError): .{0,80}?"
-            r"(?:Block size must be a multiple of (?P<step>\d+)|No common block size for|share no supported KV cache block size"
-            r"|block size \S+ is not supported|cache block size .{0,60}must (?:be|divide))"
+            r"(?:Block size must be a multiple of (?P<step>\d+)|No common block size for"
+            r"|share no supported KV cache block size|block size \S+ is not supported"
+            r"|cache block size .{0,60}must (?:be|divide))"
         ),
         limit=says("block_size a multiple of {step}"),
         confidence=90,

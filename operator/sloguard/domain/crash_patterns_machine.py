@@ -181,7 +181,8 @@ INFRASTRUCTURE: Final = (
         needles=("Too many open files", "can't start new thread", "pthread_create", "Resource temporarily unavailable"),
         regex=re.compile(
             r"Errno 24\] Too many open files|RuntimeError: can't start new thread"
-            r"|pthread_create(?: failed|\(\) failed)?.{0,80}(?:Resource temporarily unavailable|failed)|Errno 11\] Resource temporarily unavailable"
+            r"|pthread_create(?: failed|\(\) failed)?.{0,80}(?:Resource temporarily unavailable|failed)"
+            r"|Errno 11\] Resource temporarily unavailable"
         ),
         limit=says("the container's limit of processes or open files is reached"),
         confidence=80,
