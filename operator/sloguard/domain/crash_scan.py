@@ -111,7 +111,14 @@ _SECONDARY: Final = (
     *("EngineDead", "EngineGenerateError", "EngineCore encountered an issue", "Engine core initialization failed"),
     *("Engine process failed to start", "Got fatal signal from worker processes", "WorkerProc initialization failed"),
     *("Frontend process failed during engine core", "died unexpectedly", "died with exit code", "Executor failed."),
-    *("Engine loop is not running", "Engine loop has died", "BackgroundLoop", "Worker failed with error"),
+    *(
+        "is already dead, terminating",
+        "Engine process (pid",
+        "Engine loop is not running",
+        "Engine loop has died",
+        "BackgroundLoop",
+        "Worker failed with error",
+    ),
     *("One or more workers failed", "Input socket thread died", "RuntimeError: cancelled", "CancelledError"),
     *("KeyboardInterrupt", "SystemExit", "BrokenPipeError", "EOFError", "ConnectionResetError"),
 )
@@ -122,7 +129,7 @@ _DEATH: Final = (
         "died unexpectedly",
         "EngineCore encountered a fatal error",
     ),
-    *("EngineCore hit an exception", "WorkerProc hit an exception", "died with exit code"),
+    *("EngineCore hit an exception", "WorkerProc hit an exception", "died with exit code", "is already dead"),
 )
 _ANNOUNCEMENT: Final = re.compile(
     r"^(?:EngineCore (?:failed to start|encountered a fatal error|hit an exception)|AsyncLLM output_handler failed"

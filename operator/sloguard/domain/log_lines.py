@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-_ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_ANSI: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
+    r"|(?:ESC|\^\[|\u241b)?\[(?:0|[01];\d{1,2})(?:;\d{1,2}){0,2}m"  # what is left where the escape was lost
+)
 
 _CARRIER: Final = re.compile(
     r"(?:"
@@ -27,13 +30,13 @@ _WRITER: Final = re.compile(
     r"(?:\((?P<process>[^()]{1,80}?\bpid=\d+)[^()]{0,60}\)\s?|\[rank\d+\]:\s?)*"
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL)(?:"
     r"\s-\s|:\s+(?:\[[^\]]{1,80}\]\s)?"  # uvicorn, and logging's default
-    r"|\s(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,6})?(?: \[[^\]]{1,120}\]| [\w./-]{1,120}:\d+\])? ?)"
-    r"|\[(?P<glog>[IWEF])\d{4} [\d:.]+ [^\]]{0,160}\]\s?)?"
+    r"|\s(?:\d{4}-)?\d\d-\d\d \d\d:\d\d(?::\d\d)?(?:[.,]\d{1,6})?(?: \[[^\]]{1,120}\]| [\w./-]{1,120}:\d+\])? ?)"
+    r"|\[(?P<glog>[IWEF])(?:\d{4} [\d:.]+ [^\]]{0,160}| \w+\.(?:cpp|cc|cu):\d+)\]\s?)?"
 )
 
 _OWN_HEAD: Final = re.compile(
     r"\((?:APIServer|ApiServer|EngineCore|Worker|VllmWorker|RayWorker|DPCoordinator)[^()]{0,60}\bpid=\d+[^()]{0,60}\) "
-    r"|\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d \[[\w./-]{1,80}:\d+\] "
+    r"|\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?\d\d-\d\d \d\d:\d\d(?::\d\d)? \[[\w./-]{1,80}:\d+\] "
 )
 """What vLLM begins its lines with, to be found behind a carrier that nobody has heard of."""
 _LONGEST_CARRIER: Final = 200
@@ -107,7 +110,7 @@ def pieces(log: str) -> Iterator[str]:
 def lines(raw: Iterable[str]) -> Iterator[LogLine]:
     """Every line of a log. A line of JSON, as shippers write it, may hold several."""
     for number, text in enumerate(raw, 1):
-        said = _ANSI.sub("", text) if "\x1b" in text else text
+        said = _ANSI.sub("", text) if "\x1b" in text or "[0" in text else text
         record = _record(said) if said.startswith("{") else None
         if record is None:
             yield _read(number, said)

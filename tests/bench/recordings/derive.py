@@ -5,7 +5,8 @@
 RAW_FOLDER holds one `LAND.jsonl.gz` for each land (a GPU size with a model), one trial a line with its requests, and
 `metrics/NAME.txt.gz`, the text of /metrics after the loads. Written are `gpu-h200-vllm024.jsonl.gz`, whose lines are
 either a load (what was sent when: the same for every trial of its land) or a trial, and `metrics.txt.gz`, one trial's
-metrics. Paths, logs and figures of single requests are left out.
+metrics. Paths and figures of single requests are left out. `crash-logs.jsonl.gz` holds one whole log, out of
+`logs/NAME.log.gz`, for each way in which a server ended: the shortest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.bench.percentiles import latencies
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "gpu-h200-vllm024.jsonl.gz"
 METRICS = HERE / "metrics.txt.gz"
+LOGS = HERE / "crash-logs.jsonl.gz"
 METRICS_OF = "tight24_028"  # the defaults
 LANDS = {"tight24": "7b-h200-24gb", "small8": "1.5b-h200-8gb"}
 KEPT = (
@@ -41,12 +43,29 @@ def main(raw: Path) -> None:
     write(TABLE, text)
     with gzip.open(raw / "metrics" / f"{METRICS_OF}.txt.gz", "rt") as file:
         write(METRICS, file.read())
+    write(LOGS, "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs(raw)))
     print(f"{TABLE.name}: {len(lines)} lines, {TABLE.stat().st_size} bytes; {METRICS.name}: {METRICS.stat().st_size}")
 
 
 def write(path: Path, text: str) -> None:
     """The same bytes for the same text: no time and no name in the header."""
     path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def logs(raw: Path) -> list[dict[str, Any]]:
+    """One log for each reason, fault and exit code."""
+    shortest: dict[tuple[str, str, int | None], dict[str, Any]] = {}
+    for land in LANDS:
+        with gzip.open(raw / f"{land}.jsonl.gz", "rt") as file:
+            trials = [json.loads(line) for line in file]
+        for trial in trials:
+            with gzip.open(raw / "logs" / f"{trial['name']}.log.gz", "rt", errors="replace", newline="\n") as file:
+                text = file.read()
+            key = ((trial.get("class") or "").split(":")[0], trial.get("fault") or "", trial.get("rc"))
+            if key not in shortest or len(text) < len(shortest[key]["log"]):
+                head = {"name": trial["name"], "reason": key[0], "fault": key[1], "exit_code": key[2]}
+                shortest[key] = {**head, "log": text}
+    return [shortest[key] for key in sorted(shortest, key=str)]
 
 
 def sent_loads(trials: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
