@@ -3,7 +3,7 @@
 The product has no switches for this: results are stripped before it sees them, or one part of it stands aside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from unittest.mock import patch
@@ -33,6 +33,12 @@ class Ablation:
             for part in self.aside():
                 stack.enter_context(part)
             return MarginBO(self.known(self.space), self.seed).ask([self.told(r) for r in history], pending)
+
+    def believed(self, history: Sequence[Result]) -> Mapping[int, float]:
+        with ExitStack() as stack:
+            for part in self.aside():
+                stack.enter_context(part)
+            return MarginBO(self.known(self.space), self.seed).believed([self.told(r) for r in history])
 
     def told(self, result: Result) -> Result:
         """What is left of a result."""
@@ -119,6 +125,13 @@ class WithoutCurves(Ablation):
 
     def told(self, result):
         return replace(result, curve=())
+
+
+class WithoutBelief(Ablation):
+    """The best measured figure is recommended, not what the surrogates make of it."""
+
+    def believed(self, history):  # noqa: ARG002 - whatever was measured
+        return {}
 
 
 class WithoutCost(Ablation):

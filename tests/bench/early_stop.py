@@ -70,7 +70,7 @@ def search(where: Land, seed: int, trials: int, optimizer: OptimizerName = Optim
         lacking = baseline * (1 + MINIMUM) / _best(history) - 1 if baseline and _best(history) else MINIMUM
         chances.append(chance_of(prediction_of(suggestion), lacking if lacking > 0 else MINIMUM))
         history.append(where.measure(len(history), suggestion.parameters, seed))
-    worths = [worth / where.oracle for worth in recommended_worths(where, history)]
+    worths = [worth / where.oracle for worth in recommended_worths(where, history, asked)]
     minutes = [sum(r.gpu_seconds for r in history[: i + 1]) / 60 for i in range(len(history))]
     return Search(where.name, chances, worths, minutes)
 

@@ -6,8 +6,9 @@
 
 Each run is a study: production, vLLM's defaults, then what the optimizer asks for. All optimizers meet the same noise
 (it depends on land, seed and configuration only), so that differences are paired. Figures follow the study as a user
-would: what is recommended is the best measured feasible configuration, and its worth is its true goodput, nothing where
-it truly breaks an SLO. Same command, same table, but for the column of times.
+would: what is recommended is the feasible configuration that the optimizer's model believes in, or the best measured
+one where it has no model, and its worth is its true goodput, nothing where it truly breaks an SLO. Same command, same
+table, but for the column of times.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from statistics import fmean, median
 
 from sloguard.api.v1alpha1 import OptimizerName, Outcome
 from sloguard.domain.result import Result
-from sloguard.optimizer import Optimizer, Space, make_optimizer
+from sloguard.optimizer import Optimizer, Space, believed, make_optimizer
 from tests.bench.lands.land import Land, noise_seed
 from tests.bench.optimizer_tables import Row, brief, comparison, memory_table, table
 from tests.bench.references import NEEDS_TORCH, REFERENCES, reference
@@ -78,13 +79,22 @@ def run(where: Land, optimizer: str, seed: int, budgets: Sequence[int] = BUDGETS
     """One study as long as the largest budget; smaller ones are its beginnings."""
     history, ask_seconds = search(where, optimizer, seed, max(budgets))
     known = len(history) - len(ask_seconds)
-    return [_row(where, optimizer, seed, budget, history[:budget], ask_seconds[: budget - known]) for budget in budgets]
+    worths = recommended_worths(where, history, make(optimizer)(where.space, noise_seed(where.name, seed)))
+    return [
+        _row(where, optimizer, seed, budget, history[:budget], ask_seconds[: budget - known], worths[:budget])
+        for budget in budgets
+    ]
 
 
 def _row(
-    where: Land, optimizer: str, seed: int, budget: int, history: Sequence[Result], ask_seconds: Sequence[float]
+    where: Land,
+    optimizer: str,
+    seed: int,
+    budget: int,
+    history: Sequence[Result],
+    ask_seconds: Sequence[float],
+    worths: Sequence[float],
 ) -> Row:
-    worths = recommended_worths(where, history)
     near = next((i + 1 for i, worth in enumerate(worths) if worth >= NEAR_ORACLE * where.oracle), math.inf)
     spent = [sum(r.gpu_seconds for r in history[: i + 1]) / 60 for i in range(len(history))]
     keys = {where.space.key(result.parameters) for result in history}
@@ -104,17 +114,19 @@ def _row(
     )
 
 
-def recommended_worths(where: Land, history: Sequence[Result]) -> list[float]:
-    """After each trial, what the best measured feasible configuration so far is truly worth."""
-    worths: list[float] = []
-    best = -math.inf
-    worth = 0.0
-    for result in history:
-        if result.outcome is Outcome.FEASIBLE and result.objective is not None and result.objective > best:
-            best = result.objective
-            worth = where.truth_of(result.parameters).worth
-        worths.append(worth)
-    return worths
+def recommended_worths(where: Land, history: Sequence[Result], optimizer: Optimizer) -> list[float]:
+    """After each trial, what the configuration that would be recommended then is truly worth."""
+    found = (recommended(history[: known + 1], optimizer) for known in range(len(history)))
+    return [0.0 if best is None else where.truth_of(best.parameters).worth for best in found]
+
+
+def recommended(history: Sequence[Result], optimizer: Optimizer) -> Result | None:
+    """Of those that held the SLOs, the one that the optimizer's model believes in, or the one with the best figure."""
+    held = [r for r in history if r.outcome is Outcome.FEASIBLE and r.objective is not None]
+    worths = believed(optimizer, history) if held else {}
+    if not {result.number for result in held} <= worths.keys():
+        worths = {result.number: result.objective for result in held}
+    return max(held, key=lambda result: worths[result.number], default=None)
 
 
 def run_task(task: Task) -> list[Row]:

@@ -20,6 +20,7 @@ REFERENCES: Mapping[str, tuple[str, str]] = {
     "margin-bo-without-figures": ("tests.bench.ablations", "WithoutFigures"),
     "margin-bo-without-blame": ("tests.bench.ablations", "WithoutBlame"),
     "margin-bo-without-curves": ("tests.bench.ablations", "WithoutCurves"),
+    "margin-bo-without-belief": ("tests.bench.ablations", "WithoutBelief"),
     "margin-bo-without-cost": ("tests.bench.ablations", "WithoutCost"),
     "margin-bo-labels-alone": ("tests.bench.ablations", "LabelsAlone"),
 }

@@ -18,7 +18,7 @@ from types import ModuleType
 from sloguard.api.v1alpha1 import OptimizerName, Outcome
 from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
 from sloguard.domain.result import Result
-from sloguard.optimizer import make_optimizer
+from sloguard.optimizer import Optimizer, make_optimizer
 from tests.bench.lands.land import GIB, Land, noise_seed
 from tests.bench.optimizers import LANDS, land, recommended_worths
 
@@ -85,9 +85,12 @@ def _card_name(module: ModuleType) -> str:
     return "LARGER" if hasattr(module, "LARGER") else "CARD"
 
 
-def studied(where: Land, seed: int, trials: int, ledger: Ledger) -> list[Result]:
-    """Production, defaults, then what margin-bo asks for."""
-    search = make_optimizer(OptimizerName.MARGIN_BO, where.space, noise_seed(where.name, seed), ledger)
+def margin_bo(where: Land, seed: int, ledger: Ledger) -> Optimizer:
+    return make_optimizer(OptimizerName.MARGIN_BO, where.space, noise_seed(where.name, seed), ledger)
+
+
+def studied(where: Land, search: Optimizer, seed: int, trials: int) -> list[Result]:
+    """Production, defaults, then what is asked for."""
     history = [where.measure(0, where.production, seed), where.measure(1, {}, seed)]
     while len(history) < trials:
         suggestion = search.ask(history, [])
@@ -105,7 +108,8 @@ def left_by(name: str, kind: str, seed: int) -> Ledger:
     card = card_of(name) if kind == "same" else RELATED_CARDS_GIB[name]
     before = land(name) if kind == "same" else related(name, card)
     there = setup(name, card)
-    history = studied(before, seed + EARLIER_SEEDS, EARLIER_TRIALS, Ledger(there))
+    earlier = seed + EARLIER_SEEDS
+    history = studied(before, margin_bo(before, earlier, Ledger(there)), earlier, EARLIER_TRIALS)
     records = (
         LedgerRecord.of(result, before.space.context, study="earlier", run=str(seed), setup=there) for result in history
     )
@@ -115,8 +119,9 @@ def left_by(name: str, kind: str, seed: int) -> Ledger:
 def run(name: str, kind: str, seed: int, budgets: Sequence[int] = BUDGETS) -> list[Row]:
     """One study as long as the largest budget; smaller ones are its beginnings."""
     where = land(name)
-    history = studied(where, seed, max(budgets), left_by(name, kind, seed))
-    worths = recommended_worths(where, history)
+    search = margin_bo(where, seed, left_by(name, kind, seed))
+    history = studied(where, search, seed, max(budgets))
+    worths = recommended_worths(where, history, search)
     return [
         Row(
             where.name,

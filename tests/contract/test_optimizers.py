@@ -25,7 +25,7 @@ from sloguard.domain.knobs import parse_values, text_of
 from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
 from sloguard.domain.result import VIOLATION_CAP, Result
 from sloguard.domain.rules import Context
-from sloguard.optimizer import OPTIMIZERS, make_optimizer, make_space
+from sloguard.optimizer import OPTIMIZERS, believed, make_optimizer, make_space
 from sloguard.optimizer.registry import BEST
 
 K = KnobName
@@ -290,6 +290,21 @@ def test_another_process_with_another_hash_seed_suggests_the_same(name):
     first = search("1")
     assert first.count("\n") == 26
     assert first == search("2")
+
+
+@pytest.mark.parametrize("kind", ["mixed", "crashed", "infeasible", "feasible"])
+def test_what_is_believed_is_a_worth_of_each_live_trial_or_nothing(name, kind):
+    space = space_of("core")
+    optimizer = optimizer_of(name, space)
+    assert believed(optimizer, []) == {}
+    history = searched(optimizer_of(OptimizerName.RANDOM, space), 20, kind)
+    unusable = [replace(history[5], number=20, outcome=Outcome.INFEASIBLE, objective=math.nan, violation_ratios=())]
+    for known in (history[:1], history[:3], history, history + unusable):
+        told = believed(optimizer, known)
+        live = {result.number for result in known if result.outcome is not Outcome.CRASHED}
+        assert set(told) in (set(), live)
+        assert all(math.isfinite(worth) and worth >= 0 for worth in told.values())
+        assert told == believed(optimizer, list(reversed(known)))
 
 
 @pytest.mark.parametrize("outcome", [Outcome.INFRASTRUCTURE, Outcome.CANCELLED])

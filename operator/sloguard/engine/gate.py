@@ -1,13 +1,15 @@
 """Whether a candidate is better than production and defaults, by repeats of all of them. Pure.
 
 `domain/contest.py` decides, on figures alone; here trials become its arms, candidates get their order, and what it
-wants becomes the next trials. The order is best first by the search, those within noise of each other by how little
-they change of production; a candidate that was repeated keeps its place, so that later figures reorder nothing.
+wants becomes the next trials. The order is best first by the search, by what its model believes of each where it has
+one, else by the figure; those within noise of each other by how little they change of production. A candidate that was
+repeated keeps its place, so that later figures reorder nothing.
 A baseline that crashed serves nothing: 0. Production that runs the defaults is one baseline, not two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from sloguard.api.v1alpha1 import Objective, Outcome, Purpose, StudySpec, Trial
 from sloguard.domain.contest import LEAST_REPEATS, SLO_SHARE, Arm, Ledger, Standing, Terms, Verdict, contest
@@ -79,8 +81,14 @@ class Gate:
     over: bool = False
 
 
-def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
-    """Go through the candidates until one passes or needs to be repeated."""
+def judge(
+    spec: StudySpec, latest: Iterable[Trial], percent: int, believed: Mapping[int, float] = MappingProxyType({})
+) -> Gate:
+    """Go through the candidates until one passes or needs to be repeated.
+
+    `believed` is what the search's model expects of each, by its trial's number. It decides who is repeated first and
+    nothing else.
+    """
     trials = list(latest)
     firsts = [t for t in trials if not t.spec.is_repeat]
     measured = contenders(firsts, spec.objective, percent)
@@ -90,7 +98,8 @@ def judge(spec: StudySpec, latest: Iterable[Trial], percent: int) -> Gate:
         return gate
     ground = _Ground(spec, percent, trials, baselines)
     gate = replace(gate, kept=_kept(ground, gate.best), least_kept=_least_kept(ground))
-    return _contested(ground, gate, [c for c in measured if c.trial.spec.purpose in _MAY_WIN])
+    candidates = [c for c in measured if c.trial.spec.purpose in _MAY_WIN]
+    return _contested(ground, gate, _ordered(ground, candidates, believed))
 
 
 _MAY_WIN = {Purpose.DEFAULT, Purpose.SEARCH}
@@ -142,8 +151,9 @@ class _Ground:
 
 
 def _contested(ground: _Ground, gate: Gate, candidates: Sequence[Contender]) -> Gate:
+    """`candidates` in their order."""
     ledger, refused = Ledger(), list[str]()
-    for candidate in _ordered(ground, candidates):
+    for candidate in candidates:
         if not ground.spec.promotion.confirmations:
             return _unconfirmed(ground, gate, candidate)
         if ledger.over:
@@ -162,21 +172,30 @@ def _contested(ground: _Ground, gate: Gate, candidates: Sequence[Contender]) -> 
     return replace(gate, refused=tuple(refused), over=ledger.over)
 
 
-def _ordered(ground: _Ground, candidates: Sequence[Contender]) -> list[Contender]:
+def _ordered(ground: _Ground, candidates: Sequence[Contender], believed: Mapping[int, float]) -> list[Contender]:
     """Those that were repeated first, in that order; then those that may win."""
     begun = {c.trial.name: repeats for c in candidates if (repeats := confirmations_of(c.trial, ground.trials))}
     known = [c for c in candidates if c.trial.name in begun]
     known.sort(key=lambda c: begun[c.trial.name][0].spec.number)
-    others = _ranked(c for c in candidates if c.trial.name not in begun and _may_win(ground, c))
-    return [*known, *_by_changes_where_equal(others, ground.production)]
+    others = [c for c in candidates if c.trial.name not in begun and _may_win(ground, c)]
+    figures = {c.trial.spec.number: c.figure for c in others}
+    worths = believed if figures.keys() <= believed.keys() else figures
+    return [*known, *_by_changes_where_equal(others, worths, ground.production)]
 
 
-def _by_changes_where_equal(those: Sequence[Contender], production: Trial) -> list[Contender]:
+def _by_changes_where_equal(
+    those: Iterable[Contender], worths: Mapping[int, float], production: Trial
+) -> list[Contender]:
     """Each time the best of those that are left, or who changes least among those within noise of it."""
-    left, order = list(those), list[Contender]()
+
+    def worth(contender: Contender) -> float:
+        return worths[contender.trial.spec.number]
+
+    left = sorted(those, key=lambda c: (not c.serves_offered, not c.slos_met, -worth(c), c.trial.spec.number))
+    order = list[Contender]()
     while left:
         best = left[0]
-        equal = [c for c in left if _classed(c) == _classed(best) and c.figure >= best.figure * (1 - LEAST_NOISE)]
+        equal = [c for c in left if _classed(c) == _classed(best) and worth(c) >= worth(best) * (1 - LEAST_NOISE)]
         chosen = min(equal, key=lambda c: _changes(c.trial, production))
         left.remove(chosen)
         order.append(chosen)

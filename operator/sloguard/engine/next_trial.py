@@ -7,6 +7,7 @@ from datetime import datetime
 from sloguard.api.v1alpha1 import Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
 from sloguard.engine.arms import taught
+from sloguard.engine.beliefs import believing
 from sloguard.engine.early_stop import all_served, stops_early
 from sloguard.engine.infrastructure_faults import back_off, exhausted
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
@@ -179,4 +180,6 @@ def _confirmation(known: Known, ground: Ground, blocked: Verdict | None) -> Tria
         return None
     if not known.gate.wanted or budget.over(known.study.spec, known.used):
         return None
-    return blocked or candidates.repeat(known.study, known.latest, known.gate, ground)
+    if blocked is not None:
+        return blocked
+    return candidates.repeat(known.study, known.latest, believing(known, ground).gate, ground)

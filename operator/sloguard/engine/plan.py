@@ -19,6 +19,7 @@ from sloguard.api.v1alpha1 import (
 )
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
+from sloguard.engine.beliefs import believing
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import conclude
 from sloguard.engine.halt import halt
@@ -155,6 +156,8 @@ def _record(known: Known, draft: Draft, spec: TrialSpec) -> Verdict:
 
 def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem) -> Plan:
     """All trials are done: name the winner, or say that there is none, and promote it where that is wanted."""
+    if isinstance(ground, Ground) and not known.search_ended:
+        known = believing(known, ground)
     recommendation = recommendation_of(known)
     trial, refused = wished(known.study, known.trials, recommendation)
     if refused:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sloguard.api.v1alpha1 import Outcome
 from sloguard.domain.result import Result, Values
@@ -57,6 +57,24 @@ class Optimizer(Protocol):
         `pending` are the configurations of trials under way, whose results are not known yet.
         """
         ...
+
+
+@runtime_checkable
+class Believer(Protocol):
+    """An optimizer whose model tells luck from worth: the best of many noisy figures is a lucky one."""
+
+    def believed(self, history: Sequence[Result]) -> Mapping[int, float]:
+        """What each trial's configuration is worth, by its number, in the objective's unit.
+
+        As expected of the next run, less what is likely to break an SLO; crashed trials are left out, and all of them
+        while too little is known.
+        """
+        ...
+
+
+def believed(optimizer: Optimizer, history: Sequence[Result]) -> Mapping[int, float]:
+    """See `Believer`; empty where the optimizer believes nothing beyond what was measured."""
+    return optimizer.believed(history) if isinstance(optimizer, Believer) else {}
 
 
 def lessons(history: Iterable[Result]) -> list[Result]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from sloguard.api.v1alpha1 import Outcome
 from sloguard.domain.result import Result, Values
 
 from .base import Suggestion, derived_seed, lessons, seen_keys
@@ -80,6 +81,19 @@ class ConstrainedBO:
         worth = np.round(forecast.improvement * forecast.feasible, 9)
         best = min(range(len(pool)), key=lambda i: (-worth[i], self.space.key(pool[i])))
         return Suggestion(pool[best], self._reason(pool[best], best, forecast, known), _predicted(forecast, best))
+
+    def believed(self, history: Sequence[Result]) -> dict[int, float]:
+        """See `Believer`."""
+        taught = lessons(history)
+        known, live = scores(self.space, taught), [r for r in taught if r.outcome is not Outcome.CRASHED]
+        if len(known) < START or not live:
+            return {}
+        seen = observed(self.space, _kept(known, taught, self.space), [])
+        forecast = self._forecast([result.parameters for result in live], seen, known)
+        if forecast.objective is None:
+            return {}
+        worths = (np.maximum(forecast.objective, 0.0) * forecast.meets_slos).tolist()
+        return {result.number: worth for result, worth in zip(live, worths, strict=True)}
 
     def _start(self, seen: frozenset[Key]) -> Suggestion | None:
         found = first_unseen(self.space, self.seed, seen)

@@ -98,10 +98,23 @@ def test_the_same_command_prints_the_same_table():
 def test_what_breaks_an_slo_in_truth_is_worth_nothing():
     land = optimizers.land("noisy")
     history = [land.measure(i, land.space.sample(Random(i)), 1) for i in range(80)]
-    worths = optimizers.recommended_worths(land, history)
+    worths = optimizers.recommended_worths(land, history, optimizers.make("random")(land.space, 1))
     best = max((r for r in history if r.outcome is Outcome.FEASIBLE), key=lambda r: r.objective)
     assert worths[-1] == land.truth_of(best.parameters).worth
     assert worths[0] == 0.0
+
+
+def test_a_model_recommends_what_it_believes_in_and_others_the_best_figure():
+    class Believing:
+        def believed(self, history):
+            return {result.number: -result.objective for result in history if result.objective is not None}
+
+    land = optimizers.land("benign")
+    history = [land.measure(i, land.space.sample(Random(i)), 1) for i in range(20)]
+    held = sorted((r for r in history if r.outcome is Outcome.FEASIBLE), key=lambda r: r.objective)
+    assert optimizers.recommended(history, Believing()) is held[0]
+    assert optimizers.recommended(history, optimizers.make("tpe")(land.space, 1)) is held[-1]
+    assert optimizers.recommended([], Believing()) is None
 
 
 def test_small_tables_order_as_the_large_ones_do():
@@ -153,7 +166,7 @@ def test_each_ablation_changes_what_margin_bo_asks_for():
             part = optimizers.make(name)(where.space, 3)
             told = [part.told(result) for result in known]
             stripped = told != known or part.known(where.space) != where.space or getattr(part, "starts_cold", False)
-            assert stripped or _asked_differently(part, known), name
+            assert stripped or _asked_differently(part, known) or not part.believed(known), name
 
 
 def _asked_differently(part, known):

@@ -10,10 +10,10 @@ from sloguard.engine.gate import judge
 from tests.unit.engine.builders import baselines, feasible, make_study, make_trial, rate
 
 
-def verdict(*trials, percent=100, **promotion):
+def verdict(*trials, percent=100, beliefs=None, **promotion):
     """With room for as many repeats of the baselines as of the candidate."""
     promotion = {"confirmations": 1, "minimumImprovementPercent": 10} | promotion
-    return judge(make_study(promotion=promotion, budget={"trials": 60}).spec, trials, percent)
+    return judge(make_study(promotion=promotion, budget={"trials": 60}).spec, trials, percent, beliefs or {})
 
 
 def repeat(number, of, goodput, **more):
@@ -47,6 +47,19 @@ def test_the_best_candidate_is_repeated_beside_both_baselines():
     gate = verdict(*baselines(), feasible(2, 150), feasible(3, 200), confirmations=2)
     assert (gate.candidate.name, gate.winner) == ("s-3-1", None)
     assert wanted(gate) == [("s-0-1", "Production"), ("s-1-1", "Default"), ("s-3-1", "Confirm")]
+
+
+def test_who_is_believed_in_is_repeated_first_whatever_its_one_figure():
+    trials = (*baselines(), feasible(2, 150), feasible(3, 200))
+    assert verdict(*trials, beliefs={2: 160.0, 3: 140.0}).candidate.name == "s-2-1"
+    # Who is not better by its own figure is no candidate, and a model that does not know all of them orders none.
+    assert verdict(*trials, feasible(4, 90), beliefs={2: 160.0, 3: 140.0, 4: 300.0}).candidate.name == "s-2-1"
+    assert verdict(*trials, beliefs={2: 160.0}).candidate.name == "s-3-1"
+
+
+def test_beliefs_reorder_nobody_who_was_repeated():
+    trials = (*repeated(), feasible(2, 150), feasible(3, 200), repeat(4, 3, 199))
+    assert verdict(*trials, beliefs={2: 900.0, 3: 1.0}, confirmations=2).candidate.name == "s-3-1"
 
 
 def test_baselines_that_are_beaten_clearly_are_not_repeated_again():

@@ -70,6 +70,15 @@ class Outlook:
         """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
         return self.objective.predict(view)
 
+    def worth(self, points: Points) -> Floats:
+        """What each serves, less what is likely to break an SLO, without the noise of what was measured of it."""
+        view = self.view(points)
+        held = np.ones(len(view))
+        for surrogate in self.ratios:
+            mean, sd = surrogate.predict(view)
+            held = held * normal.cdf(-mean / sd)
+        return held * np.exp(self.log_objective(view)[0])
+
     def slos_met(self, view: Floats) -> Floats:
         """How likely every SLO is measured to hold, and not by luck: with one standard deviation of noise to spare."""
         total = np.ones(len(view))

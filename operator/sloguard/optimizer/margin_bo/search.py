@@ -56,6 +56,16 @@ class MarginBO:
         ask_seed = derived_seed(self.seed, *sorted(seen))
         return _Ask(self.space, taught, list(pending), seen, ask_seed, self.ledger).suggestion()
 
+    def believed(self, history: Sequence[Result]) -> dict[int, float]:
+        """See `Believer`: the posterior mean within the SLOs, times the chance that they hold."""
+        taught = lessons(history)
+        asked = _Ask(self.space, taught, [], frozenset(), self.seed, self.ledger)
+        if asked.outlook is None:
+            return {}
+        worths = asked.outlook.worth(asked.points).tolist()
+        live = ((result, worth) for result, worth in zip(taught, worths, strict=True))
+        return {result.number: worth for result, worth in live if result.outcome is not Outcome.CRASHED}
+
 
 def _unseen(space: Space, seen: Collection[Key]) -> bool:
     return any(space.key(values) not in seen for values in space.listed or ())

@@ -13,7 +13,7 @@ from sloguard.optimizer.margin_bo.earlier import MOST_EARLIER, earlier_of
 from sloguard.optimizer.margin_bo.encoding import Encoding
 from sloguard.optimizer.margin_bo.memory import learn
 from tests.bench.lands import tight
-from tests.bench.transfer import EARLIER_TRIALS, card_of, left_by, related, setup, studied
+from tests.bench.transfer import EARLIER_TRIALS, card_of, left_by, margin_bo, related, setup, studied
 
 K = KnobName
 SPACE = make_space(SearchSpace.model_validate(tight.SEARCH_SPACE), {}, Context())
@@ -87,8 +87,8 @@ def errors(foretold, truths):
 
 
 def from_card(card):
-    there = setup("tight", card)
-    history = studied(related("tight", card), 3, EARLIER_TRIALS, Ledger(there))
+    there, where = setup("tight", card), related("tight", card)
+    history = studied(where, margin_bo(where, 3, Ledger(there)), 3, EARLIER_TRIALS)
     records = (LedgerRecord.of(r, Context(), study="earlier", run="3", setup=there) for r in history)
     return Ledger(setup("tight", card_of("tight")), tuple(records))
 
