@@ -2,12 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
 from urllib.parse import quote
 
+import aiohttp
 from kubernetes.aio import client, config
 
 from sloguard.api.v1alpha1 import GROUP, VERSION
@@ -21,6 +22,10 @@ REQUEST_SECONDS: Final = 30
 LOG_SECONDS: Final = 10
 """For a log: a node that does not answer must not hold up all that is known of the study otherwise."""
 
+QUIET_SECONDS: Final = 120
+"""A followed log that says nothing for so long is asked for anew: its connection may be dead without a word."""
+
+MOST_LINE_BYTES: Final = 64 * 1024
 MOST_LOG_LINES: Final = 20_000
 _TRAVERSALS: Final = {".", ".."}
 
@@ -185,6 +190,28 @@ class Api:
         except TimeoutError as error:
             raise UnreachableNodeError(f"no log within {LOG_SECONDS} s") from error
 
+    async def log_lines(self, namespace: str, pod: str, container: str, since: str = "") -> AsyncGenerator[str]:
+        """The container's log as it grows, line by line with their times, from `since` (RFC 3339) or its beginning on.
+
+        It ends when the container does, and may break at any time (aiohttp.ClientError, TimeoutError, OSError). A line
+        that was cut off by that is left out; one longer than MOST_LINE_BYTES comes without its end.
+
+        Raises:
+            RefusedError: there is no such log.
+
+        """
+        query = [("container", container), ("follow", "true"), ("timestamps", "true")]
+        query += [("sinceTime", since)] if since else []
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=LOG_SECONDS, sock_read=QUIET_SECONDS)
+        answer = await self._send("GET", PODS.path(namespace, pod, "log"), query=query, limit=limit)
+        try:
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise _refusal(answer.status, str(answer.reason), await answer.read())
+            async for line in _lines(answer.response.content):
+                yield line.decode(errors="replace")
+        finally:
+            answer.response.close()
+
     async def _patch(
         self, path: str, body: Object, content_type: str, query: list[tuple[str, str]] | None = None
     ) -> Object:
@@ -212,6 +239,24 @@ class Api:
         content_type: str = "application/json",
         seconds: float = REQUEST_SECONDS,
     ) -> bytes:
+        asked = clock.elapsed_seconds()
+        answer = await self._send(method, path, body=body, query=query, content_type=content_type, limit=seconds)
+        clock.hear(answer.headers.get("Date", ""), asked)
+        content: bytes = await answer.read()
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(answer.status, str(answer.reason), content)
+        return content
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        limit: float | aiohttp.ClientTimeout,
+        body: Object | None = None,
+        query: list[tuple[str, str]] | None = None,
+        content_type: str = "application/json",
+    ) -> Any:  # noqa: ANN401 - the generated client's answer is not typed
         assert self._client is not None, "used outside of its context"
         if method != "GET" and not self._may_write():
             raise NotLeadingError(f"{method} {path} is not sent: the Lease was not renewed in time")
@@ -222,14 +267,21 @@ class Api:
             method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
         )
         _, url, headers, encoded, _ = serialized
-        asked = clock.elapsed_seconds()
-        answer = await self._client.call_api(method, url, headers, encoded, _request_timeout=seconds)
-        clock.hear(answer.headers.get("Date", ""), asked)
-        content: bytes = await answer.read()
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            reason, message = _said(content)
-            raise RefusedError(answer.status, message or str(answer.reason), reason)
-        return content
+        return await self._client.call_api(method, url, headers, encoded, _request_timeout=limit)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
+    """Lines without their ends, of bounded length; the last one may have had none."""
+    begun = bytearray()
+    async for data in content.iter_any():
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            yield bytes(begun + end)[:MOST_LINE_BYTES]
+            begun.clear()
+        if len(begun) < MOST_LINE_BYTES:
+            begun += rest
+    if begun:
+        yield bytes(begun)[:MOST_LINE_BYTES]
 
 
 async def _load_config() -> None:
@@ -239,6 +291,11 @@ async def _load_config() -> None:
         loader.load_incluster_config()
     except config.ConfigException:
         await loader.load_kube_config()
+
+
+def _refusal(status: int, http_reason: str, content: bytes) -> RefusedError:
+    reason, message = _said(content)
+    return RefusedError(status, message or http_reason, reason)
 
 
 def _said(body: bytes) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from sloguard.cluster.api import STUDIES, Api, RefusedError
 from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.lease import Lease, LeaseSettings
+from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.reconcile import Reconciler
 from sloguard.measure.prometheus import Prometheus
 
@@ -92,7 +93,7 @@ class Operator:
         await self._lease.api.__aenter__()
         if self._prometheus is not None:
             await self._prometheus.__aenter__()
-        self._reconciler = Reconciler(self._api, self._settings, self._prometheus)
+        self._reconciler = Reconciler(self._api, self._settings, self._prometheus, LogStreams(self._api))
         self._leading = asyncio.create_task(self._lease.lead(self._begin, self._end))
 
     async def _stop(self, **_: Any) -> None:

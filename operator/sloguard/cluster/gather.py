@@ -25,11 +25,13 @@ from sloguard.cluster.evidence import (
 from sloguard.cluster.knowledge import Taken, knowledge_of
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
 from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
+from sloguard.cluster.log_ring import ServerLog
+from sloguard.cluster.log_streams import Followed, LogStreams
 from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.platform import platform_of
 from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
-from sloguard.cluster.server_log import ServerLog, server_log
+from sloguard.cluster.server_log import server_log
 from sloguard.cluster.target import find_container, gpus, target_state
 from sloguard.cluster.text import readable
 from sloguard.domain.evidence import NodeCondition
@@ -75,8 +77,10 @@ class Children:
         return any(o is not None and not being_deleted(o) for o in (self.deployment, self.job))
 
 
-async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | None = None) -> Gathered | None:
-    """None where the study is gone.
+async def gather(
+    api: Api, namespace: str, name: str, prometheus: Prometheus | None = None, logs: LogStreams | None = None
+) -> Gathered | None:
+    """None where the study is gone. `logs` is told which containers to follow.
 
     Raises:
         StudyUnreadableError: it is there but makes no sense to this version.
@@ -85,6 +89,8 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
     """
     stored = await api.get(STUDIES, namespace, name)
     if stored is None:
+        if logs is not None:
+            logs.keep((namespace, name), ())
         return None
     loaded = await with_production_load(prometheus, namespace, read_study(stored))
     study = loaded.study
@@ -110,9 +116,12 @@ async def gather(api: Api, namespace: str, name: str, prometheus: Prometheus | N
                 load = await live_load(api, prometheus, namespace, study, trial, pod)
             else:
                 load = await cross_checked(prometheus, namespace, trial, pod, load, study.spec.slos)
-            server = await _server(api, namespace, study, trial, theirs, load)
+            server = await _server(api, namespace, study, trial, theirs, load, logs)
             memory = await memory_under_load(prometheus, namespace, trial, pod, load)
             seen[trial.name] = Observation(replace(server, memory=memory), load, theirs.leftovers)
+    if logs is not None:
+        live = (pod_of(children[t.name].server_pods) for t in records.trials if not t.finished)
+        logs.keep((namespace, name), [pod["metadata"]["uid"] for pod in live if pod is not None])
     taken = await knowledge_of(api, namespace, study, records.trials, seen)
     if taken.status is not None:
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
@@ -187,7 +196,9 @@ def _is_set_of(trial: str, replica_set: str) -> bool:
     return replica_set.rpartition("-")[0] == trial
 
 
-async def _server(api: Api, namespace: str, study: Study, trial: Trial, children: Children, load: Load) -> Server:
+async def _server(
+    api: Api, namespace: str, study: Study, trial: Trial, children: Children, load: Load, logs: LogStreams | None
+) -> Server:
     """Log, events and node are asked for only where they are judged: at an end, once when ready, and where it is late
     or the load found a fault, since an engine can die or stand still while its container runs on.
     """
@@ -201,8 +212,11 @@ async def _server(api: Api, namespace: str, study: Study, trial: Trial, children
     failing = wanted and (state is ServerState.ENDED or _is_late(study, trial, state, since) or _is_faulty(load))
     just_ready = wanted and state is ServerState.READY and trial.status.ready_at is None
     log = ServerLog()
-    if pod is not None and serving is not None and (failing or just_ready):
-        log = await server_log(api, namespace, pod, serving, container)
+    if pod is not None and serving is not None:
+        if logs is not None and wanted and not serving.restarts and state in {ServerState.STARTING, ServerState.READY}:
+            logs.follow(Followed(namespace, pod["metadata"]["name"], pod["metadata"]["uid"], container))
+        if failing or just_ready:
+            log = await server_log(api, namespace, pod, serving, container, logs)
     events = await _events(api, namespace, trial, pod) if failing or (wanted and state is ServerState.WAITING) else []
     node = await _node(api, pod, log) if failing else ()
     just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}

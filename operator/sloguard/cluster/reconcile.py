@@ -14,6 +14,7 @@ from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError, UnreachableNodeError
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import StudyUnreadableError, gather
+from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.text import readable
@@ -37,11 +38,12 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Reconciler:
-    """Wakes studies and reconciles them; holds nothing that a restart would miss."""
+    """Wakes studies and reconciles them; holds nothing that a restart would miss, but for help of `logs`."""
 
     api: Api
     settings: Settings
     prometheus: Prometheus | None = None
+    logs: LogStreams | None = None
     last_success: float = field(default_factory=clock.elapsed_seconds)
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
@@ -59,6 +61,8 @@ class Reconciler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.logs is not None:
+            await self.logs.stop()
 
     async def _serve(self, key: Key) -> None:
         back_off = FIRST_BACK_OFF_SECONDS
@@ -114,7 +118,7 @@ class Reconciler:
         """Once through. Seconds until it is due again, None when the study is gone."""
         namespace, name = key
         try:
-            gathered = await gather(self.api, namespace, name, self.prometheus)
+            gathered = await gather(self.api, namespace, name, self.prometheus, self.logs)
         except StudyUnreadableError as error:
             return await self._stall(key, "SpecInvalid", str(error))
         if gathered is None:
