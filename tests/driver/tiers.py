@@ -100,6 +100,7 @@ TIERS = {
         ),
         options=("--numprocesses=auto", "--dist=worksteal"),
     ),
+    "simulation": Tier(folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal")),
     "quickstart": Tier(folders=("tests/quickstart",)),
     "apiserver": Tier(
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart", "tests/prometheus"),

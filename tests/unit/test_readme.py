@@ -16,6 +16,7 @@ RUN_BY = {
     "examples/quickstart": ("tests/quickstart/test_quickstart.py", '"examples" / "quickstart"'),
     "tests/run": (".ci/run", "tests/run"),
     "tests/run unit": ("tests/driver/tiers.py", '"unit": Tier('),
+    "tests/run simulation": ("tests/driver/tiers.py", '"simulation": Tier('),
     "tests/run quickstart": ("tests/driver/tiers.py", '"quickstart": Tier('),
     "tests/run apiserver": ("tests/driver/tiers.py", '"apiserver": Tier('),
     "tests/run e2e": ("tests/driver/tiers.py", '"e2e": Tier('),

@@ -1,0 +1,33 @@
+"""Many schedules in several processes."""
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+
+from tests.simulation.invariants import ViolationError
+from tests.simulation.world import run
+
+CHUNK = 10
+
+
+def attempt(seed: int) -> tuple[int, str, float]:
+    """The seed, what is wrong with it, and the processor's seconds that it took."""
+    begun = time.process_time()
+    problem = ""
+    try:
+        run(seed)
+    except ViolationError as error:
+        problem = str(error)
+    except Exception:  # noqa: BLE001 - whatever it is, the others go on
+        problem = traceback.format_exc()
+    return seed, problem, time.process_time() - begun
+
+
+def attempts(seeds: Iterable[int], jobs: int) -> Iterator[tuple[int, str, float]]:
+    """Of all seeds, as they end."""
+    if jobs == 1:
+        yield from map(attempt, seeds)
+        return
+    with multiprocessing.get_context("forkserver").Pool(jobs) as pool:
+        yield from pool.imap_unordered(attempt, seeds, chunksize=CHUNK)

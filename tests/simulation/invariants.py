@@ -1,0 +1,265 @@
+"""What holds at every moment of a simulated world, and what holds once it has come to rest."""
+
+import json
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.api_server import Change, Object
+from tests.simulation.operators import written
+
+UNDER_WAY = {"Planned", "Promoting", "Verifying", "RollingBack"}
+TOUCHING = {"Planned", "RollingBack"}
+MOST_REQUESTS_A_MINUTE = 1500
+MOST_WRITES_AN_HOUR = 600
+DOUBLE_START_SECONDS = 60.0
+"""For so long a second operator's late start may stand beside another trial, until somebody looks."""
+
+POLL_SECONDS = 20.0
+"""Between two looks of an operator that nothing disturbs; a pod's times are of whole seconds."""
+
+TERMINAL = {"Completed", "Failed"}
+
+
+class ViolationError(AssertionError):
+    """A promise that was not kept."""
+
+
+class Tracebacks(logging.Handler):
+    """A defect is logged with its traceback, and nothing else is."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.seen: list[str] = []
+
+    def emit(self, record):
+        if record.exc_info:
+            self.seen.append(f"{record.getMessage()}: {logging.Formatter().formatException(record.exc_info)}")
+
+
+@dataclass
+class Watchman:
+    """Looks at every change, and who made it."""
+
+    world: Any
+    recorded: set[str] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)
+    finished: dict[str, Object] = field(default_factory=dict)
+    writes: deque[float] = field(default_factory=deque)
+    writes_ever: int = 0
+    last_write: float = 0.0
+    too_many_since: float | None = None
+    violations: list[str] = field(default_factory=list)
+
+    def check(self, holds: object, what: str) -> None:
+        """The first one ends the schedule; raised in a callback it could get lost."""
+        if not holds:
+            self.violations.append(what)
+            self.world.note("VIOLATION: %s", what)
+
+    def hear(self, change: Change) -> None:
+        match change.plural:
+            case "sloguardstudies":
+                self._study(change)
+            case "sloguardtrials":
+                self._trial(change)
+            case "deployments":
+                self._deployment(change)
+            case _:
+                pass
+
+    def asked(self, process: Any, method: str, path: str) -> None:
+        """Of every request that arrives."""
+        now = self.world.loop.time()
+        _within(process.asked, now, 60.0)
+        self.check(len(process.asked) <= MOST_REQUESTS_A_MINUTE, f"{process.name} spins: {len(process.asked)} requests")
+        if written(method, path):
+            self.writes_ever += 1
+            self.last_write = now
+            _within(self.writes, now, 3600.0)
+            self.check(len(self.writes) <= MOST_WRITES_AN_HOUR, f"a storm of {len(self.writes)} writes in an hour")
+
+    # the study
+
+    def _study(self, change: Change) -> None:
+        if change.before is None:
+            self.recorded.clear()
+            self.numbers.clear()
+            self.finished.clear()
+        if change.before is None or change.after is None or not _by_operator(change):
+            return
+        before, after = (o.get("status", {}).get("promotion") for o in (change.before, change.after))
+        self.check(not (before and not after), "a promotion was forgotten")
+        if before and after and before["state"] != after["state"]:
+            self.check(before["state"] in UNDER_WAY, f"a promotion that was {before['state']} is {after['state']}")
+            self.check(before["arguments"] == after["arguments"], "a promotion changed its mind")
+            self.check(
+                before["previousArguments"] == after["previousArguments"], "a promotion forgot what was there before it"
+            )
+        if after and (before or {}).get("state") != after["state"]:
+            self._promotion_told_the_truth(after)
+        self.check(change.before["spec"] == change.after["spec"], "the operator changed a specification")
+
+    def _promotion_told_the_truth(self, promotion: Object) -> None:
+        expected = {"Promoted": "arguments", "RolledBack": "previousArguments"}.get(promotion["state"])
+        running = self.world.arguments_lately()
+        if expected is not None and "deleted" not in promotion["message"]:
+            self.check(promotion[expected] in running, f"{promotion['state']}, but production ran with {running}")
+
+    # trials
+
+    def _trial(self, change: Change) -> None:
+        name = change.object["metadata"]["name"]
+        if change.before is None:
+            spec = change.object["spec"]
+            self.check(name not in self.recorded or name in self.world.people.deleted_trials, f"{name} recorded twice")
+            self.recorded.add(name)
+            self.numbers.add(spec["number"])
+            self.check(self.numbers == set(range(len(self.numbers))), f"{name} leaves a gap: {sorted(self.numbers)}")
+        elif change.after is None:
+            self.finished.pop(name, None)
+        elif _by_operator(change):
+            self.check(change.before["spec"] == change.after["spec"], f"the specification of {name} was changed")
+            status = change.after.get("status", {})
+            if name in self.finished:
+                self.check(status == self.finished[name], f"{name} was finished and has changed")
+            if status.get("outcome"):
+                self.finished[name] = status
+
+    # Deployments
+
+    def _deployment(self, change: Change) -> None:
+        labels = change.object["metadata"].get("labels", {})
+        if "sloguard.dev/trial" not in labels:
+            if _by_operator(change):
+                self._production_touched(change)
+            return
+        self._count_servers()
+
+    def _count_servers(self) -> None:
+        study = self.world.server.get("sloguardstudies", "s")
+        most = self.world.parallelism_lately() if study else 9
+        there = [
+            d["metadata"]["name"]
+            for d in self.world.server.items("deployments")
+            if "sloguard.dev/trial" in d["metadata"].get("labels", {}) and "deletionTimestamp" not in d["metadata"]
+        ]
+        if len(there) <= most:
+            self.too_many_since = None
+        elif not self.world.doubled:
+            self.check(False, f"{there} are there at once, and {most} may be")
+        elif self.too_many_since is None:
+            self.too_many_since = self.world.loop.time()
+
+    def _production_touched(self, change: Change) -> None:
+        if change.before is None or change.after is None:
+            self.check(False, "the operator made or removed a Deployment that is no trial's")
+            return
+        study = self.world.server.get("sloguardstudies", "s")
+        promotion = (study or {}).get("status", {}).get("promotion") or {}
+        container = _container(change.after)
+        outside = {k: v for k, v in _container(change.before).items() if k != "args"}
+        self.check(outside == {k: v for k, v in container.items() if k != "args"}, "more than arguments was changed")
+        self.check(_but_containers(change.before) == _but_containers(change.after), "more than arguments was changed")
+        deleted = "deletionTimestamp" in (study or {"metadata": {}})["metadata"]
+        state = promotion.get("state")
+        self.check(state in TOUCHING or (deleted and state in UNDER_WAY), f"production changed in state {state}")
+        ours = [promotion.get("arguments"), promotion.get("previousArguments")]
+        self.check(container["args"] in ours, f"production was given {container['args']}")
+        self.check(_container(change.before)["args"] in ours, "somebody else's arguments were overwritten")
+        held = study is not None and "sloguard.dev/promotion" in study["metadata"].get("finalizers", [])
+        self.check(held, "production was changed while nothing held the study")
+
+    # all along
+
+    def look(self) -> None:
+        """Now and then."""
+        self.check(not self.world.tracebacks.seen, f"a traceback: {self.world.tracebacks.seen[:1]}")
+        self._count_servers()
+        since = self.too_many_since
+        late = since is not None and self.world.loop.time() - since > DOUBLE_START_SECONDS
+        self.check(not late or not self.world.somebody_works(), "more trials are live than may be, for too long")
+        self._budget()
+
+    def _budget(self) -> None:
+        study = self.world.server.get("sloguardstudies", "s")
+        if study is None or self.world.people.helped_themselves:
+            return
+        used, latest = self.world.gpu_seconds(study["metadata"]["uid"])
+        budget = max(study["spec"]["budget"]["gpuMinutes"], self.world.minutes_lately()) * 60
+        spare = self.world.parallelism_lately() * POLL_SECONDS if self.world.undisturbed else latest
+        self.check(used - spare <= budget, f"{used:.0f} GPU-seconds are used of {budget}, {latest:.0f} by the last")
+
+    # at rest
+
+    def explained(self) -> str:
+        """Why a study is not at rest; empty where it is."""
+        study = self.world.server.get("sloguardstudies", "s")
+        if study is None:
+            return ""
+        if "deletionTimestamp" in study["metadata"]:
+            return "the study does not go"
+        status = study.get("status", {})
+        conditions = {c["type"]: c for c in status.get("conditions", [])}
+        stalled = conditions.get("Stalled", {}).get("status") == "True"
+        phase = status.get("phase", "Pending")
+        if phase not in TERMINAL | {"AwaitingApproval", "Suspended"} and not stalled:
+            return f"still {phase}: {json.dumps(conditions.get('Ready', {}))}"
+        return ""
+
+    def at_rest(self) -> None:
+        """What is said is so, and nothing is left over."""
+        server = self.world.server
+        left = [
+            f"{plural} {o['metadata']['name']}"
+            for plural in ("deployments", "jobs", "pods")
+            for o in server.items(plural)
+            if "sloguard.dev/trial" in o["metadata"].get("labels", {})
+        ]
+        self.check(not left, f"left over: {left}")
+        study = server.get("sloguardstudies", "s")
+        trials = server.items("sloguardtrials")
+        if study is None:
+            self.check(not trials, "trials outlive their study")
+            return
+        status = study.get("status", {})
+        for each in status.get("conditions", []):
+            self.check(each["message"], f"condition {each['type']} says nothing")
+            self.check(each["reason"], f"condition {each['type']} has no reason")
+        counts = status.get("trials", {})
+        numbers = {t["spec"]["number"] for t in trials}
+        self.check(counts.get("total", 0) == len(numbers), f"{counts} trials are told of, and {len(numbers)} are there")
+        unfinished = [t["metadata"]["name"] for t in trials if not t.get("status", {}).get("outcome")]
+        stalled = any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions", []))
+        self.check(counts.get("running", 0) == len(unfinished), f"{counts}, but {unfinished} are not finished")
+        self.check(not unfinished or stalled, f"{unfinished} are not finished")
+        generation = status.get("observedGeneration")
+        self.check(generation == study["metadata"]["generation"], f"generation {generation} is not the last")
+        promotion = status.get("promotion") or {}
+        owes = promotion.get("state") in UNDER_WAY
+        held = "sloguard.dev/promotion" in study["metadata"].get("finalizers", [])
+        self.check(owes == held, f"finalizer {held}, promotion {promotion.get('state')}")
+        recommended = (status.get("recommendation") or {}).get("trial")
+        names = {t["metadata"]["name"] for t in trials} | self.world.people.deleted_trials
+        self.check(recommended is None or recommended in names, f"{recommended} is recommended and is not there")
+
+
+def _within(times: deque[float], now: float, seconds: float) -> None:
+    times.append(now)
+    while times[0] < now - seconds:
+        times.popleft()
+
+
+def _by_operator(change: Change) -> bool:
+    return change.by.startswith("operator")
+
+
+def _container(deployment: Object) -> Object:
+    return deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def _but_containers(deployment: Object) -> str:
+    spec = json.loads(json.dumps(deployment["spec"]))
+    spec["template"]["spec"].pop("containers")
+    return json.dumps([spec, deployment["metadata"].get("labels")], sort_keys=True)

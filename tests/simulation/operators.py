@@ -1,0 +1,216 @@
+"""Operators in the simulated world: the real one, over a network that does its worst, and killed at any request."""
+
+import asyncio
+import contextlib
+import json
+import unittest.mock
+from collections import deque
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import kopf
+
+from sloguard.cluster.app import Operator
+from sloguard.cluster.execute import Settings
+from sloguard.cluster.lease import LeaseSettings
+from tests.simulation.api_server import Change, Refusal, place
+
+WATCHED = {"sloguardtrials", "deployments", "jobs", "pods"}
+STUDY = "sloguard.dev/study"
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """Chances of a request's misfortunes, and of a watch event's, while it storms."""
+
+    refused: float = 0.0
+    cut_before: float = 0.0
+    cut_after: float = 0.0
+    slow: float = 0.0
+    killed: float = 0.0
+    event_lost: float = 0.0
+    event_late: float = 0.0
+
+
+CALM = Weather()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Of HTTP."""
+
+    status: int
+    content: bytes
+    reason: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def read(self) -> bytes:
+        return self.content
+
+
+class SimulatedClient:
+    """In the place of the generated client, below everything that is ours: requests go to the server in memory."""
+
+    def __init__(self, incarnation: "_Incarnation"):
+        self._incarnation = incarnation
+
+    async def param_serialize(self, method, path, *, query_params, header_params, body, **_):
+        return method, (path, dict(query_params)), header_params, None if body is None else json.dumps(body), None
+
+    async def call_api(self, method, url, headers, encoded, *, _request_timeout):
+        path, query = url
+        body = None if encoded is None else json.loads(encoded)
+        return await self._incarnation.carry(method, path, body, query, headers["Content-Type"], _request_timeout)
+
+    async def close(self):
+        pass
+
+
+@dataclass
+class Process:
+    """One operator, as a process: what it had in memory is lost when it dies."""
+
+    world: Any
+    name: str
+    alive: bool = False
+    asked: deque[float] = field(default_factory=deque)
+    """When its last requests were."""
+    _operator: Any = None
+    _starts: int = 0
+
+    @property
+    def acts(self) -> bool:
+        """It has the Lease, and looks at its studies."""
+        return self.alive and self._operator is not None and self._operator._resync is not None
+
+    async def start(self) -> None:
+        self.alive = True
+        self._starts += 1
+        world, identity = self.world, f"{self.name} {self._starts}"
+        lease = LeaseSettings("ns", "sloguard", identity, seconds=world.lease_seconds)
+        operator = Operator(Settings("sloguard:test"), ["ns"], lease)
+        operator._lease.elapsed = world.loop.time
+        self._operator = operator
+        world.note("%s starts", self.name)
+        client = SimulatedClient(_Incarnation(self, self._starts))
+        no_config = unittest.mock.patch("sloguard.cluster.api._load_config", _nothing)
+        with no_config, unittest.mock.patch("kubernetes.aio.client.ApiClient", return_value=client):
+            await operator._start(settings=kopf.OperatorSettings())
+
+    def kill(self) -> None:
+        """As SIGKILL does: nothing that it had begun goes on, and no finally of it is answered."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.world.note("%s is killed", self.name)
+        operator, self._operator = self._operator, None
+        operator._leading.cancel()
+        wait = self.world.random.choice([0.5, 3, 20, 60])
+        self.world.later(wait, lambda: self.world.spawn(self.start()))
+
+    def hear(self, change: Change) -> None:
+        """A watch tells of a change; the change itself has to be looked up."""
+        if not self.alive or self._operator._reconciler is None:
+            return
+        metadata = change.object["metadata"]
+        if change.plural == "sloguardstudies":
+            handler = self._operator._study_changed(namespace=metadata["namespace"], name=metadata["name"])
+        else:
+            labels = metadata.get("labels", {})
+            handler = self._operator._child_changed(namespace=metadata["namespace"], labels=labels)
+        try:
+            handler.send(None)
+        except StopIteration:
+            return
+        raise AssertionError("a watch handler waits for something")
+
+
+@dataclass(frozen=True)
+class _Incarnation:
+    """A process between its start and its death; its requests end with it."""
+
+    process: Process
+    number: int
+
+    @property
+    def alive(self) -> bool:
+        return self.process.alive and self.process._starts == self.number
+
+    async def carry(self, method, path, body, query, kind, timeout_seconds):
+        world, name = self.process.world, self.process.name
+        random, weather = world.random, world.weather
+        slow = random.uniform(0.5, 40) if random.random() < weather.slow else 0.004
+        await self._pause(min(slow, timeout_seconds))
+        if slow > timeout_seconds:
+            # Given up by the client, and taken by the server a moment later.
+            world.later(slow - timeout_seconds, self._arrive_late, method, path, query, body, kind)
+            raise TimeoutError
+        luck = random.random()
+        self._maybe_die(luck < weather.killed, f"before {method} {path}")
+        luck = random.random()
+        if luck < weather.refused:
+            code, reason = random.choice(REFUSALS)
+            world.note("%s: %s %s -> %d", name, method, path, code)
+            return _refusal(code, reason, f"the server said {reason}")
+        if luck < weather.refused + weather.cut_before:
+            world.note("%s: %s %s -> the connection broke before it", name, method, path)
+            raise random.choice([TimeoutError(), aiohttp.ClientConnectionError("reset")])
+        try:
+            answer = Answer(200, world.serve(self.process, method, path, query, body, kind))
+        except Refusal as refusal:
+            if method != "GET":
+                world.note("%s: %s %s -> %s", name, method, path, refusal)
+            answer = _refusal(refusal.code, refusal.reason, refusal.message)
+        self._maybe_die(random.random() < weather.killed, f"after {method} {path}")
+        if luck > 1 - weather.cut_after:
+            world.note("%s: %s %s -> the connection broke after it", name, method, path)
+            raise random.choice([TimeoutError(), aiohttp.ServerDisconnectedError()])
+        await self._pause(0.002)
+        return answer
+
+    def _arrive_late(self, method, path, query, body, kind):
+        if method != "GET":
+            self.process.world.note("%s: %s %s arrives late", self.process.name, method, path)
+            with contextlib.suppress(Refusal):
+                self.process.world.serve(self.process, method, path, query, body, kind)
+
+    async def _pause(self, seconds):
+        await asyncio.sleep(seconds)
+        if not self.alive:
+            raise asyncio.CancelledError
+
+    def _maybe_die(self, dies, when):
+        if dies:
+            self.process.world.note("%s: killed %s", self.process.name, when)
+            self.process.kill()
+            raise asyncio.CancelledError
+
+
+async def _nothing():
+    pass
+
+
+def _refusal(code: int, reason: str, message: str) -> Answer:
+    return Answer(int(code), json.dumps({"reason": reason, "message": message}).encode(), reason)
+
+
+REFUSALS = (
+    (HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
+    (HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
+    (HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+    (HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),
+)
+
+
+def watched(change: Change) -> bool:
+    """Whether an operator's watches tell of it."""
+    if change.plural == "sloguardstudies":
+        return True
+    return change.plural in WATCHED and STUDY in (change.object["metadata"].get("labels") or {})
+
+
+def written(method: str, path: str) -> bool:
+    """Whether a request may change anything; events are for people, and a Lease is renewed for ever."""
+    return method != "GET" and place(path)[0] not in {"events", "leases"}

@@ -1,0 +1,51 @@
+"""The study and the production that a schedule begins with."""
+
+from random import Random
+
+from tests.short_study import short_spec
+from tests.simulation.api_server import Object
+
+ARGUMENTS = ["org/model", "--max-num-seqs=2", "--port=8000"]
+
+
+def production() -> Object:
+    """Anew at each call."""
+    container = {
+        "name": "vllm",
+        "image": "vllm/vllm-openai:v0.33.0",
+        "args": list(ARGUMENTS),
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    return {
+        "metadata": {"name": "llama", "labels": {"app": "llama"}},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": "llama"}},
+            "template": {"metadata": {"labels": {"app": "llama"}}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def study(random: Random) -> Object:
+    """Short, and soon done."""
+    confirmations = random.choice([0, 0, 1])
+    least = 3 + confirmations + (2 if confirmations else 0)
+    spec = short_spec(
+        workload={"drainSeconds": 5},
+        searchSpace={"parameters": [{"name": "max_num_seqs", "int": {"min": 1, "max": 256, "scale": "Log"}}]},
+        optimizer={"name": "random" if random.random() < 0.97 else "auto", "seed": random.randint(0, 999)},
+        budget={"trials": least + random.choice([0, 1, 1, 2]), "gpuMinutes": random.choice([2, 5, 1000, 1000])},
+        trial={
+            "parallelism": random.choice([1, 1, 1, 2, 3]),
+            "startupTimeoutSeconds": random.choice([60, 100]),
+            "infrastructureRetries": random.choice([0, 2, 2, 5]),
+            "infrastructurePatienceSeconds": random.choice([30, 60]),
+        },
+        promotion={
+            "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),
+            "confirmations": confirmations,
+            "minimumImprovementPercent": random.choice([0, 5]),
+            "verification": {"durationSeconds": random.choice([1, 30])},
+        },
+    )
+    return {"metadata": {"name": "s"}, "spec": spec}
