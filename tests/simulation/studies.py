@@ -8,20 +8,20 @@ from tests.simulation.api_server import Object
 ARGUMENTS = ["org/model", "--max-num-seqs=2", "--port=8000"]
 
 
-def production() -> Object:
+def production(name: str = "llama", container: str = "vllm") -> Object:
     """Anew at each call."""
-    container = {
-        "name": "vllm",
+    program = {
+        "name": container,
         "image": "vllm/vllm-openai:v0.33.0",
         "args": list(ARGUMENTS),
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
     }
     return {
-        "metadata": {"name": "llama", "labels": {"app": "llama"}},
+        "metadata": {"name": name, "labels": {"app": "llama"}},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": {"app": "llama"}},
-            "template": {"metadata": {"labels": {"app": "llama"}}, "spec": {"containers": [container]}},
+            "template": {"metadata": {"labels": {"app": "llama"}}, "spec": {"containers": [program]}},
         },
     }
 

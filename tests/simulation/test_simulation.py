@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.world import run
 
-SCHEDULES = int(os.environ.get("SLOGUARD_SIMULATIONS", "1000"))
+SCHEDULES = int(os.environ.get("SLOGUARD_SIMULATIONS", "600"))
 CHUNKS = 20
 
 

@@ -20,11 +20,11 @@ from tests.simulation.virtual_time import VirtualLoop
 
 CALM_HOURS = 3
 LOOK_SECONDS = 20.0
-STILL_SECONDS = 40.0
+STILL_SECONDS = 32.0
 """Without a write, and it has come to rest."""
 
-QUIET_SECONDS = 65.0
-"""Longer than two resyncs and than the longest pause between reconciles."""
+QUIET_SECONDS = 35.0
+"""Longer than a resync and than the longest pause between reconciles."""
 
 
 @dataclass
@@ -37,8 +37,7 @@ class World:
     weather: Weather
     storm: bool = True
     doubled: bool = False
-    lease_seconds: int = 60
-    """Long where there is one operator: renewals take most of a simulated hour's requests."""
+    lease_seconds: int = 15
     lines: list[tuple[float, str, tuple[Any, ...]]] = field(default_factory=list)
     fates: dict[str, Fate] = field(default_factory=dict)
     tracebacks: Tracebacks = field(default_factory=Tracebacks)
@@ -167,7 +166,7 @@ class World:
             self.processes.append(Process(self, "operator 2"))
         for process in self.processes:
             await process.start()
-        end = self.loop.time() + self.random.choice([30, 100, 200, 400])
+        end = self.loop.time() + self.random.choice([20, 60, 120, 300])
         pace = self.random.choice([3, 10, 40])
         while self.loop.time() < end:
             await self._pass(self.random.expovariate(1 / pace))
@@ -223,7 +222,7 @@ def make_world(seed: int, loop: VirtualLoop) -> World:
         event_late=0.1 * rough,
     )
     doubled = random.random() < 0.15
-    return World(seed, loop, random, weather, doubled=doubled, lease_seconds=15 if doubled else 45)
+    return World(seed, loop, random, weather, doubled=doubled)
 
 
 def run(seed: int) -> World:
@@ -232,19 +231,19 @@ def run(seed: int) -> World:
     asyncio.set_event_loop(loop)
     world = make_world(seed, loop)
     logger = logging.getLogger("sloguard")
-    with _simulated(world, logger):
+    with simulated(world, logger):
         try:
             loop.run_until_complete(world.run())
         except ViolationError as error:
             error.world = world
             raise
         finally:
-            _end(loop)
+            end(loop)
     return world
 
 
 @contextlib.contextmanager
-def _simulated(world: World, logger: logging.Logger):
+def simulated(world: World, logger: logging.Logger):
     """The operator's clock and log are the world's."""
     before = clock.now, clock.elapsed_seconds, logger.level, logger.propagate
     clock.now, clock.elapsed_seconds = world.loop.now, world.loop.time
@@ -258,7 +257,7 @@ def _simulated(world: World, logger: logging.Logger):
         logger.removeHandler(world.tracebacks)
 
 
-def _end(loop: VirtualLoop) -> None:
+def end(loop: VirtualLoop) -> None:
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
