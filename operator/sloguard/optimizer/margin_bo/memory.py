@@ -60,7 +60,8 @@ UNKNOWN_TOKENS, TYPICAL_SHARE = 1024.0, 0.6
 """Of a request, prompt and answer: where the workload says nothing, and against its longest where it says that."""
 
 SHARPNESS = 3.0
-"""Of the bend between what max_num_seqs allows and what the cache holds: a factor of 1.3 away both still count."""
+"""Of the bend between what max_num_seqs allows, the cache holds and the load wants: a factor of 1.3 away, each still
+counts."""
 
 LEAST_RESERVED_GIB, MOST_RESERVED_GIB = 0.2, 1.4
 """Of the CUDA context: what is never free at the start, and so cannot be asked for."""
@@ -85,6 +86,7 @@ class Memory:
     typical_tokens: float
     started_utilization: float
     refused_utilization: float
+    concurrency: float | None
 
     def starts(self, points: Points) -> Floats:
         """How likely each survives, as far as memory is concerned."""
@@ -103,15 +105,18 @@ class Memory:
     def concurrency_place(self, points: Points) -> Floats:
         """How many requests run at once, on a scale where twice as many is a third.
 
-        At most max_num_seqs, and at most what the expected KV cache holds of typical requests; near where both meet,
-        a little less.
+        At most max_num_seqs, what the expected KV cache holds of typical requests, and what the load keeps running;
+        near where these meet, a little less.
         """
         room = np.maximum(self.kv_gib(points)[0], 0.05)
         per_token = self._per_token(points)
         per_token = np.where(per_token > 0, per_token, UNKNOWN_BYTES_PER_TOKEN)
         held = np.log2(room * GIB / per_token / self.typical_tokens)
         allowed = np.log2(np.maximum(np.nan_to_num(points.numbers[_K.MAX_NUM_SEQS], nan=256.0), 1.0))
-        return -np.logaddexp(-SHARPNESS * held, -SHARPNESS * allowed) / SHARPNESS / 3
+        limits = [held, allowed]
+        if self.concurrency:
+            limits.append(np.full(len(points), np.log2(self.concurrency)))
+        return -np.logaddexp.reduce(-SHARPNESS * np.array(limits), axis=0) / SHARPNESS / 3
 
     def need_gib(self, points: Points) -> Floats:
         """The KV cache of one request of the greatest length; what is known of it where no length is set."""
@@ -154,6 +159,7 @@ class _Lesson:
         longest = encoding.context.min_model_len_tokens
         guess = UNKNOWN_TOKENS if longest is None else TYPICAL_SHARE * longest
         self.typical_tokens = encoding.context.request_tokens or guess
+        self.concurrency = encoding.context.concurrency
         quantization = encoding.space.domains.get(_K.QUANTIZATION)
         searched = [] if quantization is None else [str(value) for value in quantization.values]
         seen = [str(text) for text in self.points.texts[_K.QUANTIZATION]]
@@ -182,6 +188,7 @@ class _Lesson:
             typical_tokens=self.typical_tokens,
             started_utilization=started,
             refused_utilization=refused,
+            concurrency=self.concurrency,
         )
 
     def _left_over(self, free: Linear) -> float:

@@ -24,6 +24,10 @@ LEAST_SHARE = 0.1
 EXCESS_DOUBT = 0.5
 """Of the log objective, for each log of a violation: what it would have been within the SLOs is then a guess."""
 
+ELASTICITY = 0.4
+"""Of goodput to the requests that run at once: with twice as many, a third more is usually served. Below 1, because a
+step of more requests takes longer; the surrogate learns what is different here."""
+
 LEAST_LOG_RATIO = -4.0
 MOST_LOG_RATIO = math.log(VIOLATION_CAP)
 
@@ -68,7 +72,8 @@ class Outlook:
 
     def log_objective(self, view: Floats) -> tuple[Floats, Floats]:
         """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
-        return self.objective.predict(view)
+        mean, sd = self.objective.predict(view)
+        return mean + _usual(view, self.rate_columns), sd
 
     def worth(self, points: Points) -> Floats:
         """What each serves, less what is likely to break an SLO, without the noise of what was measured of it."""
@@ -136,25 +141,32 @@ def foresee(live: Live, memory: Memory) -> Outlook:
 
     The objective of a trial that broke SLOs is too low, because it counts good requests only: how much each decade of
     violation took away is learnt along (a slope for each SLO), so that the smooth part is what would be served within.
-    What all configurations gain or lose with the rate is a slope too.
+    What all configurations gain or lose with the rate is a slope too. The surrogate is of what concurrency does not
+    explain (ELASTICITY).
     """
     excess = np.maximum(np.nan_to_num(live.log_ratios), 0.0)
     unit = np.column_stack([_view(live.points, memory), live.rates])
     doubt = np.hypot(live.noise, EXCESS_DOUBT * excess.max(axis=1, initial=0.0))
-    objective = _fitted(unit, live.log_objective, np.hstack([excess, live.rates]), doubt)
+    usual = _usual(unit, live.rates.shape[1])
+    objective = _fitted(unit, live.log_objective - usual, np.hstack([excess, live.rates]), doubt)
     ratios: list[Surrogate] = []
     for column in live.log_ratios.T:
         known = ~np.isnan(column)
         if known.any():
             ratios.append(_fitted(unit[known], column[known], live.rates[known], live.noise[known]))
     feasible = live.feasible
-    best = float(objective.predict(unit[feasible])[0].max()) if feasible.any() else None
+    best = float((objective.predict(unit[feasible])[0] + usual[feasible]).max()) if feasible.any() else None
     return Outlook(objective, tuple(ratios), best, memory, live.rates.shape[1])
 
 
 def _view(points: Points, memory: Memory) -> Floats:
     """Knobs, and how many requests they let run at once: utilization and formats matter mostly through that."""
     return np.column_stack([points.unit, memory.concurrency_place(points)])
+
+
+def _usual(view: Floats, rate_columns: int) -> Floats:
+    """Of the log objective: what concurrency is expected to bring, before anything was measured."""
+    return ELASTICITY * 3 * math.log(2) * view[:, view.shape[1] - rate_columns - 1]
 
 
 def _fitted(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats) -> Surrogate:

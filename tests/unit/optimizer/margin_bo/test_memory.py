@@ -242,3 +242,14 @@ def test_concurrency_is_what_max_num_seqs_allows_or_the_cache_holds():
     assert place(8, 0.95) - place(8, 0.85) == pytest.approx(0, abs=0.01)
     assert place(512, 0.95) - place(512, 0.8) > 0.1
     assert place(512, 0.9) - place(256, 0.9) < 0.1
+
+
+def test_more_than_the_load_keeps_running_never_runs_at_once():
+    encoding = Encoding(SPACE, Context(vram_bytes=24 * GIB, concurrency=20.0))
+    starts = [started(0, {K.GPU_MEMORY_UTILIZATION: 0.9}, 6.0, 14.3, 0.5, tokens=int(6 * GIB / 57344))]
+    memory = learn(encoding, starts, encoding.configurations([starts[0].parameters]))
+    points = encoding.configurations([{K.MAX_NUM_SEQS: seqs, K.GPU_MEMORY_UTILIZATION: 0.9} for seqs in (4, 64, 512)])
+    few, enough, many = (2 ** (3 * memory.concurrency_place(points))).tolist()
+    assert few == pytest.approx(4, rel=0.01)
+    assert enough == pytest.approx(many, rel=0.05)
+    assert many < 20

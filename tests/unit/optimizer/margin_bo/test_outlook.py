@@ -57,3 +57,10 @@ def test_an_slo_that_holds_by_luck_every_other_time_is_not_met():
 def test_the_noise_of_a_hopeless_figure_is_bounded():
     live = live_of([served(0, 10, 1e-9, stddev=5.0)], ENCODING.configurations([{KnobName.MAX_NUM_SEQS: 10}]), 0)
     assert live.noise.tolist() == pytest.approx([1.0])
+
+
+def test_more_requests_at_once_are_expected_to_serve_more_until_figures_say_otherwise():
+    few = [served(0, 8, 500.0), served(1, 16, 660.0)]
+    assert np.exp(expected(few, 48)) > 1.1 * 660
+    flat = [served(i, 8 * i + 8, 500.0) for i in range(12)]
+    assert np.exp(expected(flat, 52)) == pytest.approx(500, rel=0.05)
