@@ -23,6 +23,7 @@ from sloguard.engine.arms import taught
 from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER
 from sloguard.engine.known import latest_attempts
 from sloguard.engine.snapshot import LoadState, Observation, ServerState
+from sloguard.engine.target_change import first_trial, present_trials
 
 logger = logging.getLogger("sloguard.ledger")
 
@@ -51,7 +52,7 @@ async def knowledge_of(
     """Read only when a trial may be asked for, since it is large."""
     if study.spec.knowledge is Knowledge.ISOLATED:
         return Taken(EMPTY)
-    production = _measured_production(trials)
+    production = _measured_production(present_trials(study, trials)[1])
     if production is None or not _may_ask(study, trials, seen):
         return Taken()
     here, known = setup_of(production), study.status.knowledge
@@ -111,7 +112,7 @@ async def keep(api: Api, namespace: str, taken: Taken) -> Taken:
 
 
 async def _begin(api: Api, namespace: str, study: Study, production: Trial) -> Taken:
-    name, now = knowledge_name(study.name), clock.now()
+    name, now = knowledge_name(study.name, first_trial(study)), clock.now()
     try:
         stored = await api.get(CONFIG_MAPS, namespace, name)
         if stored is None:
@@ -125,7 +126,7 @@ async def _begin(api: Api, namespace: str, study: Study, production: Trial) -> T
         return _without(now, f"ConfigMap {name} exists and is not this study's; remove it before a study is created")
     # It was written, and the operator killed before it could say so.
     read = read_text(text_in(stored), now)
-    return Taken(status=_status(name, read, now), events=_told(read))
+    return Taken(status=_status(name, read, now), events=_told(read, first_trial(study)))
 
 
 def _chosen(study: Study, read: Read, production: Trial, now: datetime) -> Taken:
@@ -134,11 +135,11 @@ def _chosen(study: Study, read: Read, production: Trial, now: datetime) -> Taken
     while len(text_of_records(records).encode()) > MOST_TAKEN_BYTES:
         records = nearest(records, setup_of(production), len(records) - MOST_TAKEN_BYTES // MOST_RECORD_BYTES // 4)
     chosen = Read(tuple(merged(records)), read.passed_over)
-    name = knowledge_name(study.name) if chosen.records else ""
+    name = knowledge_name(study.name, first_trial(study)) if chosen.records else ""
     return Taken(
         status=_status(name, chosen, now),
         body=_body(study, name, chosen.records) if chosen.records else None,
-        events=_told(chosen),
+        events=_told(chosen, first_trial(study)),
     )
 
 
@@ -164,7 +165,7 @@ def _status(name: str, read: Read, now: datetime) -> KnowledgeStatus:
     )
 
 
-def _told(read: Read) -> tuple[Event, ...]:
+def _told(read: Read, first: int) -> tuple[Event, ...]:
     events: list[Event] = []
     if read.records:
         names = sorted({record.study for record in read.records})
@@ -173,13 +174,13 @@ def _told(read: Read) -> tuple[Event, ...]:
             f"The search begins with what {len(read.records)} trials of earlier studies found of memory and crashes: "
             f"{', '.join(names[:_NAMED])}{more}"
         )
-        events.append(Event("knowledge-taken", "KnowledgeTaken", message))
+        events.append(Event(f"knowledge-taken-{first}", "KnowledgeTaken", message))
     if read.passed_over:
         message = (
             f"{read.passed_over} lines of the namespace's ledgers are no records of trials and were passed over; "
             "ConfigMaps labelled sloguard.dev/ledger may be deleted to begin anew"
         )
-        events.append(Event("knowledge-damaged", "LedgerDamaged", message, EventType.WARNING))
+        events.append(Event(f"knowledge-damaged-{first}", "LedgerDamaged", message, EventType.WARNING))
     return tuple(events)
 
 

@@ -28,9 +28,9 @@ def live_name(study: str) -> str:
     return f"{study}-live"
 
 
-def knowledge_name(study: str) -> str:
-    """The ConfigMap with what a study's search began with."""
-    return f"{study}-knowledge"
+def knowledge_name(study: str, first_trial: int = 0) -> str:
+    """The ConfigMap with what a study's search began with; another one where it began anew at a later trial."""
+    return f"{study}-knowledge-{first_trial}" if first_trial else f"{study}-knowledge"
 
 
 def load_name(trial: str) -> str:

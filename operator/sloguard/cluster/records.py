@@ -18,6 +18,7 @@ from sloguard.engine.arms import taught
 from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER, trial_name
 from sloguard.engine.known import make_target_space
 from sloguard.engine.snapshot import TargetProblem, TargetState
+from sloguard.engine.target_change import first_trial
 from sloguard.optimizer import Space, SpaceError
 
 
@@ -75,7 +76,12 @@ def _identified(study: Study, stored: Object) -> Trial:
     spec = trial.spec
     if spec.study != study.name or trial.name != trial_name(study.name, spec.number, spec.attempt):
         raise ForeignTrialError("study, number and attempt do not make its name")
-    fixed = {PRODUCTION_NUMBER: Purpose.PRODUCTION, DEFAULT_NUMBER: Purpose.DEFAULT}
+    first = first_trial(study)
+    fixed = {
+        number + begin: purpose
+        for begin in (0, first)
+        for number, purpose in ((PRODUCTION_NUMBER, Purpose.PRODUCTION), (DEFAULT_NUMBER, Purpose.DEFAULT))
+    }
     if fixed.get(spec.number, spec.purpose) is not spec.purpose:
         raise ForeignTrialError(f"trial {spec.number} cannot be for {spec.purpose.value}")
     return trial
@@ -94,6 +100,8 @@ def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Tria
     Only the operator can write down that a trial has begun, so this is asked of the others.
     """
     spec = trial.spec
+    if spec.number < first_trial(study) and trial.finished:
+        return ""
     numbers = {t.spec.number for t in before}
     if spec.attempt > 1:
         last = next((t for t in before if (t.spec.number, t.spec.attempt) == (spec.number, spec.attempt - 1)), None)
@@ -104,7 +112,7 @@ def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Tria
     elif spec.number > 0 and spec.number - 1 not in numbers:
         objection = "the number before it is missing"
     else:
-        objection = _parameters_objection(trial, before, space)
+        objection = _parameters_objection(trial, [t for t in before if t.spec.number >= first_trial(study)], space)
     unfinished = {t.name for t in (*before, *begun) if not t.finished}
     if not objection and not trial.finished and len(unfinished) >= study.spec.trial.parallelism:
         return "as many trials as may run at once are under way"
@@ -115,7 +123,7 @@ def _parameters_objection(trial: Trial, before: list[Trial], space: Space | None
     parameters = trial.spec.parameters
     match trial.spec.purpose:
         case Purpose.PRODUCTION:
-            first = next((t for t in before if t.spec.number == PRODUCTION_NUMBER), trial)
+            first = next((t for t in before if t.spec.purpose is Purpose.PRODUCTION), trial)
             return "" if parameters == first.spec.parameters else "production has other parameters"
         case Purpose.DEFAULT:
             return "the defaults set nothing" if parameters else ""

@@ -110,6 +110,8 @@ def target_state(
     return TargetState(
         arguments=line.arguments,
         template_hash=template_hash(deployment),
+        serving_hash=serving_hash(deployment, found),
+        image=readable(str(found.get("image", ""))),
         replicas=deployment["spec"].get("replicas", 1),
         rollout=rollout(deployment, container, line.arguments, pods),
     )
@@ -118,6 +120,17 @@ def target_state(
 def template_hash(deployment: Object) -> str:
     text = json.dumps(deployment["spec"]["template"], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_OF_CONTAINER = ("image", "env", "envFrom", "resources")
+_OF_POD = ("nodeSelector", "affinity", "runtimeClassName")
+
+
+def serving_hash(deployment: Object, container: Object) -> str:
+    """Of what makes a server what it is beside its arguments."""
+    pod = section(deployment, "spec", "template", "spec")
+    parts = [[container.get(field) for field in _OF_CONTAINER], [pod.get(field) for field in _OF_POD]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def gpus(container: Object | None) -> int:

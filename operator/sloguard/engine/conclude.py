@@ -20,9 +20,10 @@ from sloguard.engine.actions import Event, EventType, Plan, RecordTrial
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
 from sloguard.engine.halt import seconds_until_halt
-from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict
+from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, latest_attempts
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.search_end import CONFIRMING
+from sloguard.engine.target_change import target_status
 
 TERMINAL = {StudyPhase.COMPLETED, StudyPhase.FAILED}
 
@@ -54,9 +55,10 @@ def conclude(
             "phase": verdict.phase,
             "started_at": before.started_at or (known.now if begun else None),
             "finished_at": before.finished_at or (known.now if verdict.phase in AFTER_SEARCH else None),
+            "target": before.target or (target_status(ground.target) if ground is not None and begun else None),
             "trials": _counts(known),
             "gpu_minutes": round(known.used.gpu_seconds / 60),
-            "saved_gpu_minutes": round(sum(t.status.saved_gpu_seconds for t in known.trials) / 60),
+            "saved_gpu_minutes": round(sum(t.status.saved_gpu_seconds for t in (*known.earlier, *known.trials)) / 60),
             "comparison_rate_percent": known.percent,
             "baseline": _scored(known, known.gate.baseline) or before.baseline,
             "best": _scored(known, known.gate.best) or before.best,
@@ -156,12 +158,12 @@ def _scored(known: Known, contender: Contender | None) -> Scored | None:
 
 def _counts(known: Known) -> TrialCounts:
     """By outcome; each failed attempt of infrastructure's counts there and nowhere else."""
-    outcomes = [t.status.outcome for t in known.latest]
+    outcomes = [t.status.outcome for t in (*latest_attempts(known.earlier), *known.latest)]
     return TrialCounts(
-        total=len(known.latest),
+        total=len(outcomes),
         running=len(known.unfinished),
         feasible=outcomes.count(Outcome.FEASIBLE),
         infeasible=outcomes.count(Outcome.INFEASIBLE),
         crashed=outcomes.count(Outcome.CRASHED),
-        infrastructure=sum(t.status.outcome is Outcome.INFRASTRUCTURE for t in known.trials),
+        infrastructure=sum(t.status.outcome is Outcome.INFRASTRUCTURE for t in (*known.earlier, *known.trials)),
     )

@@ -15,7 +15,10 @@ from sloguard.engine import budget
 from sloguard.engine.actions import Action, Event
 from sloguard.engine.gate import Gate, judge
 from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
+from sloguard.engine.target_change import argument_changes, present_trials, program_change
 from sloguard.optimizer import Space, SpaceError, make_space
+
+TARGET_CHANGED = "TargetChanged"
 
 IDLE_SECONDS = 15.0
 AT_ONCE = 0.0
@@ -70,13 +73,15 @@ def find_ground(snapshot: Snapshot) -> Ground | TargetProblem:
     target = snapshot.target
     if isinstance(target, TargetProblem):
         return target
-    measured = _measured_arguments(snapshot.trials)
-    if measured is not None and measured != list(target.arguments):
-        return TargetProblem(
-            "ProductionChanged",
-            f"production runs with {_shown(target.arguments)}, but trial 0 measured {_shown(measured)}: what was "
-            "found no longer compares with it. Put the arguments back, or create a new study",
+    changed = change_of(snapshot, target)
+    if changed:
+        message = (
+            f"somebody changed production, {changed}: what was measured no longer compares with it. "
+            "Put it back, create a new study, or set spec.onTargetChange to Restart"
         )
+        return TargetProblem(TARGET_CHANGED, message)
+    if target.replicas == 0:
+        return TargetProblem("TargetScaledToZero", "production has no replicas; scale it up to go on")
     try:
         for trial in snapshot.trials:
             parse_values(trial.spec.parameters)
@@ -87,14 +92,17 @@ def find_ground(snapshot: Snapshot) -> Ground | TargetProblem:
         return TargetProblem("ArgumentsNotUnderstood", str(error))
 
 
+def change_of(snapshot: Snapshot, target: TargetState) -> str:
+    """What was changed since the trials that count were begun, or nothing."""
+    measured = _measured_arguments(present_trials(snapshot.study, snapshot.trials)[1])
+    arguments = argument_changes(measured, target.arguments) if measured is not None else ""
+    return " and ".join(filter(None, [program_change(snapshot.study.status.target, target), arguments]))
+
+
 def _measured_arguments(trials: Iterable[Trial]) -> list[str] | None:
     """Production's arguments as trial 0 recorded them, once it has begun."""
     recorded = (t.status.arguments for t in trials if t.spec.purpose is Purpose.PRODUCTION and t.status.started_at)
     return next(recorded, None)
-
-
-def _shown(arguments: Iterable[str]) -> str:
-    return f"'{' '.join(arguments)}'"
 
 
 def make_target_space(study: Study, target: TargetState) -> Space:
@@ -116,7 +124,11 @@ def latest_attempts(trials: Iterable[Trial]) -> list[Trial]:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the records say: trials after their own steps, what they used, and the gate's view of them."""
+    """What the records say: trials after their own steps, what they used, and the gate's view of them.
+
+    `trials` are numbered from production's; `earlier` are of production before somebody changed it: they count for
+    nothing but what they used.
+    """
 
     study: Study
     now: datetime
@@ -125,6 +137,7 @@ class Known:
     percent: int
     used: budget.Spent
     gate: Gate
+    earlier: tuple[Trial, ...] = ()
 
     @property
     def unfinished(self) -> list[Trial]:
@@ -139,14 +152,16 @@ class Known:
 
 def know(snapshot: Snapshot, trials: tuple[Trial, ...], now: datetime) -> Known:
     """All that follows from the records."""
-    latest = latest_attempts(trials)
+    earlier, present = present_trials(snapshot.study, trials)
+    latest = latest_attempts(present)
     percent = comparison_rate_percent(latest)
     return Known(
         study=snapshot.study,
         now=now,
-        trials=trials,
+        trials=present,
         latest=latest,
         percent=percent,
-        used=budget.spent(snapshot, trials, latest, now),
+        used=budget.spent(snapshot, trials, latest_attempts(trials), now),
         gate=judge(snapshot.study.spec, latest, percent),
+        earlier=earlier,
     )

@@ -8,28 +8,43 @@ from dataclasses import replace
 from datetime import datetime
 
 from sloguard.api.v1alpha1 import (
+    OnTargetChange,
     Outcome,
     PromotionState,
     PromotionStatus,
     Purpose,
     Recommendation,
     StudyPhase,
+    StudyStatus,
     Trial,
     TrialSpec,
 )
+from sloguard.engine import budget
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.beliefs import believing
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import conclude
 from sloguard.engine.halt import halt
-from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, find_ground, know
+from sloguard.engine.known import (
+    AT_ONCE,
+    IDLE_SECONDS,
+    TARGET_CHANGED,
+    Draft,
+    Ground,
+    Known,
+    Verdict,
+    change_of,
+    find_ground,
+    know,
+)
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of
 from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
 from sloguard.engine.snapshot import Observation, Snapshot, TargetProblem, TargetState
+from sloguard.engine.target_change import first_trial, target_status
 
 LOOK_AGAIN_SECONDS = 1.0
 """After production was changed, until the change is seen there."""
@@ -55,7 +70,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     if study.spec.suspend:
         return conclude(known, draft, SUSPENDED)
     if isinstance(ground, TargetProblem):
-        return conclude(known, draft, _stalled(known, ground))
+        return _restart(known, draft, snapshot, ground) or conclude(known, draft, _stalled(known, ground))
     following = next_trial(known, ground)
     draft.search_end = following.search_end
     if following.wanted is None:
@@ -72,6 +87,35 @@ def _stalled(known: Known, problem: TargetProblem) -> Verdict:
     if phase is StudyPhase.SUSPENDED:
         phase = StudyPhase.AWAITING_APPROVAL if known.search_ended else phase_of(known)
     return Verdict(phase, problem.reason, problem.message, stalled=True)
+
+
+def _restart(known: Known, draft: Draft, snapshot: Snapshot, problem: TargetProblem) -> Plan | None:
+    """Begin anew with production as somebody made it, where that is wanted and the budget has room for it."""
+    spec, target = known.study.spec, snapshot.target
+    wanted = problem.reason == TARGET_CHANGED and spec.on_target_change is OnTargetChange.RESTART
+    room = spec.budget.trials - known.used.trials >= LEAST_TRIALS and not budget.minutes_over(spec, known.used)
+    if not wanted or not isinstance(target, TargetState):
+        return None
+    if not room:
+        message = f"{problem.message}. The budget has no room to begin anew: raise spec.budget"
+        return conclude(known, draft, _stalled(known, TargetProblem(TARGET_CHANGED, message)))
+    first = max(trial.spec.number for trial in snapshot.trials) + 1
+    message = (
+        f"somebody changed production, {change_of(snapshot, target)}: trials before {first} no longer count, and both "
+        "baselines are measured anew"
+    )
+    draft.events.append(Event(f"target-changed-{first}", TARGET_CHANGED, message, EventType.WARNING))
+    draft.resumed = message
+    verdict = Verdict(StudyPhase.BASELINING, TARGET_CHANGED, message, wake_after_seconds=AT_ONCE)
+    begun = conclude(known, draft, verdict)
+    empty = StudyStatus()
+    forgotten = ("comparison_rate_percent", "baseline", "best", "front", "noise", "knowledge")
+    anew = {name: getattr(empty, name) for name in forgotten} | {"target": target_status(target, first)}
+    return replace(begun, status=begun.status.model_copy(update=anew))
+
+
+LEAST_TRIALS = 3
+"""Both baselines and a candidate."""
 
 
 def _leave(snapshot: Snapshot, draft: Draft, now: datetime) -> Plan:
@@ -140,7 +184,9 @@ def _trial_event(trial: Trial) -> Event:
     return Event(f"{trial.name}-finished", f"Trial{outcome.value}", message, kind)
 
 
-def _record(known: Known, draft: Draft, spec: TrialSpec) -> Verdict:
+def _record(known: Known, draft: Draft, wanted: TrialSpec) -> Verdict:
+    """By its number among all of the study's trials."""
+    spec = wanted.model_copy(update={"number": wanted.number + first_trial(known.study)})
     name = trial_name(known.study.name, spec.number, spec.attempt)
     draft.actions.append(RecordTrial(name, spec))
     parameters = ", ".join(f"{k.value}={v}" for k, v in sorted(spec.parameters.items())) or "vLLM's defaults"
@@ -150,7 +196,7 @@ def _record(known: Known, draft: Draft, spec: TrialSpec) -> Verdict:
     if why:
         draft.resumed = why
         draft.events.append(Event(f"search-resumed-{spec.number}", "SearchResumed", why))
-    phase = phase_for(spec)
+    phase = phase_for(wanted)
     return Verdict(phase, phase.value, f"trial {spec.number}: {spec.reason}", wake_after_seconds=AT_ONCE)
 
 

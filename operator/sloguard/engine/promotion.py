@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial
 from sloguard.engine.actions import ApplyArguments
 from sloguard.engine.snapshot import TargetState
+from sloguard.engine.target_change import program_change
 
 UNDER_WAY = {
     PromotionState.PLANNED,
@@ -22,6 +23,8 @@ UNDER_WAY = {
     PromotionState.VERIFYING,
     PromotionState.ROLLING_BACK,
 }
+
+_SEEN_IN_PRODUCTION = {PromotionState.PROMOTING, PromotionState.VERIFYING}
 
 ROLLOUT_GRACE = timedelta(seconds=60)
 """Beyond the start-ups, for scheduling and for the old pods' leave."""
@@ -51,6 +54,12 @@ def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime
 
 def advance_promotion(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     """One step on from a state that was written down before."""
+    if promotion.state in UNDER_WAY and (changed := program_change(study.status.target, target)):
+        return _halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
+    if promotion.state in _SEEN_IN_PRODUCTION and not target.replicas:
+        return _halt(
+            promotion, now, "somebody else scaled production to 0 meanwhile, so that nothing can be seen there"
+        )
     match promotion.state:
         case PromotionState.PLANNED:
             return _planned(promotion, target, study, now)

@@ -74,10 +74,15 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """Production as it is now: the server's arguments (after `vllm serve`), a hash of its template, its replicas."""
+    """Production as it is now: the server's arguments (after `vllm serve`), a hash of its template, its replicas.
+
+    `serving_hash` is of what else makes the server what it is: image, environment, resources and choice of nodes.
+    """
 
     arguments: tuple[str, ...]
     template_hash: str = ""
+    serving_hash: str = ""
+    image: str = ""
     replicas: int = 1
     rollout: Rollout = field(default_factory=Rollout)
 

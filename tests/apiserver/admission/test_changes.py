@@ -19,6 +19,7 @@ MUTABLE = {
     "windows": {"windows": []},
     "suspend": {"suspend": True},
     "knowledge": {"knowledge": "Isolated"},
+    "what a change of production means": {"onTargetChange": "Restart"},
     "parallelism": {"trial": {"parallelism": 2}},
     "approval": {"promotion": {"approvedTrial": "llama-8b-4-1"}},
     "promotion": {"promotion": {"mode": "Automatic", "confirmations": 1}},

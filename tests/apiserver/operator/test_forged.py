@@ -93,7 +93,7 @@ def test_arguments_put_into_a_record_reach_no_server(world, operator):
     operator.start()
     world.play(lambda: world.condition("Stalled").get("status") == "True")
     assert world.servers() == []
-    assert world.condition("Stalled")["reason"] in {"ArgumentsRefused", "ProductionChanged"}
+    assert world.condition("Stalled")["reason"] in {"ArgumentsRefused", "TargetChanged"}
 
 
 def test_an_operators_own_deployment_is_no_target(world):

@@ -1,5 +1,7 @@
 """Where production's vLLM arguments stand, and how its rollout goes."""
 
+import copy
+
 import pytest
 
 from sloguard.cluster.target import command_line, gpus, rollout, target_state, template_hash, with_arguments
@@ -229,3 +231,43 @@ def test_other_pods_do_not_fail_it(which):
 def test_gpus_of_a_container(resources, number):
     assert gpus({"name": "vllm", "resources": resources}) == number
     assert gpus(None) == 1
+
+
+def serving(changes=None, **fields):
+    changed = copy.deepcopy(VLLM) | (changes or {})
+    return target_state(deployment(changed, **fields), "llama", "vllm", []).serving_hash
+
+
+SAME = {
+    "scaled": deployment(replicas=9),
+    "labelled": deployment(metadata={"labels": {"a": "b"}}),
+    "restarted": deployment(
+        template={
+            "metadata": {"labels": {"app": "llama"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "now"}},
+            "spec": {"containers": [VLLM]},
+        }
+    ),
+    "beside another": deployment(template={"spec": {"containers": [VLLM, {"name": "sidecar", "image": "x"}]}}),
+    "with a probe": deployment(VLLM | {"livenessProbe": {"httpGet": {"path": "/health"}}}),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_leaves_the_server_as_it_is(name):
+    assert target_state(SAME[name], "llama", "vllm", []).serving_hash == serving()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image": "vllm/vllm-openai:v0.34.0"},
+        {"env": [{"name": "VLLM_ATTENTION_BACKEND", "value": "FLASHINFER"}]},
+        {"resources": {"limits": {"nvidia.com/gpu": "2"}}},
+    ],
+)
+def test_what_makes_another_server_of_it(changes):
+    assert serving(changes) != serving()
+
+
+def test_arguments_are_compared_by_themselves():
+    assert serving({"args": ["org/other"]}) == serving()

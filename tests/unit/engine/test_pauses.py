@@ -193,9 +193,8 @@ def test_changed_arguments_of_production_stall_the_study_until_they_are_put_back
     world.target = TargetState(("model", "--max-num-seqs=9"))
     world.step()
     told = condition(world.study.status, "Stalled")
-    assert told.reason == "ProductionChanged"
-    assert "--max-num-seqs=9" in told.message
-    assert "--max-num-seqs=2" in told.message
+    assert told.reason == "TargetChanged"
+    assert "max_num_seqs from 2 to 9" in told.message
     assert not world.servers
     world.target = TargetState(PRODUCTION)
     world.run()

@@ -195,7 +195,7 @@ def test_no_promotion_begins_over_arguments_that_were_never_measured():
     world.target = replace(world.target, arguments=("model", "--max-num-seqs=3"))
     world.change(promotion={"approved_trial": "s-3-1"})
     world.run()
-    assert condition(world.study.status, "Stalled").reason == "ProductionChanged"
+    assert condition(world.study.status, "Stalled").reason == "TargetChanged"
     assert not world.applied
 
 

@@ -50,6 +50,7 @@ from .status import (
     SeenLengths,
     StudyPhase,
     StudyStatus,
+    TargetStatus,
     TrialCounts,
 )
 from .study import (
@@ -58,6 +59,7 @@ from .study import (
     Knowledge,
     Measurement,
     Objective,
+    OnTargetChange,
     Optimizer,
     OptimizerName,
     Promotion,
@@ -132,6 +134,7 @@ __all__ = [
     "ObjectMeta",
     "Objective",
     "OnClose",
+    "OnTargetChange",
     "Optimizer",
     "OptimizerName",
     "Outcome",
@@ -176,6 +179,7 @@ __all__ = [
     "StudyStatus",
     "Target",
     "TargetKind",
+    "TargetStatus",
     "TimeBlocks",
     "TokenLengths",
     "TraceEntry",

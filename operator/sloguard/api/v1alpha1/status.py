@@ -134,6 +134,16 @@ class ProductionWorkload(ObservedModel):
     output_tokens: list[SeenLengths] = Field(default=[], max_length=64)
 
 
+class TargetStatus(ObservedModel):
+    """Production as it was when the trials that count were begun."""
+
+    image: str = Field(default="", max_length=1024)
+    serving_hash: str = Field(default="", max_length=64, description="Of image, environment, resources, nodes.")
+    first_trial: int = Field(
+        default=0, description="Earlier ones are of production before somebody changed it, and no longer count."
+    )
+
+
 class KnowledgeStatus(ObservedModel):
     """What the search begins with of earlier studies; it stays the same as long as the study runs."""
 
@@ -161,6 +171,7 @@ class StudyStatus(ObservedModel):
     production_workload: ProductionWorkload | None = Field(
         default=None, description="Pattern FromProduction: rate and lengths that every trial is loaded with."
     )
+    target: TargetStatus | None = None
     knowledge: KnowledgeStatus | None = None
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None

@@ -233,6 +233,17 @@ class Knowledge(StrEnum):
     ISOLATED = "Isolated"
 
 
+class OnTargetChange(StrEnum):
+    """What follows when somebody changes production's image, arguments or environment while the study searches.
+
+    Stall: trials end, and the study waits for production to be as it was. Restart: what was measured no longer counts,
+    and the search begins anew with both baselines, within the same budget.
+    """
+
+    STALL = "Stall"
+    RESTART = "Restart"
+
+
 def _no_trial_left(spec: "StudySpec") -> tuple[object, ...] | None:
     confirmations = spec.promotion.confirmations
     least = 3 + confirmations + (2 if confirmations else 0)
@@ -418,6 +429,7 @@ class StudySpec(Model):
     budget: Budget = Budget()
     trial: TrialSettings = TrialSettings()
     knowledge: Knowledge = Knowledge.SHARE
+    on_target_change: OnTargetChange = OnTargetChange.STALL
     windows: list[Window] = Field(default=[], max_length=16)
     suspend: bool = False
     promotion: Promotion = Promotion()
