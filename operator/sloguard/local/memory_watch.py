@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from sloguard.domain.device_memory import DeviceMemory, tightest
-from sloguard.local.nvml import Nvml, devices_of, library, read
+from sloguard.local.nvml import Nvml, devices_of, driver, library, read
 
 PERIOD_SECONDS = 0.5
 """vLLM takes its memory at the start, and PyTorch keeps what it took under load: little is missed in between."""
@@ -32,15 +32,9 @@ class MemoryWatch:
         nvml = self._library()
         if nvml is None:
             return
-        try:
-            nvml.nvmlInit()
-        except nvml.NVMLError:  # there is no driver
-            return
-        with contextlib.suppress(nvml.NVMLError):
+        with contextlib.suppress(nvml.NVMLError), driver(nvml):
             devices = devices_of(nvml, self._environment, self._count)
             while devices and not self._ended.is_set():
                 seen = read(nvml, devices)
                 self.least = tightest(one for one in (self.least, seen) if one is not None)
                 self._ended.wait(PERIOD_SECONDS)
-        with contextlib.suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()

@@ -51,6 +51,22 @@ def library() -> Nvml | None:
     return cast("Nvml", module) if hasattr(module, "nvmlMemory_v2") else None
 
 
+@contextlib.contextmanager
+def driver(nvml: Nvml) -> Iterator[None]:
+    """The driver can be asked until the end of the block.
+
+    Raises:
+        NVMLError: there is none, or it said no within the block.
+
+    """
+    nvml.nvmlInit()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+
+
 def environment_of(process: int, otherwise: Mapping[str, str]) -> Mapping[str, str]:
     """What a process was started with, where the machine tells: `env NAME=VALUE vllm ...` has changed it."""
     try:
@@ -94,18 +110,10 @@ def card_of(library: Callable[[], Nvml | None], environment: Mapping[str, str], 
     nvml = library()
     if nvml is None:
         return None
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:  # there is no driver
-        return None
-    try:
+    with contextlib.suppress(nvml.NVMLError), driver(nvml):
         cards = [_card(nvml, device) for device in devices_of(nvml, environment, count)]
-    except nvml.NVMLError:
-        return None
-    finally:
-        with contextlib.suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
-    return min(cards, key=lambda card: card.bytes, default=None)
+        return min(cards, key=lambda card: card.bytes, default=None)
+    return None
 
 
 def _card(nvml: Nvml, device: Handle) -> Card:
