@@ -6,7 +6,7 @@ it, without a driver, or where a driver does not say, there is no reading, and n
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
@@ -52,7 +52,7 @@ def library() -> Nvml | None:
 
 
 @contextlib.contextmanager
-def driver(nvml: Nvml) -> Iterator[None]:
+def driver(nvml: Nvml) -> Generator[None]:
     """The driver can be asked until the end of the block.
 
     Raises:
