@@ -259,8 +259,9 @@ ARGUMENTS: Final = (
         crash_class=CrashClass.INVALID_ARGUMENTS,
         needles=(": error: ",),
         regex=re.compile(
-            r"^\S+(?: \S+){0,2}: error: (?:unrecognized arguments|argument |the following arguments are required"
-            r"|ambiguous option|one of the arguments)|^(?:\S*/)?(?:vllm|\S+\.py)(?: [\w-]+){0,2}: error: \S"
+            r"(?:^|\s)\S+(?: [\w-]+){0,2}: error: (?:unrecognized arguments: |argument -"
+            r"|the following arguments are required|ambiguous option|one of the arguments)"
+            r"|^(?:\S*/)?(?:vllm|\S+\.py)(?: [\w-]+){0,2}: error: \S"
         ),
         confidence=99,
         seen="argparse of every version; exit code 2",

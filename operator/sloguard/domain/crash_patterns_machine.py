@@ -149,7 +149,7 @@ INFRASTRUCTURE: Final = (
         regex=re.compile(
             r"^(?:[|+-]\s*)*(?:(?:requests|urllib3?|httpx|httpcore|aiohttp|socket|ssl|http|botocore|boto3|google|azure"
             r"|modelscope)\b[\w.]*\.)?(?:gaierror|NameResolutionError|ProxyError|SSLError|SSLCertVerificationError"
-            r"|ConnectTimeout|ConnectError|ReadTimeout|ReadTimeoutError|NewConnectionError|MaxRetryError|HTTPError"
+            r"|ConnectTimeoutError|ConnectTimeout|ConnectError|ReadTimeout|ReadTimeoutError|NewConnectionError|MaxRetryError|HTTPError"
             r"|HTTPStatusError|IncompleteRead|ChunkedEncodingError|RemoteProtocolError|EndpointConnectionError"
             r"|ClientConnectorError|NoCredentialsError|ClientError|DefaultCredentialsError|Forbidden|NotFound"
             r"|ResourceNotFoundError|ClientAuthenticationError)(?::|$)"
@@ -180,7 +180,7 @@ INFRASTRUCTURE: Final = (
         fault=Fault.INFRASTRUCTURE,
         needles=("Too many open files", "can't start new thread", "pthread_create", "Resource temporarily unavailable"),
         regex=re.compile(
-            r"Errno 24\] Too many open files|RuntimeError: can't start new thread"
+            r"^(?:[|+-]\s*)*(?:[\w.]+: )?\[Errno 24\] Too many open files|^RuntimeError: can't start new thread"
             r"|pthread_create(?: failed|\(\) failed)?.{0,80}(?:Resource temporarily unavailable|failed)"
             r"|Errno 11\] Resource temporarily unavailable"
         ),
@@ -242,9 +242,10 @@ DEVICE: Final = (
     ),
     Pattern(
         crash_class=CrashClass.GPU_LOST,
-        needles=("CUDA", "NVIDIA", "NVML", "device type", "display driver", "libcuda.so"),
+        needles=("CUDA", "NVIDIA", "NVML", "device type", "display driver", "libcuda.so", "cudaGetDeviceCount"),
         regex=re.compile(
-            r"NVIDIA driver on your system is too old|CUDA driver version is insufficient|unsupported display driver"
+            r"Unexpected error from cudaGetDeviceCount"
+            r"|NVIDIA driver on your system is too old|CUDA driver version is insufficient|unsupported display driver"
             r"|libcuda\.so(?:\.1)?: cannot open shared object|NVML Shared Library Not Found|NVMLError_LibraryNotFound"
             r"|Failed to initialize NVML|NVML returned no GPU PCI bus ID"
             r"|No CUDA GPUs are available|[Nn]o CUDA-capable device is detected|Found no NVIDIA driver"

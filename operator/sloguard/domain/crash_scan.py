@@ -26,6 +26,8 @@ _SERVES: Final = re.compile(r"Avg prompt throughput: |\"POST /(?:v\d|score|reran
 """Of a server whose first lines are missing."""
 _STARTS: Final = re.compile(r"vLLM API server version |non-default args: |█.{0,40} version \d")
 _STOPS: Final = ("[shutdown] API server: shutdown triggered", "Shutting down", "Received shutdown signal")
+_QUOTES_OF_REQUESTS: Final = ("Received request", "prompt: ", "prompt_token_ids")
+"""Of lines that hold what clients sent, which may go on for lines."""
 _ANSWERS: Final = re.compile(r"Avg generation throughput: (?!0\.0 )[\d.]+ tokens/s")
 _ENOUGH_ANSWERS: Final = 2
 """Reports of tokens behind an error that show that the server lives: the first may count tokens from before it."""
@@ -79,6 +81,7 @@ _CLASSES_WITH_A_PHASE: Final = frozenset(
 )
 
 _BY_NEEDLE: Final = tuple((needle, index) for index, row in enumerate(PATTERNS) for needle in row.needles)
+_INDEX: Final = {row: index for index, row in enumerate(PATTERNS)}
 _BEHIND_HEADINGS: Final = frozenset(index for index, row in enumerate(PATTERNS) if row.heading)
 _HEADINGS: Final = frozenset(row.heading for row in PATTERNS if row.heading)
 _FRONT_END: Final = re.compile(r"API|Api|api")
@@ -263,6 +266,7 @@ class _Scanner:
         self._available_kv_gib: float | None = None
         self._previous = ""
         self._stopping = False
+        self._quoting = False
         self._answers = 0
         self._wrapped: _Wrapped | None = None
 
@@ -276,7 +280,10 @@ class _Scanner:
             return
         if line.routine:
             self._wrapped = None
+            self._quoting = self.scan.ready and _has(line.text, _QUOTES_OF_REQUESTS)
             self._read_routine(line)
+        elif self._quoting and not line.level and not line.process:
+            pass
         elif (entry := frame(line.text)) is not None:
             self._wrapped = None
             traceback = self._traceback(line)
@@ -289,6 +296,10 @@ class _Scanner:
             self._traceback(line)
         elif not line.quotes_source:
             self._read_message(line)
+        elif self._wrapped is not None:
+            self._continues(line)  # a message may go on with a quotation mark
+        if line.level or line.process:
+            self._quoting = line.routine and self._quoting
         self._previous = line.text
 
     def _traceback(self, line: LogLine) -> _Traceback:
@@ -360,19 +371,23 @@ class _Scanner:
             return False
         wrapped.texts.append(line.text)
         for glue in (" ", ""):
-            whole = glue.join(wrapped.texts)
-            if wrapped.finding is None:
-                wrapped.finding = self._first_match(wrapped.line, whole)
-                if wrapped.finding is not None:
-                    self.scan.findings.append(wrapped.finding)
-            else:
-                self._add_to_limit(wrapped, whole)
+            self._match_whole(wrapped, glue.join(wrapped.texts))
         return True
 
-    def _add_to_limit(self, wrapped: _Wrapped, whole: str) -> None:
-        """A message may name its figures behind the break."""
+    def _match_whole(self, wrapped: _Wrapped, whole: str) -> None:
+        """A row that only the whole fits counts for it if it is more specific than the one that a part has fitted."""
         known = wrapped.finding
-        assert known is not None, "called for a finding only"
+        found = self._first_match(wrapped.line, whole)
+        if found is not None and (known is None or _row(found) < _row(known)):
+            if known in self.scan.findings:
+                self.scan.findings.remove(known)
+            self.scan.findings.append(found)
+            wrapped.finding = found
+        elif known is not None:
+            self._add_to_limit(wrapped, known, whole)
+
+    def _add_to_limit(self, wrapped: _Wrapped, known: Finding, whole: str) -> None:
+        """A message may name its figures behind the break."""
         match = known.pattern.match(whole) if known.pattern.limit else None
         limit = known.pattern.limit(match, self._context()) if match and known.pattern.limit else None
         if limit and len(limit) > len(known.limit or "") and known in self.scan.findings:
@@ -437,6 +452,11 @@ class _Scanner:
                 self.scan.fatal = Quote(line.number, line.text)
         elif line.level and not line.indented and not _ANNOUNCEMENT.match(line.text):
             _remember(self.scan.complaints, line)
+
+
+def _row(found: Finding) -> int:
+    """Where its row stands: the specific ones stand first."""
+    return _INDEX.get(found.pattern, len(PATTERNS))
 
 
 def _has(text: str, marks: Iterable[str]) -> bool:

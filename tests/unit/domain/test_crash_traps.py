@@ -2,11 +2,12 @@
 
 import json
 import textwrap
+import tracemalloc
 
 import pytest
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
-from sloguard.domain.crash import classify_log
+from sloguard.domain.crash import classify_lines, classify_log
 from tests.unit.domain.crash_logs import (
     API,
     ENGINE,
@@ -340,3 +341,36 @@ def test_a_signal_is_named():
     crash = classify_log("\n".join([*START, *READY]), 139)
     assert crash is not None
     assert "SIGSEGV" in crash.cause
+
+
+def test_a_request_that_is_logged_over_several_lines_is_no_error():
+    prompt = [
+        API + "INFO 11-22 09:02:07 [logger.py:43] Received request cmpl-1: prompt: 'tell me of",
+        OOM,
+        "Xid 79', params",
+    ]
+    crash = classify_log("\n".join([*START, *READY, *prompt, *ENGINE_DEAD]), 0)
+    assert crash is not None
+    assert crash.class_ is CrashClass.DIED_UNDER_LOAD
+
+
+@pytest.mark.parametrize("colour", ["[0;36m", "ESC[1;36m", "^[[1;36m"])
+def test_colours_whose_escape_was_lost(colour):
+    plain = failed_start(OOM, "load_model")
+    crash = classify_log("".join(f"{colour}{line}[0;0m\n" for line in plain.splitlines()), 1)
+    assert crash == classify_log(plain, 1)
+
+
+def test_a_row_that_the_whole_message_fits_weighs_more_than_one_that_its_beginning_fits():
+    broken = ENGINE_ERROR + "OSError: [Errno 28] No space left on device: \n'/dev/shm/psm_2f1c9a4b'"
+    crash = classify_log("\n".join([*START, broken, *START_FAILED]), 1)
+    assert crash is not None
+    assert crash.class_ is CrashClass.SHARED_MEMORY_TOO_SMALL
+
+
+def test_a_day_of_errors_takes_no_more_memory_than_an_hour():
+    tracemalloc.start()
+    classify_lines((f"{ENGINE_ERROR}RuntimeError: odd thing {number}" for number in range(20_000)), 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
