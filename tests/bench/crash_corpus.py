@@ -224,6 +224,105 @@ START_MESSAGES: tuple[tuple[C, str], ...] = (
         "OSError: org/model is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
     ),
     (C.MODEL_DOWNLOAD, "safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge"),
+    (
+        C.CUDA_OUT_OF_MEMORY,
+        "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 15.98 GiB",
+    ),
+    (C.CUDA_OUT_OF_MEMORY, "RuntimeError: CUDA driver error: out of memory"),
+    (
+        C.CUDA_OUT_OF_MEMORY,
+        "ncclUnhandledCudaError: Call to CUDA function failed.\nLast error:\nCuda failure 2 'out of memory'",
+    ),
+    (
+        C.CUDA_OUT_OF_MEMORY,
+        "torch.OutOfMemoryError: Allocation on device 0 would exceed allowed memory. (out of memory)",
+    ),
+    (C.NO_KV_CACHE_ROOM, "ValueError: No available memory for cache blocks; raise gpu_memory_utilization"),
+    (
+        C.KV_CACHE_BELOW_ONE_REQUEST,
+        "ValueError: The model's max seq len (16384) is larger than the maximum number of tokens that can be stored in KV cache (9232). Try increasing `gpu_memory_utilization` or decreasing `max_model_len`",
+    ),
+    (
+        C.GPU_MEMORY_TAKEN,
+        "ValueError: Free memory on device cuda:1 (1.06/44.39 GiB) on startup is less than desired GPU memory utilization (0.85, 37.73 GiB).",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: max_num_batched_tokens (1024) must be greater than or equal to max_num_seqs (2048).",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for CompilationConfig\n  Value error, cudagraph_capture_sizes must be sorted [type=value_error]",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Model architectures ['FooForCausalLM'] are not supported for now. Supported architectures: dict_keys",
+    ),
+    (
+        C.UNSUPPORTED_QUANTIZATION,
+        "ValueError: Weight output_size_per_partition = 4736 is not divisible by min_thread_n = 64. Consider reducing tensor_parallel_size or running with --quantization gptq.",
+    ),
+    (
+        C.UNSUPPORTED_QUANTIZATION,
+        "RuntimeError: torch.ops._C.cutlass_scaled_mm is not supported: FP8 quantization is not supported on this GPU",
+    ),
+    (
+        C.UNSUPPORTED_QUANTIZATION,
+        "ValueError: BitsAndBytes quantization is currently not supported with tensor parallelism",
+    ),
+    (C.GPU_FAULT, "RuntimeError: CUDA error: device-side assert triggered"),
+    (C.GPU_FAULT, "torch.AcceleratorError: CUDA error: misaligned address"),
+    (
+        C.GPU_LOST,
+        "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver",
+    ),
+    (C.GPU_LOST, "pynvml.NVMLError_DriverNotLoaded: Driver Not Loaded"),
+    (C.GPU_LOST, "RuntimeError: CUDA error: CUDA-capable device(s) is/are busy or unavailable"),
+    (
+        C.COLLECTIVE_FAILURE,
+        "RuntimeError: [../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation to complete",
+    ),
+    (
+        C.COLLECTIVE_FAILURE,
+        "torch.distributed.DistBackendError: [1] is setting up NCCL communicator and retrieving ncclUniqueId from [0] via c10d key-value store by key '0', but store->get('0') got error: Connection reset by peer",
+    ),
+    (
+        C.MODEL_DOWNLOAD,
+        "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1-67) Repository Not Found for url: https://huggingface.co/api/models/x",
+    ),
+    (
+        C.MODEL_DOWNLOAD,
+        "OSError: /models/llama does not appear to have a file named config.json. Checkout 'https://huggingface.co//models/llama/tree/None' for available files.",
+    ),
+    (
+        C.MODEL_DOWNLOAD,
+        "ValueError: Invalid repository ID or local directory specified: '/models/llama'. Please verify the following requirements:",
+    ),
+    (
+        C.MODEL_DOWNLOAD,
+        "huggingface_hub.errors.HfHubHTTPError: 403 Forbidden: None. Cannot access content at: https://huggingface.co/x",
+    ),
+    (C.MODEL_DOWNLOAD, "httpx.ConnectTimeout: timed out"),
+    (
+        C.MODEL_DOWNLOAD,
+        "OSError: Unable to load vocabulary from file. Please check that the provided vocabulary is accessible and not corrupted.",
+    ),
+    (
+        C.SHARED_MEMORY_TOO_SMALL,
+        "RuntimeError: DataLoader worker (pid 88) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory. Please try to raise your shared memory limit.",
+    ),
+    (C.PORT_IN_USE, "[Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use"),
+    (
+        C.HOST_OUT_OF_MEMORY,
+        "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2.00 GiB for an array with shape (1,) and data type float32",
+    ),
+    (C.STARTUP_TIMEOUT, "TimeoutError: Timed out waiting for engine core processes to start. Waited 600s."),
+    (C.UNKNOWN, "AttributeError: 'Qwen2Config' object has no attribute 'rope_parameters'"),
+    (C.UNKNOWN, "RuntimeError: Triton kernel failed to compile: ptxas fatal"),
+    (
+        C.UNKNOWN,
+        "triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 131072, Hardware limit: 101376.",
+    ),
     (C.UNKNOWN, "KeyError: 'layers.27.mlp.gate_up_proj.weight'"),
     (C.UNKNOWN, "ModuleNotFoundError: No module named 'vllm._C'"),
     (

@@ -214,6 +214,14 @@ MEMORY: Final = (
     ),
     Pattern(
         crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
+        needles=("torch.OutOfMemoryError: ", "torch.cuda.OutOfMemoryError: "),
+        regex=re.compile(r"^torch\.(?:cuda\.)?OutOfMemoryError: "),
+        confidence=92,
+        serving=True,
+        seen="torch 2.x, with an allocator of its own words",
+    ),
+    Pattern(
+        crash_class=CrashClass.CUDA_OUT_OF_MEMORY,
         needles=("CUBLAS_STATUS_NOT_INITIALIZED",),
         regex=re.compile(r"CUBLAS_STATUS_NOT_INITIALIZED when calling `?cublasCreate"),
         confidence=60,
@@ -225,13 +233,13 @@ MEMORY: Final = (
         crash_class=CrashClass.HOST_OUT_OF_MEMORY,
         needles=(
             *("MemoryError", "annot allocate memory", "an't allocate memory", "not enough memory: you tried"),
-            *("bad_alloc", "Out of memory: Killed"),
+            *("bad_alloc", "Out of memory: Killed", "ray.exceptions.OutOfMemoryError"),
         ),
         regex=re.compile(
-            r"^(?:\w+\.)*MemoryError(?::(?! Not enough space in the data buffer)|$)"
+            r"^(?:\w+\.)*(?:_Array)?MemoryError(?::(?! Not enough space in the data buffer)|$)"
             r"|Errno 12\] Cannot allocate memory|unable to mmap .{0,300}Cannot allocate memory|std::bad_alloc"
             r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory(?:: you tried to allocate (?P<size>\d+))?"
-            r"|Out of memory: Killed process"
+            r"|Out of memory: Killed process|^ray\.exceptions\.OutOfMemoryError: "
         ),
         limit=says("{size} bytes more could not be allocated"),
         confidence=90,
@@ -347,9 +355,21 @@ ARGUMENTS: Final = (
     Pattern(
         crash_class=CrashClass.INVALID_ARGUMENTS,
         needles=("is not divisible by",),
-        regex=re.compile(r"(?:AssertionError: |\()?(?P<heads>\d+)\)? is not divisible by \D{0,40}\(?(?P<parts>\d+)"),
+        regex=re.compile(
+            r"(?:AssertionError: |\()?(?P<heads>\d+)\)? is not divisible by (?!min_thread|group_size)\D{0,40}\(?"
+            r"(?P<parts>\d+)"
+        ),
         limit=says("{heads} is not divisible by {parts}: tensor_parallel_size has to divide the model"),
         confidence=85,
+        seen="0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0, 0.33.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("odel architecture",),
+        regex=re.compile(
+            r"Model architectures? .{0,200}(?:are|is) not supported|architectures? .{0,200}failed to be inspected"
+        ),
+        confidence=88,
         seen="0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0, 0.33.0",
     ),
     Pattern(
@@ -452,12 +472,13 @@ QUANTIZATION: Final = (
     ),
     Pattern(
         crash_class=CrashClass.UNSUPPORTED_QUANTIZATION,
-        needles=("uantization", "quantized weight shape", "modelopt", "ModelOpt"),
+        needles=("uantization", "quantized weight shape", "modelopt", "ModelOpt", "not divisible by"),
         regex=re.compile(
             r"Quantization method specified in the model config .{0,200} does not match"
             r"|is not supported for quantization (?:method )?\S+|quantization is (?:currently )?not supported"
             r"|no longer supports online quantization|not aligned with the quantized weight shape"
             r"|(?:method|scheme) .{0,80} is not supported for quantiz|ModelOpt currently only supports"
+            r"|not divisible by (?:min_thread_|group_size)"
         ),
         confidence=92,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",

@@ -28,11 +28,11 @@ INFRASTRUCTURE: Final = (
     ),
     Pattern(
         crash_class=CrashClass.SHARED_MEMORY_TOO_SMALL,
-        needles=("dev/shm", "shared memory (shm)"),
+        needles=("dev/shm", "shared memory (shm)", "out of shared memory"),
         regex=re.compile(
             r"Error while (?:creating|attaching to) shared memory segment /dev/shm"
             r"|No space left on device.{0,80}/dev/shm|/dev/shm.{0,160}No space left on device"
-            r"|insufficient shared memory \(shm\)"
+            r"|insufficient shared memory \(shm\)|workers are out of shared memory"
         ),
         confidence=92,
         serving=True,
@@ -106,6 +106,7 @@ INFRASTRUCTURE: Final = (
         needles=(
             *("HFValidationError", "Consistency check failed", "hf_transfer", "CAS service error", "reconstruction"),
             *("PytorchStreamReader failed", "Weight files referenced in index", "not find checkpoint files"),
+            *("Unable to load", "an't load tokenizer", "an't load the configuration"),
             *("ind any safetensors model weights", "Failed to load mistral", "modelscope", "o file named"),
         ),
         regex=re.compile(
@@ -113,6 +114,7 @@ INFRASTRUCTURE: Final = (
             r"|error occurred while downloading using `?hf_transfer|CAS service error|[Ff]ile reconstruction error"
             r"|PytorchStreamReader failed|Weight files referenced in index but missing|Could not find checkpoint files"
             r"|Cannot find any safetensors model weights|Failed to load mistral .{0,40}config|Error no file named"
+            r"|Unable to load (?:vocabulary|weights) from|Can't load (?:tokenizer for|the configuration of)"
             r"|modelscope\.\S{0,60}(?:Error|NotExist)"
         ),
         confidence=88,
@@ -247,7 +249,7 @@ DEVICE: Final = (
             r"Unexpected error from cudaGetDeviceCount"
             r"|NVIDIA driver on your system is too old|CUDA driver version is insufficient|unsupported display driver"
             r"|libcuda\.so(?:\.1)?: cannot open shared object|NVML Shared Library Not Found|NVMLError_LibraryNotFound"
-            r"|Failed to initialize NVML|NVML returned no GPU PCI bus ID"
+            r"|\bNVMLError_(?!GpuIsLost)\w+|Failed to initialize NVML|NVML returned no GPU PCI bus ID"
             r"|No CUDA GPUs are available|[Nn]o CUDA-capable device is detected|Found no NVIDIA driver"
             r"|Failed to infer device type|CUDA-capable device\(s\) is/are busy or unavailable"
             r"|NVML: Driver/library version mismatch|CUDA driver initialization failed|CUDA unknown error"

@@ -520,4 +520,47 @@ STARTS = [
         None,
         "RuntimeError: Did not receive response from front-end process within 5 minutes",
     ),
+    (
+        CrashClass.CUDA_OUT_OF_MEMORY,
+        C,
+        None,
+        "torch.OutOfMemoryError: Allocation on device 0 would exceed allowed memory.",
+    ),
+    (
+        CrashClass.HOST_OUT_OF_MEMORY,
+        C,
+        None,
+        "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.",
+    ),
+    (
+        CrashClass.HOST_OUT_OF_MEMORY,
+        C,
+        None,
+        "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2.00 GiB for an array",
+    ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        None,
+        "ValueError: Model architectures ['FooForCausalLM'] are not supported for now.",
+    ),
+    (
+        CrashClass.UNSUPPORTED_QUANTIZATION,
+        C,
+        None,
+        "ValueError: Weight output_size_per_partition = 4736 is not divisible by min_thread_n = 64. Consider reducing tensor_parallel_size",
+    ),
+    (CrashClass.GPU_LOST, I, None, "pynvml.NVMLError_DriverNotLoaded: Driver Not Loaded"),
+    (
+        CrashClass.MODEL_DOWNLOAD,
+        I,
+        None,
+        "OSError: Can't load tokenizer for '/models/llama'. If you were trying to load it from",
+    ),
+    (
+        CrashClass.SHARED_MEMORY_TOO_SMALL,
+        I,
+        None,
+        "RuntimeError: DataLoader worker (pid 88) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory.",
+    ),
 ]
