@@ -1,6 +1,8 @@
 """Whatever text comes, the verdict is sound."""
 
+import json
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from sloguard.domain.crash_scan import PATTERNS, telling
 from sloguard.domain.evidence import EventEvidence, Evidence, LogGap
 from sloguard.domain.log_lines import lines, pieces, plain
 from sloguard.domain.margins import margins_from_log
-from tests.unit.domain.crash_logs import failed_start
+from tests.unit.domain.crash_logs import READY, START, failed_start
 from tests.unit.domain.crash_samples import STARTS
 
 MESSAGES = [message for *_, message in STARTS]
@@ -127,3 +129,31 @@ def test_words_that_nobody_knows_are_unknown(text):
     crash = classify_log(text, 1)
     assert crash is not None
     assert crash.class_ is CrashClass.UNKNOWN
+
+
+@given(st.sampled_from(MESSAGES), ROUTINE, st.sampled_from(["log", "message", "msg", "textPayload"]), st.booleans())
+def test_a_shippers_json_changes_nothing(message, before, field, ascii_only):
+    log = before + failed_start(message)
+    shipped = [json.dumps({"time": 1, field: line}, ensure_ascii=ascii_only) for line in log.split("\n")[:-1]]
+    assert classify_log("\n".join(shipped), 1) == classify_log(log, 1)
+    kept, gaps = bounded(shipped, 2)
+    part = classify(Evidence(log="\n".join(kept), log_gaps=gaps, ended=True, exit_code=1))
+    assert part == classify_log(log, 1)
+
+
+REQUEST = st.text(max_size=60) | st.sampled_from(MESSAGES)
+
+
+@given(st.lists(REQUEST, min_size=1, max_size=5))
+def test_what_clients_send_is_never_the_cause_of_death(sent):
+    """As request logs quote it, as access logs show it, and as the front end's own errors repeat it."""
+    api = "(APIServer pid=4062) "
+    quoted = [
+        f"{api}INFO 11-22 08:50:33 [logger.py:43] Received request x: prompt: {text!r}, params: x" for text in sent
+    ]
+    quoted += [f'{api}INFO:     127.0.0.1:1 - "GET /{quote(text)} HTTP/1.1" 404 Not Found' for text in sent]
+    quoted += [f"{api}ERROR 11-22 08:50:33 [serving.py:1] Error in request: {text!a}" for text in sent]
+    crash = classify_log("\n".join([*START, *READY, *quoted]), 0)
+    assert crash is not None
+    assert crash.class_ is CrashClass.DIED_UNDER_LOAD
+    assert classify_log("\n".join([*START, *READY, *quoted, *READY[3:]]), None) is None

@@ -143,7 +143,17 @@ _ANNOUNCEMENT: Final = re.compile(
 _TELLING: Final = tuple(
     dict.fromkeys(
         (
-            *("Traceback (most recent call last)", 'File "', "rror", "xception", "ERROR", "CRITICAL", "FATAL", "atal"),
+            *(
+                "Traceback (most recent call last)",
+                'File "',
+                'File \\"',
+                "rror",
+                "xception",
+                "ERROR",
+                "CRITICAL",
+                "FATAL",
+                "atal",
+            ),
             *(
                 _READY,
                 *_STOPS,
@@ -358,7 +368,7 @@ class _Scanner:
             self._answers = 0
         if found is not None or not self._continues(line):
             self._wrapped = _Wrapped(line, [line.text], found) if found or _may_be_wrapped(line) else None
-        if self.scan.death is None and _has(line.text, _DEATH):
+        if self.scan.death is None and _says(line.text, _DEATH):
             self.scan.death = Quote(line.number, line.text)
         self._note(line)
 
@@ -415,13 +425,15 @@ class _Scanner:
     def _may_be(self, pattern: Pattern, line: LogLine) -> bool:
         """A server that is up dies of few things, and of its GPU only in the processes that have one.
 
-        The front end's errors quote requests, so that its word counts for its own sockets, memory and files alone.
+        The front end's errors quote requests, so that its word counts for its own sockets, memory and files alone, and
+        only where its line begins with the error.
         """
         if pattern.heading and pattern.heading not in self._headings:
             return False
         if not self.scan.ready:
             return True
-        return pattern.serving and (pattern.front_end or not _FRONT_END.match(line.process))
+        own = pattern.front_end and (line.text.startswith("[Errno ") or _EXCEPTION.match(line.text) is not None)
+        return pattern.serving and (own or not _FRONT_END.match(line.process))
 
     def _by_origin(self, line: LogLine) -> Iterator[Pattern]:
         """Rows that tell an unknown message by the code that raised it."""
@@ -461,6 +473,12 @@ def _row(found: Finding) -> int:
 
 def _has(text: str, marks: Iterable[str]) -> bool:
     return any(mark in text for mark in marks)
+
+
+def _says(text: str, marks: Iterable[str]) -> bool:
+    """Whether it says one of them itself, rather than quoting somebody."""
+    found = next((text.find(mark) for mark in marks if mark in text), None)
+    return found is not None and "'" not in text[:found] and '"' not in text[:found]
 
 
 def _may_be_wrapped(line: LogLine) -> bool:
