@@ -158,7 +158,6 @@ _TELLING: Final = tuple(
                 _READY,
                 *_STOPS,
                 "hutting down",
-                "Avg prompt throughput",
                 "non-default args: ",
                 "died",
                 "terminate called",
