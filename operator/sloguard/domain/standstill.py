@@ -5,8 +5,10 @@ from itertools import pairwise
 from .increments import Timeline
 from .server_view import OPEN_GAUGES
 
-STANDSTILL_SECONDS = 30.0
-"""Longer than any step of a working engine: a batch of 262,144 prompt tokens takes an H100 about ten seconds."""
+STANDSTILL_SECONDS = 25.0
+"""Longer than any step of a working engine: a batch of 262,144 prompt tokens takes an H100 about ten seconds. Short
+enough that a trial has ended 30 s after its engine stood still.
+"""
 
 LEAST_SAMPLES = 3
 """Of one silence: between two that are far apart nobody knows what the server did."""

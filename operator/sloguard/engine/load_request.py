@@ -17,6 +17,7 @@ def load_request_of(study: Study, trial: Trial, url: str, starts_at: datetime) -
         url=url,
         workload=study.spec.workload,
         slos=study.spec.slos,
+        standstill_seconds=study.spec.trial.standstill_seconds,
         starts_at=starts_at if study.spec.workload.generators > 1 else None,
         stop_when_hopeless=trial.spec.purpose is Purpose.SEARCH and study.spec.workload.generators == 1,
     )

@@ -121,7 +121,7 @@ class _Sweep:
             request.workload, model=model, first_token_id=request.first_token_id, trace=trace, words=words
         )
         self._client = CompletionClient(session, request.url, _path_of(request.workload))
-        self._pulse = Pulse(session, request.url, self._client, self.watch)
+        self._pulse = Pulse(session, request.url, self._client, self.watch, request.standstill_seconds)
         self._on_rate = on_rate
 
     async def run(self) -> None:

@@ -19,7 +19,7 @@ from .fault import FaultWatch
 from .scrape import page
 
 SILENCE_SECONDS = 5.0
-"""Without a token for so long, the server is asked, and again as often."""
+"""Without a token for so long, the server is asked, and again as often; sooner where a hang is to be known sooner."""
 
 QUESTIONS = 3
 """At least so many in one silence: were it we who slept, the first look would find a long one."""
@@ -33,12 +33,19 @@ class Pulse:
     """Of one server. `begin` finds out whether it gives any signs; one that never did is never found standing still."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, client: CompletionClient, watch: FaultWatch
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        client: CompletionClient,
+        watch: FaultWatch,
+        standstill_seconds: float | None = None,
     ) -> None:
         self._session = session
         self._base_url = base_url
         self._client = client
         self._watch = watch
+        self._standstill_seconds = standstill_seconds or STANDSTILL_SECONDS
+        self._silence_seconds = min(SILENCE_SECONDS, self._standstill_seconds / 5)
         self._gives_signs = False
         self._signs: Signs = ()
         self._questions = 0
@@ -52,13 +59,13 @@ class Pulse:
     @property
     def silent(self) -> bool:
         """No sign of life for so long that it has to be looked into."""
-        return self._gives_signs and _seconds_since(self._last_ns()) >= SILENCE_SECONDS
+        return self._gives_signs and _seconds_since(self._last_ns()) >= self._silence_seconds
 
     async def look(self, *, working: bool) -> None:
         """To be called about once a second. Concludes a fault when there was work and no sign of life for too long."""
         if not working:
             self._lives(perf_counter_ns())
-        if not self.silent or _seconds_since(self._asked_ns) < SILENCE_SECONDS:
+        if not self.silent or _seconds_since(self._asked_ns) < self._silence_seconds:
             return
         self._lives(self._last_ns())
         self._asked_ns = perf_counter_ns()
@@ -69,7 +76,7 @@ class Pulse:
         self._signs = signs or self._signs
         # A server that no longer answers this question either is no less silent.
         seconds = _seconds_since(self._last_ns())
-        if seconds >= STANDSTILL_SECONDS and self._questions >= QUESTIONS:
+        if seconds >= self._standstill_seconds and self._questions >= QUESTIONS:
             at = datetime.now(UTC) - timedelta(seconds=seconds)
             detail = f"requests are open and no token has been generated for {seconds:.0f} s"
             self._watch.conclude(ServerFaultKind.GENERATION_STALLED, detail, at)

@@ -30,6 +30,9 @@ class LoadRequest(Model):
         default=False,
         description="End a rate as soon as it is certain to overwhelm the server; its figures are then bounds.",
     )
+    standstill_seconds: int | None = Field(
+        default=None, ge=1, le=3600, description="As spec.trial.standstillSeconds; as usual where absent."
+    )
     first_token_id: int = Field(
         default=100,
         ge=0,

@@ -172,6 +172,22 @@ def test_server_that_dies_under_load(tune: Any):
     assert (crash.class_, crash.phase) == ("DiedUnderLoad", "Serving")
 
 
+def test_server_whose_engine_hangs_though_it_says_that_it_is_well(tune: Any):
+    """/health stays 200 and the load has a minute and a half to go: only the standstill can have ended the trial."""
+    workload = {**short_study()["spec"]["workload"], "durationSeconds": 90}
+    run = tune(short_study("--fault=hang@0.3", workload=workload, trial={"standstillSeconds": 2}))
+    crash = first_crash(run)
+    assert crash.class_ == "Hang"
+    assert crash.cause.startswith("requests are open and no token has been generated for")
+
+
+def test_server_that_hangs_in_the_warm_up(tune: Any):
+    workload = {**short_study()["spec"]["workload"], "warmupSeconds": 90}
+    run = tune(short_study("--fault=hang@0.3", workload=workload, trial={"standstillSeconds": 2}))
+    assert first_crash(run).class_ == "Hang"
+    assert run.trials()[0].status.measurements == []
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "said"),
     [

@@ -155,6 +155,13 @@ class TrialSettings(Model):
 
     parallelism: int = Field(default=1, ge=1, le=16)
     startup_timeout_seconds: int = Field(default=900, ge=1, le=7200)
+    standstill_seconds: int = Field(
+        default=25,
+        ge=1,
+        le=3600,
+        description="Requests are open and no token nor step of the engine is seen for so long: a hang, which ends the "
+        "trial. Raise it where one step can take longer: large batches of prompts on a small GPU.",
+    )
     infrastructure_patience_seconds: int | None = Field(
         default=None,
         ge=1,
