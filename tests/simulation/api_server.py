@@ -177,7 +177,8 @@ class ApiServer:
             case "GET", False:
                 return self._list(plural, namespace, query)
             case "GET", True if subresource == "log":
-                self._find(plural, key)
+                if not self._find(plural, key).body.get("status", {}).get("containerStatuses"):
+                    raise Refusal(400, "BadRequest", f'container in pod "{name}" is waiting to start')
                 return self.logs.get(name, "").encode()
             case "GET", True:
                 return self._answer(plural, self._find(plural, key))

@@ -3,6 +3,7 @@
 Each acts a moment after what it answers to. A callback looks at its object anew, since that may have gone meanwhile.
 """
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ class Machinery:
     _due: set[tuple[Any, ...]] = field(default_factory=set)
     _first_sets: dict[str, str] = field(default_factory=dict)
     """Which ReplicaSet each Deployment began with."""
+    _awaited: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
     _pods_made: int = 0
 
     def hear(self, change: Change) -> None:
@@ -352,7 +354,20 @@ class Machinery:
             if held.trial == trial:
                 self._let_go(name)
 
+    def end_of(self, name: str) -> asyncio.Future[None]:
+        """Done when the pod's container has ended, or has never begun."""
+        end = self.world.loop.create_future()
+        held = self.held.get(name)
+        if held is None or held.until is not None:
+            end.set_result(None)
+        else:
+            self._awaited.setdefault(name, []).append(end)
+        return end
+
     def _let_go(self, name: str) -> None:
+        for end in self._awaited.pop(name, ()):
+            if not end.done():
+                end.set_result(None)
         held = self.held.get(name)
         if held is not None and held.until is None:
             held.until = self.world.loop.time()

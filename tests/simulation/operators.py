@@ -5,7 +5,7 @@ import contextlib
 import json
 import unittest.mock
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -42,12 +42,26 @@ class Answer:
     """Of HTTP."""
 
     status: int
-    content: bytes
+    body: bytes
     reason: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
+    stream: Any = None
+
     async def read(self) -> bytes:
-        return self.content
+        return self.body
+
+    @property
+    def response(self) -> "Answer":
+        """What it is read from piece by piece, as aiohttp has it."""
+        return self
+
+    @property
+    def content(self) -> Any:
+        return self.stream
+
+    def close(self) -> None:
+        pass
 
 
 class SimulatedClient:
@@ -61,6 +75,8 @@ class SimulatedClient:
 
     async def call_api(self, method, url, headers, encoded, *, _request_timeout):
         path, query = url
+        if query.get("follow") == "true":
+            return await self._incarnation.follow(path, query)
         body = None if encoded is None else json.loads(encoded)
         return await self._incarnation.carry(method, path, body, query, headers["Content-Type"], _request_timeout)
 
@@ -141,6 +157,7 @@ class _Incarnation:
     async def carry(self, method, path, body, query, kind, timeout_seconds):
         world, name = self.process.world, self.process.name
         random, weather = world.random, world.weather
+        timeout_seconds = timeout_seconds or 1e9
         slow = random.uniform(0.5, 40) if random.random() < weather.slow else 0.004
         await self._pause(min(slow, timeout_seconds))
         if slow > timeout_seconds:
@@ -170,6 +187,11 @@ class _Incarnation:
         await self._pause(0.002)
         return answer
 
+    async def follow(self, path, query):
+        """A log's lines as they come, until its container ends or the connection breaks."""
+        head = await self.carry("GET", path, None, query, "", None)
+        return replace(head, stream=_LogStream(self, place(path)[2], head.body))
+
     def _arrive_late(self, method, path, query, body, kind):
         if method != "GET":
             self.process.world.note("%s: %s %s arrives late", self.process.name, method, path)
@@ -186,6 +208,24 @@ class _Incarnation:
             self.process.world.note("%s: killed %s", self.process.name, when)
             self.process.kill()
             raise asyncio.CancelledError
+
+
+@dataclass(frozen=True)
+class _LogStream:
+    incarnation: _Incarnation
+    pod: str
+    begun: bytes
+
+    async def iter_any(self):
+        if self.begun:
+            yield self.begun
+        world = self.incarnation.process.world
+        ended = world.machinery.end_of(self.pod)
+        breaks_after = world.random.uniform(1, 60) if world.random.random() < 10 * world.weather.cut_after else 3600
+        await asyncio.wait([ended], timeout=breaks_after)
+        if not ended.done():
+            raise aiohttp.ClientPayloadError("the connection broke")
+        yield world.server.logs.get(self.pod, "").encode()[len(self.begun) :]
 
 
 async def _nothing():

@@ -192,7 +192,9 @@ class World:
             if still and not self.watchman.explained() and any(p.acts for p in self.processes):
                 return
             if self.loop.time() > end:
-                self.watchman.check(False, f"not settled: {self.watchman.explained()}")
+                self.watchman.check(
+                    False, f"not settled: {self.watchman.explained() or 'it is written again and again'}"
+                )
                 self._raise()
 
     async def _pass(self, seconds: float) -> None:

@@ -1,0 +1,109 @@
+"""The simulation finds faults: each of these is planted, and some schedule tells of it."""
+
+from dataclasses import replace
+
+from sloguard.api.v1alpha1 import PromotionState
+from sloguard.cluster import execute, reconcile, records
+from sloguard.cluster.api import JOBS, Api
+from sloguard.engine import candidates, next_trial, plan, progress, promotion
+from sloguard.engine.actions import StopTrial
+from tests.simulation.invariants import ViolationError
+from tests.simulation.world import run
+
+ENOUGH = 60
+"""Schedules within which each of them shows; most show in the first few."""
+
+
+def found():
+    """The first broken promise."""
+    for seed in range(ENOUGH):
+        try:
+            run(seed)
+        except ViolationError as error:
+            return str(error)
+    return "nothing"
+
+
+def assert_found(*signs):
+    told = found()
+    assert any(sign in told for sign in signs), told
+
+
+def test_more_trials_at_once_than_may_be(monkeypatch):
+    monkeypatch.setattr(next_trial, "_blocked", lambda _: None)
+    monkeypatch.setattr(records, "_objection", lambda *_: "")
+    assert_found("there at once", "left over")
+
+
+def test_a_number_left_out(monkeypatch):
+    monkeypatch.setattr(candidates, "_next_number", lambda latest: latest[-1].spec.number + 2)
+    assert_found("leaves a gap")
+
+
+def test_a_job_that_nobody_removes(monkeypatch):
+    async def delete(self, resource, namespace, name, _delete=Api.delete):
+        if resource is not JOBS:
+            await _delete(self, resource, namespace, name)
+
+    monkeypatch.setattr(Api, "delete", delete)
+    assert_found("left over", "storm", "not settled")
+
+
+def test_trials_that_are_never_stopped(monkeypatch):
+    async def do(api, settings, gathered, action, _do=execute._do):
+        if not isinstance(action, StopTrial):
+            await _do(api, settings, gathered, action)
+
+    monkeypatch.setattr(execute, "_do", do)
+    assert_found("there at once", "left over")
+
+
+def test_a_promotion_that_is_only_said(monkeypatch):
+    """Nobody puts the arguments into production."""
+
+    def begin(*arguments, _begin=promotion.begin):
+        return _begin(*arguments).model_copy(update={"state": PromotionState.PROMOTED})
+
+    monkeypatch.setattr(plan, "begin", begin)
+    assert_found("but production ran with")
+
+
+def test_a_rollback_that_is_only_said(monkeypatch):
+    def roll_back(before, now, why):
+        return promotion.PromotionStep(promotion._to(before, PromotionState.ROLLED_BACK, now, why))
+
+    monkeypatch.setattr(promotion, "_roll_back", roll_back)
+    assert_found("but production ran with")
+
+
+def test_a_finalizer_that_stays(monkeypatch):
+    async def with_finalizer(api, study, *, wanted, _original=execute._with_finalizer):
+        return await _original(api, study, wanted=True) if wanted else study
+
+    monkeypatch.setattr(execute, "_with_finalizer", with_finalizer)
+    assert_found("finalizer True", "does not go")
+
+
+def test_a_status_that_is_never_the_same(monkeypatch):
+    def planned(snapshot, now, _plan=plan.plan):
+        made = _plan(snapshot, now)
+        return replace(made, status=made.status.model_copy(update={"started_at": now}))
+
+    monkeypatch.setattr(reconcile, "plan", planned)
+    assert_found("storm", "spins", "at rest was written", "not settled")
+
+
+def test_a_reconciler_that_does_not_wait(monkeypatch):
+    async def at_once(self, key, _reconcile=reconcile.Reconciler.reconcile):
+        return None if await _reconcile(self, key) is None else 0.0
+
+    monkeypatch.setattr(reconcile.Reconciler, "reconcile", at_once)
+    assert_found("spins")
+
+
+def test_a_defect_that_is_logged(monkeypatch):
+    def verdict(*_):
+        raise KeyError("log")
+
+    monkeypatch.setattr(progress, "_verdict", verdict)
+    assert_found("traceback")
