@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sloguard.api.v1alpha1 import Study
+from sloguard.api.v1alpha1 import Study, StudySpec
 from tests.simulation.apply import applied
 
 Object = dict[str, Any]
@@ -139,6 +139,9 @@ class ApiServer:
             raise Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists')
         if plural in OWN_KINDS:
             body.pop("status", None)
+        if plural == "sloguardstudies":
+            self.admit(body)
+            body["spec"] = _with_defaults(body["spec"])
         self.version += 1
         body["metadata"] |= {
             "namespace": namespace,
@@ -280,7 +283,7 @@ class ApiServer:
     def admit(self, study: Object) -> None:
         """What the CRD's schema and rules say, which are the models' own."""
         try:
-            Study.model_validate({key: study[key] for key in ("apiVersion", "kind", "metadata", "spec")})
+            Study.model_validate({"metadata": study["metadata"], "spec": study["spec"]})
         except ValidationError as error:
             raise Refusal(422, "Invalid", str(error)) from error
 
@@ -305,6 +308,11 @@ class ApiServer:
 
 
 _FIXED = ("name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp")
+
+
+def _with_defaults(spec: Object) -> Object:
+    """As the CRD's schema fills in what is left out; what is null stays out."""
+    return StudySpec.model_validate(spec).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _check(plural: str, stored: Stored, wanted: Object) -> None:
