@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+libc = ctypes.CDLL(None)
 
 
 def start(folder: Path, name: str, *command: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -29,7 +29,7 @@ def start(folder: Path, name: str, *command: str | Path, env: dict[str, str] | N
             stderr=log,
             env=os.environ | (env or {}),
             start_new_session=True,
-            preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - no thread forks here
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - no thread forks here
         )
     (folder / "pids" / name).write_text(f"{process.pid} {_started(process.pid)}")
     _children[process.pid] = process

@@ -1,5 +1,16 @@
-"""A real API server for the tests of this folder: one for all of them, a namespace for each."""
+"""A real API server for the tests of this folder, with the rights of charts/manifests. Tests start their operators."""
 
+import pytest
+
+from tests.apiserver.operator.conftest import access, installed
 from tests.clusters.fixtures import cluster, namespace
+from tests.crash.studies import Studies
 
-__all__ = ["cluster", "namespace"]
+__all__ = ["access", "cluster", "installed", "namespace"]
+
+
+@pytest.fixture
+def studies(installed, access, tmp_path):
+    several = Studies(installed, access, tmp_path)
+    yield several
+    several.close()

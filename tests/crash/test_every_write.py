@@ -1,0 +1,105 @@
+"""The operator dies before and after each write that it makes, and the study ends as if it had not.
+
+Both forms kill at every write: the usual one many times in a run, SLOGUARD_KILLS=1 tests/run apiserver -k every_write
+once.
+"""
+
+import os
+from signal import SIGTERM
+
+from tests.apiserver.operator.objects import ARGUMENTS, BEST, study
+from tests.apiserver.operator.world import OOM, max_num_seqs
+from tests.crash.reference import STUDY, TRIALS, ReferenceWorld
+from tests.crash.studies import assert_same, of_run, planned
+from tests.short_study import laid_over
+
+A_RUN = int(os.environ.get("SLOGUARD_KILLS", "24"))
+AT_ONCE = int(os.environ.get("SLOGUARD_KILLS_AT_ONCE", "3"))
+
+
+def test_killed_at_every_write_it_ends_the_same(studies):
+    reference = studies.ended("reference")
+    assert_holds_all_that_a_kill_could_spoil(reference)
+    plans = planned(reference.writes, A_RUN)
+    assert_same(reference, studies.all_ended(plans, AT_ONCE), 2 * len(reference.writes))
+
+
+def assert_holds_all_that_a_kill_could_spoil(reference):
+    state = reference.state
+    assert state["phase"] == "Completed"
+    assert state["promotion"]["state"] == "Promoted"
+    assert state["production"] == BEST
+    outcomes = [trial["outcome"] for trial in state["trials"].values()]
+    assert (len(outcomes), outcomes.count("Crashed"), outcomes.count("Infrastructure")) == (TRIALS, 1, 1)
+    assert not reference.doubled
+
+
+class ProductionFails(ReferenceWorld):
+    """The winner does not stay up in production."""
+
+    def _production(self, pod, _):
+        arguments = pod["spec"]["containers"][0]["args"]
+        self._report(pod, OOM if max_num_seqs(arguments) != 2 else None)
+
+
+NOT_CONFIRMED = study(
+    searchSpace={"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 9, "max": 9}}]},
+    budget={"trials": 3},
+    promotion={"mode": "Automatic", "confirmations": 0},
+)
+
+
+def test_killed_at_every_write_of_a_promotion_and_its_rollback(studies):
+    reference = studies.ended("reference", study=NOT_CONFIRMED, world=ProductionFails)
+    assert reference.state["promotion"]["state"] == "RolledBack"
+    assert reference.state["production"] == ARGUMENTS
+    writes = reference.writes[reference.writes.index("PATCH sloguardstudies/s 1") :]
+    assert sum(write.startswith("PATCH deployments/llama") for write in writes) == 2
+    plans = planned(writes, A_RUN // 4 or 1)
+    assert_same(reference, studies.all_ended(plans, AT_ONCE, NOT_CONFIRMED, ProductionFails), 2 * len(writes))
+
+
+def test_killed_at_every_write_of_a_deletion_in_the_middle_of_a_promotion(studies):
+    """Production has its own arguments again, and nothing is left, whenever the operator died meanwhile."""
+    writes = deleted(studies, "reference", [])
+    assert any(write.startswith("PATCH deployments/llama") for write in writes), "the way back is among them"
+    assert any(write.startswith("PATCH sloguardstudies/s") for write in writes), "and the finalizer's removal"
+    for number, kills in enumerate(planned(writes, 2)):
+        deleted(studies, f"deletion-{number}", kills)
+
+
+LONG_WATCHED = NOT_CONFIRMED | {
+    "spec": laid_over(NOT_CONFIRMED["spec"], {"promotion": {"verification": {"durationSeconds": 600}}})
+}
+
+
+def deleted(studies, name, kills):
+    """What was written once the study was deleted."""
+    with studies.one(name) as run:
+        world = run.world
+        world.create("sloguardstudies", LONG_WATCHED)
+        run.start()
+        run.live(lambda: world.phase() == "Verifying")
+        assert world.container()["args"] != ARGUMENTS
+        before = len(run.proxy.writes)
+        run.proxy.kill = run.end
+        run.proxy.kills = set(kills)
+        world.delete("sloguardstudies", "s")
+        run.live(lambda: world.items("sloguardstudies") == [] and world.children() == [])
+        assert world.container()["args"] == ARGUMENTS
+        return run.proxy.writes[before:]
+
+
+def test_replaced_at_any_write_it_ends_the_same(studies):
+    """As an upgrade does it, with strategy Recreate: told to end, waited for, followed by the next."""
+    reference = studies.ended("reference")
+    with studies.one("upgrades") as run:
+        run.proxy.fatal = False
+        run.proxy.kill = lambda: run.end(SIGTERM)
+        run.proxy.kills = {(write, "after") for write in reference.writes[::12]}
+        run.world.create("sloguardstudies", STUDY)
+        run.start()
+        run.live(lambda: run.ended)
+        assert len(run.exits) >= 8
+        assert set(run.exits) == {0}, "each ended by itself, and well"
+        assert not of_run(run).differs(reference)
