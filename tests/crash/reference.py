@@ -77,8 +77,9 @@ class Run:
 
     def end(self, number: int = signal.SIGKILL) -> None:
         """The operator that was started last; `live` starts another when it has ended."""
-        os.kill(self.pids[-1], number)
+        # Known before it has happened: `live` looks from another thread.
         self.dead.append(self.pids[-1])
+        os.kill(self.pids[-1], number)
 
     def lose(self, pid: int) -> None:
         """Nobody follows it."""
@@ -98,7 +99,8 @@ class Run:
             while self.dead:
                 self.wait(self.dead.pop())
                 self.start()
-            assert not any(map(_is_over, self.pids)), f"an operator ended by itself\n{self.world.log()}"
+            ended = [pid for pid in self.pids if _is_over(pid) and pid not in self.dead]
+            assert not ended, f"an operator ended by itself\n{self.world.log()}"
             self.world.tick()
             if self.world.phase() in POKED and time.monotonic() - poked > 0.7:
                 poked = time.monotonic()

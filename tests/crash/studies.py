@@ -11,7 +11,7 @@ from typing import Any
 from tests.apiserver.operator.world import World
 from tests.clusters.handle import Cluster
 from tests.crash.nursery import Nursery
-from tests.crash.proxy import Kill
+from tests.crash.proxy import Kill, Moment
 from tests.crash.reference import STUDY, ReferenceWorld, Run, begun
 
 Object = dict[str, Any]
@@ -96,19 +96,23 @@ def of_run(run: Run) -> Ended:
     return Ended(run.state(), run.doubled, run.proxy.writes, run.proxy.kills, len(run.exits), log)
 
 
-def planned(writes: Sequence[str], a_run: int) -> list[list[Kill]]:
-    """Before and after each write, so many kills in a run. Neighbouring writes are of different runs."""
-    step = -(-len(writes) // a_run)
-    return [
-        [(write, moment) for write in writes[first::step]] for moment in ("before", "after") for first in range(step)
-    ]
+def planned(writes: Sequence[str], a_run: int, every: int = 1) -> list[list[Kill]]:
+    """Before and after each write, or every so-manieth. Neighbouring kills are of different runs."""
+    plans: list[list[Kill]] = []
+    moments: tuple[Moment, Moment] = ("before", "after")
+    for number, moment in enumerate(moments):
+        some = writes[number * every // 2 :: every]
+        step = -(-len(some) // a_run)
+        plans += [[(write, moment) for write in some[first::step]] for first in range(step)]
+    return plans
 
 
-def assert_same(reference: Ended, ends: Sequence[tuple[str, Ended | None]], wanted: int) -> None:
+def assert_same(reference: Ended, plans: Sequence[Sequence[Kill]], ends: Sequence[tuple[str, Ended | None]]) -> None:
     """Every run ended as the reference did, and nearly all of the kills took place."""
     told = {name: "did not end" if end is None else end.differs(reference) for name, end in ends}
     failed = {name: why for name, why in told.items() if why}
     kills = sum(end.kills for _, end in ends if end)
+    wanted = sum(len(plan) for plan in plans)
     missed = sorted(kill for _, end in ends if end for kill in end.missed)
     print(f"\n{len(reference.writes)} writes; {kills} kills in {len(ends)} runs; not met again: {missed}")
     assert not failed, "\n".join(f"{name}: {why}" for name, why in failed.items())
