@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ TRIALS = 8
 """One of them is the second attempt of another."""
 
 POKED = {"Promoting", "Verifying"}
-"""Phases in which the operator would look every few seconds only: production's pods wake nobody."""
+"""Phases in which nobody is woken: production's pods are not watched."""
 
 
 class ReferenceWorld(World):
@@ -102,13 +102,18 @@ class Run:
             ended = [pid for pid in self.pids if _is_over(pid) and pid not in self.dead]
             assert not ended, f"an operator ended by itself\n{self.world.log()}"
             self.world.tick()
-            if self.world.phase() in POKED and time.monotonic() - poked > 0.7:
+            if time.monotonic() - poked > 0.7:
                 poked = time.monotonic()
                 self.poke()
             time.sleep(0.2)
 
     def poke(self) -> None:
-        self.world.patch("sloguardstudies", "s", {"metadata": {"annotations": {"poked": str(time.monotonic())}}})
+        """Wake the operator where it would look every few seconds only. The study may be gone at any time."""
+        for one in self.world.items("sloguardstudies"):
+            if one.get("status", {}).get("phase") in POKED:
+                poked = {"metadata": {"annotations": {"poked": str(time.monotonic())}}}
+                with suppress(RefusedError):
+                    self.world.patch("sloguardstudies", one["metadata"]["name"], poked)
 
     @property
     def ended(self) -> bool:

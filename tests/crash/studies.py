@@ -116,4 +116,5 @@ def assert_same(reference: Ended, plans: Sequence[Sequence[Kill]], ends: Sequenc
     missed = sorted(kill for _, end in ends if end for kill in end.missed)
     print(f"\n{len(reference.writes)} writes; {kills} kills in {len(ends)} runs; not met again: {missed}")
     assert not failed, "\n".join(f"{name}: {why}" for name, why in failed.items())
-    assert kills >= 0.9 * wanted, "too few of the kills took place to say anything"
+    # Some writes are of this run only: a conflict makes one more, and an event is not told again.
+    assert kills >= 0.75 * wanted, "too few of the kills took place to say anything"
