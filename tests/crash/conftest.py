@@ -14,3 +14,11 @@ def studies(installed, access, tmp_path):
     several = Studies(installed, access, tmp_path)
     yield several
     several.close()
+
+
+@pytest.fixture(scope="session")
+def reference(installed, access, tmp_path_factory):
+    """How the reference study ends when nobody dies."""
+    alone = Studies(installed, access, tmp_path_factory.mktemp("reference"))
+    yield alone.ended("undisturbed")
+    alone.close()

@@ -18,8 +18,7 @@ A_RUN = int(os.environ.get("SLOGUARD_KILLS_A_RUN", "12"))
 AT_ONCE = int(os.environ.get("SLOGUARD_KILLS_AT_ONCE", "3"))
 
 
-def test_killed_at_every_write_it_ends_the_same(studies):
-    reference = studies.ended("reference")
+def test_killed_at_every_write_it_ends_the_same(studies, reference):
     assert_holds_all_that_a_kill_could_spoil(reference)
     plans = planned(reference.writes, A_RUN, EVERY)
     assert_same(reference, plans, studies.all_ended(plans, AT_ONCE))
@@ -91,9 +90,8 @@ def deleted(studies, name, kills):
         return run.proxy.writes[before:]
 
 
-def test_replaced_at_any_write_it_ends_the_same(studies):
+def test_replaced_at_any_write_it_ends_the_same(studies, reference):
     """As an upgrade does it, with strategy Recreate: told to end, waited for, followed by the next."""
-    reference = studies.ended("reference")
     with studies.one("upgrades") as run:
         run.proxy.fatal = False
         run.proxy.kill = lambda: run.end(SIGTERM)

@@ -19,8 +19,7 @@ def reconciled_by(log):
     return [line for line in map(json.loads, log.read_text().splitlines()) if line["logger"] == "sloguard.execute"]
 
 
-def test_one_waits_and_takes_over_when_the_other_dies(studies):
-    reference = studies.ended("reference")
+def test_one_waits_and_takes_over_when_the_other_dies(studies, reference):
     with studies.one("two") as run:
         place = run.world.namespace
         first = run.start(f"{place}-first")
@@ -37,9 +36,8 @@ def test_one_waits_and_takes_over_when_the_other_dies(studies):
         assert not of_run(run).differs(reference)
 
 
-def test_without_a_lease_between_them_nothing_is_done_twice(studies):
+def test_without_a_lease_between_them_nothing_is_done_twice(studies, reference):
     """Both believe to be the same pod, so both act, on the same study at the same time."""
-    reference = studies.ended("reference")
     with studies.one("both") as run:
         run.start("same")
         run.world.create("sloguardstudies", STUDY)
