@@ -27,6 +27,9 @@ QUIET_SECONDS: Final = 120
 
 MOST_LINE_BYTES: Final = 64 * 1024
 MOST_LOG_LINES: Final = 20_000
+A_PAGE: Final = 250
+_JSON: Final = "application/json, */*"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TRAVERSALS: Final = {".", ".."}
 
 
@@ -127,6 +130,19 @@ class Api:
         query = [("labelSelector", labels), ("fieldSelector", fields), ("limit", str(most or ""))]
         answer = await self._json("GET", resource.path(namespace), query=[(k, v) for k, v in query if v])
         return listing(answer, "items")
+
+    async def versions(self, resource: Resource, namespace: str) -> dict[tuple[str, str], str]:
+        """The resourceVersion of each object by namespace and name: of many objects page by page, and no contents."""
+        found: dict[tuple[str, str], str] = {}
+        query = [("limit", str(A_PAGE))]
+        while True:
+            page = json.loads(await self._call("GET", resource.path(namespace), query=query, accept=_METADATA_ONLY))
+            for metadata in (one["metadata"] for one in listing(page, "items")):
+                found[metadata["namespace"], metadata["name"]] = metadata["resourceVersion"]
+            more = section(page, "metadata").get("continue")
+            if not more:
+                return found
+            query = [("limit", str(A_PAGE)), ("continue", more)]
 
     async def create(self, resource: Resource, namespace: str, body: Object) -> bool:
         """False where there is one of that name already."""
@@ -237,6 +253,7 @@ class Api:
         body: Object | None = None,
         query: list[tuple[str, str]] | None = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
         seconds: float = REQUEST_SECONDS,
     ) -> bytes:
         asked = clock.elapsed_seconds()
@@ -262,7 +279,7 @@ class Api:
             raise NotLeadingError(f"{method} {path} is not sent: the Lease was not renewed in time")
         self.requests += 1
         logger.debug("%s %s", method, path)
-        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         serialized = await self._client.param_serialize(
             method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
         )

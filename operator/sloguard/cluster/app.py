@@ -67,14 +67,9 @@ class Operator:
         kopf.on.cleanup(registry=registry)(self._stop)
         kopf.on.probe(id="reconciling", registry=registry)(self._probe)
         kopf.on.event(GROUP, VERSION, STUDIES.plural, registry=registry)(self._study_changed)
-        present = {STUDY: kopf.PRESENT}
-        for group, version, plural in (
-            (GROUP, VERSION, "sloguardtrials"),
-            ("apps", "v1", "deployments"),
-            ("batch", "v1", "jobs"),
-            ("", "v1", "pods"),
-        ):
-            kopf.on.event(group, version, plural, labels=present, registry=registry)(self._child_changed)
+        # Whatever befalls a candidate or its load shows in a pod. Trials, Deployments and Jobs are the operator's own
+        # writing: watching them would wake it for what it did itself, and kopf keeps each watched object in mind.
+        kopf.on.event("", "v1", "pods", labels={STUDY: kopf.PRESENT}, registry=registry)(self._child_changed)
 
     async def _login(self, **parameters: Any) -> kopf.ConnectionInfo | None:
         """In a pod by its service account, elsewhere by the kubeconfig."""
@@ -123,22 +118,23 @@ class Operator:
             raise StaleError(f"no successful reconcile for {age:.0f} s")
         return round(age, 1)
 
-    async def _study_changed(self, namespace: str | None, name: str | None, **_: Any) -> None:
-        self._wake(namespace, name)
+    async def _study_changed(self, namespace: str | None, name: str | None, meta: kopf.Meta, **_: Any) -> None:
+        self._wake(namespace, name, str(meta.get("resourceVersion") or ""))
 
     async def _child_changed(self, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
         self._wake(namespace, labels.get(STUDY))
 
-    def _wake(self, namespace: str | None, name: str | None) -> None:
+    def _wake(self, namespace: str | None, name: str | None, version: str = "") -> None:
         if self._reconciler is not None and self._resync is not None and namespace and name:
-            self._reconciler.wake((namespace, name))
+            self._reconciler.wake((namespace, name), version)
 
     async def _resync_for_ever(self, reconciler: Reconciler) -> None:
         """A watch event can be lost; a list cannot."""
         while True:
             try:
-                for namespace, name in await self._studies():
-                    reconciler.wake((namespace, name))
+                for place in self._namespaces or [""]:
+                    for key, version in (await self._api.versions(STUDIES, place)).items():
+                        reconciler.wake(key, version)
                 reconciler.last_success = clock.elapsed_seconds()
             except (RefusedError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 told = error or type(error).__name__
@@ -147,11 +143,6 @@ class Operator:
                 # A defect must not end the resync for good; it is loud.
                 logger.exception("resync failed; trying again in %.0f s", RESYNC_SECONDS)
             await asyncio.sleep(RESYNC_SECONDS)
-
-    async def _studies(self) -> list[tuple[str, str]]:
-        places = self._namespaces or [""]
-        found = [study for place in places for study in await self._api.items(STUDIES, place)]
-        return [(s["metadata"]["namespace"], s["metadata"]["name"]) for s in found]
 
 
 async def _cancelled(task: asyncio.Task[None] | None) -> None:

@@ -9,16 +9,18 @@ from http import HTTPStatus
 import aiohttp
 from pydantic import ValidationError
 
-from sloguard.api.v1alpha1 import StudyStatus
+from sloguard.api.v1alpha1 import StudyPhase, StudyStatus
 from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError, UnreachableNodeError
 from sloguard.cluster.execute import NameTakenError, Settings, execute
-from sloguard.cluster.gather import StudyUnreadableError, gather
+from sloguard.cluster.gather import Gathered, StudyUnreadableError, gather
 from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.text import readable
+from sloguard.engine.actions import Plan
 from sloguard.engine.conditions import with_condition
+from sloguard.engine.known import IDLE_SECONDS
 from sloguard.engine.plan import plan
 from sloguard.measure.prometheus import Prometheus
 
@@ -31,6 +33,9 @@ LEAST_PAUSE_SECONDS = 0.05
 FIRST_BACK_OFF_SECONDS = 1.0
 MOST_BACK_OFF_SECONDS = 60.0
 MOST_AT_ONCE = 8
+
+REST_SECONDS = {StudyPhase.COMPLETED: 300.0, StudyPhase.FAILED: 300.0, StudyPhase.AWAITING_APPROVAL: 60.0}
+"""Between two looks at a study that nothing is owed to. A change of the study itself is answered at once."""
 
 Key = tuple[str, str]
 """Namespace and name of a study."""
@@ -45,12 +50,17 @@ class Reconciler:
     prometheus: Prometheus | None = None
     logs: LogStreams | None = None
     last_success: float = field(default_factory=clock.elapsed_seconds)
+    _resting: dict[Key, str] = field(default_factory=dict[Key, str])
+    """At which resourceVersion of the study nothing was owed."""
+
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
-    def wake(self, key: Key) -> None:
-        """Something about this study may have changed."""
+    def wake(self, key: Key, version: str = "") -> None:
+        """Something about this study may have changed; not if it rests, and its own `version` is what is known."""
+        if version and self._resting.get(key) == version:
+            return
         if key not in self._tasks:
             self._wakes[key] = asyncio.Event()
             self._tasks[key] = asyncio.create_task(self._serve(key), name=f"study {key[0]}/{key[1]}")
@@ -85,6 +95,7 @@ class Reconciler:
         finally:
             self._tasks.pop(key, None)
             self._wakes.pop(key, None)
+            self._resting.pop(key, None)
 
     async def _attempt(self, key: Key) -> float | None:
         """Seconds until the next one, negative when the study is gone, None after a failure."""
@@ -117,6 +128,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Once through. Seconds until it is due again, None when the study is gone."""
         namespace, name = key
+        self._resting.pop(key, None)
         try:
             gathered = await gather(self.api, namespace, name, self.prometheus, self.logs)
         except StudyUnreadableError as error:
@@ -137,7 +149,10 @@ class Reconciler:
             if error.conflict or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             return await self._stall(key, "Refused", error.message)
-        return planned.wake_after_seconds
+        if not _nothing_owed(gathered, planned):
+            return planned.wake_after_seconds
+        self._resting[key] = gathered.study["metadata"]["resourceVersion"]
+        return REST_SECONDS[planned.status.phase]
 
     async def _stall(self, key: Key, reason: str, message: str) -> float:
         """Say in the study itself what keeps it from going on."""
@@ -150,6 +165,15 @@ class Reconciler:
 
 def _about(key: Key) -> dict[str, object]:
     return {"study": f"{key[0]}/{key[1]}"}
+
+
+def _nothing_owed(gathered: Gathered, planned: Plan) -> bool:
+    """Nothing was done, and nothing will be before a person changes the study, or production while approval is due."""
+    study = gathered.snapshot.study
+    if planned.status.phase not in REST_SECONDS or study.metadata.deletion_timestamp is not None:
+        return False
+    done = planned.actions or planned.events or planned.owes_production or gathered.derived
+    return not done and planned.status == study.status and planned.wake_after_seconds == IDLE_SECONDS
 
 
 def _stalled(stored: Object, reason: str, message: str) -> Object:

@@ -98,9 +98,6 @@ NEEDED_ON_NODES = {("", "nodes", "get")}
 
 WATCHED = [
     ("sloguard.dev", "sloguardstudies"),
-    ("sloguard.dev", "sloguardtrials"),
-    ("apps", "deployments"),
-    ("batch", "jobs"),
     ("", "pods"),
 ]
 

@@ -160,3 +160,14 @@ async def test_a_kubelet_that_cannot_be_asked_is_told_from_a_log_that_is_gone(ap
     assert await api.log("prod", "p", "vllm", previous=False, most_bytes=99) == ""
     with pytest.raises(UnreachableNodeError, match="i/o timeout"):
         await api.log("prod", "p", "vllm", previous=False, most_bytes=99)
+
+
+async def test_versions_are_read_page_by_page_and_without_contents(api, server):
+    def page(more, *named):
+        items = [{"metadata": {"namespace": "prod", "name": n, "resourceVersion": v}} for n, v in named]
+        return 200, {"metadata": {"continue": more}, "items": items}
+
+    server.answers = [page("next", ("a", "1"), ("b", "2")), page("", ("c", "3"))]
+    assert await api.versions(STUDIES, "") == {("prod", "a"): "1", ("prod", "b"): "2", ("prod", "c"): "3"}
+    assert [parse_qs(urlsplit(path).query).get("continue") for _, path, _, _ in server.asked] == [None, ["next"]]
+    assert all("as=PartialObjectMetadataList" in headers["Accept"] for _, _, headers, _ in server.asked)

@@ -2,13 +2,18 @@
 
 import asyncio
 import copy
+from dataclasses import replace
 
 import pytest
 
+from sloguard.api.v1alpha1 import Study, StudyPhase, StudyStatus
 from sloguard.cluster import reconcile as module
 from sloguard.cluster.api import RefusedError
 from sloguard.cluster.execute import Settings
+from sloguard.cluster.gather import Gathered
 from sloguard.cluster.reconcile import LEAST_PAUSE_SECONDS, MOST_BACK_OFF_SECONDS, Reconciler, _stalled
+from sloguard.engine.actions import Event, Plan, StopTrial
+from sloguard.engine.snapshot import Snapshot, TargetProblem
 from tests.unit.cluster.objects import STUDY
 
 KEY = ("prod", "s")
@@ -117,3 +122,57 @@ async def test_a_study_that_comes_back_while_it_is_found_gone_is_served(monkeypa
     assert len(looks) == 2
     assert not reconciler._tasks
     assert not reconciler._wakes
+
+
+@pytest.fixture
+def resting(monkeypatch):
+    """A reconciler of one completed study, and the looks that it took."""
+    stored = STUDY | {"metadata": STUDY["metadata"] | {"resourceVersion": "7"}, "status": {"phase": "Completed"}}
+    study = Study.model_validate({key: stored[key] for key in ("apiVersion", "kind", "metadata", "spec", "status")})
+    gathered = Gathered(Snapshot(study, (), TargetProblem("", "")), stored, {}, None, {})
+    looks, plans = [], [Plan(study.status)]
+
+    async def gather(*_):
+        looks.append(1)
+        return gathered
+
+    async def execute(*_):
+        pass
+
+    monkeypatch.setattr(module, "gather", gather)
+    monkeypatch.setattr(module, "plan", lambda *_: plans[0])
+    monkeypatch.setattr(module, "execute", execute)
+    return Reconciler(FakeApi(), Settings("image")), looks, plans
+
+
+async def test_a_study_to_which_nothing_is_owed_rests_until_it_changes(resting):
+    reconciler, looks, _ = resting
+    assert await reconciler.reconcile(KEY) == module.REST_SECONDS[StudyPhase.COMPLETED]
+    reconciler.wake(KEY, "7")
+    assert not reconciler._tasks, "nothing has changed since"
+    reconciler.wake(KEY, "8")
+    await asyncio.sleep(0.05)
+    reconciler.wake(KEY)
+    await asyncio.sleep(0.5)
+    await reconciler.stop()
+    assert len(looks) == 3, "a change of its own, and one of what it caused"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"actions": (StopTrial(None),)},
+        {"events": (Event("key", "Reason", "message"),)},
+        {"owes_production": True},
+        {"wake_after_seconds": 3.0},
+        {"status": StudyStatus(phase=StudyPhase.COMPLETED, gpu_minutes=1)},
+        {"status": StudyStatus(phase=StudyPhase.SEARCHING)},
+    ],
+)
+async def test_a_study_to_which_something_is_owed_does_not_rest(change, resting):
+    reconciler, _, plans = resting
+    plans[0] = replace(plans[0], **change)
+    assert await reconciler.reconcile(KEY) == plans[0].wake_after_seconds
+    reconciler.wake(KEY, "7")
+    assert reconciler._tasks
+    await reconciler.stop()
