@@ -257,7 +257,8 @@ class Api:
         seconds: float = REQUEST_SECONDS,
     ) -> bytes:
         asked = clock.elapsed_seconds()
-        answer = await self._send(method, path, body=body, query=query, content_type=content_type, limit=seconds)
+        kinds = {"content_type": content_type, "accept": accept}
+        answer = await self._send(method, path, body=body, query=query, limit=seconds, **kinds)
         clock.hear(answer.headers.get("Date", ""), asked)
         content: bytes = await answer.read()
         if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -273,6 +274,7 @@ class Api:
         body: Object | None = None,
         query: list[tuple[str, str]] | None = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
     ) -> Any:  # noqa: ANN401 - the generated client's answer is not typed
         assert self._client is not None, "used outside of its context"
         if method != "GET" and not self._may_write():
