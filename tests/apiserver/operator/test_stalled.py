@@ -37,7 +37,7 @@ def test_each_fault_of_the_target_is_named_and_goes_when_mended(world):
 
     world.patch("deployments", "llama", {"metadata": {"labels": {"sloguard.dev/study": None}}})
     world.play(lambda: world.condition("Stalled").get("status") == "False", poke=True)
-    world.play(lambda: list(world.trials()) == ["s-0-1"])
+    world.play(lambda: "s-0-1" in world.trials())
     reasons = [e["reason"] for e in world.items("events") if e["type"] == "Warning" and e["reason"] != "FailedCreate"]
     assert sorted(reasons) == [
         "ArgumentsNotUnderstood",
