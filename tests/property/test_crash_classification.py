@@ -32,7 +32,7 @@ PIECES = st.one_of(
 )
 LOGS = st.lists(st.tuples(PIECES, PIECES), max_size=30).map(lambda pairs: "\n".join(a + b for a, b in pairs))
 FILLER = [
-    "(EngineCore pid=2) INFO 11-22 08:48:34 [backends.py:1] Using cache directory: /root/.cache/vllm for vLLM's compile",
+    "(EngineCore pid=2) INFO 11-22 08:48:34 [backends.py:1] Using cache directory: /root/.cache/vllm",
     "(EngineCore pid=2) WARNING 11-22 08:48:35 [x.py:1] something that passes",
     "",
     "    and more of it",
