@@ -80,6 +80,12 @@ class RefusedError(Exception):
         return self.status == HTTPStatus.CONFLICT
 
     @property
+    def passing(self) -> bool:
+        """A conflict, or a fault of the server's: worth another try, unlike a right that is missing."""
+        busy = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.GONE}
+        return self.conflict or self.status in busy or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
     def missing(self) -> bool:
         return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 

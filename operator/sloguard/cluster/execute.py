@@ -82,7 +82,7 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
         logger.info(_what_was_done(action), extra=_about(gathered, action))
     if gathered.derived or status != gathered.snapshot.study.status:
         study = await api.replace_status(STUDIES, study | {"status": status.dump()})
-    for event in (*taken.events, *plan.events):
+    for event in (*gathered.history.events, *taken.events, *plan.events):
         await _tell(api, study, event)
     if not plan.owes_production:
         await _with_finalizer(api, study, wanted=False)

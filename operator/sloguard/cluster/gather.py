@@ -22,6 +22,7 @@ from sloguard.cluster.evidence import (
     running_since,
     server_state,
 )
+from sloguard.cluster.history import History, read_history
 from sloguard.cluster.knowledge import Taken, knowledge_of
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
 from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
@@ -61,6 +62,7 @@ class Gathered:
     passed_over: Mapping[str, str]
     derived: bool = False
     taken: Taken = field(default_factory=Taken)
+    history: History = field(default_factory=History)
 
 
 @dataclass(slots=True)
@@ -103,7 +105,8 @@ async def gather(
     target = problem or target_state(production, target_name, container, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
-    records = records_of(study, raw_trials.values(), target)
+    history = await read_history(api, namespace, study, raw_trials)
+    records = records_of(study, [*history.trials.values(), *raw_trials.values()], target)
     _warn(namespace, name, records.passed_over)
     children = await _children(api, namespace, mine, {t.metadata.uid: t.name for t in records.trials})
     seen: dict[str, Observation] = {}
@@ -127,7 +130,7 @@ async def gather(
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
     snapshot = Snapshot(study, records.trials, target, seen, taken.ledger)
     derived = loaded.derived or taken.status is not None
-    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken)
+    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken, history)
 
 
 def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:

@@ -82,7 +82,7 @@ async def leave_behind(api: Api, study: Study, trial: Trial) -> Event | None:
     try:
         await leave(api, study.metadata.namespace or "", record)
     except RefusedError as error:
-        if _passing(error):
+        if error.passing:
             raise
         message = (
             f"what {trial.name} taught of memory and crashes is not left to later studies: {error.message}. Let the "
@@ -105,7 +105,7 @@ async def keep(api: Api, namespace: str, taken: Taken) -> Taken:
         if await api.create(CONFIG_MAPS, namespace, taken.body):
             return taken
     except RefusedError as error:
-        if _passing(error):
+        if error.passing:
             raise
         return _without(clock.now(), f"what it took cannot be written down: {error.message}")
     raise RefusedError(HTTPStatus.CONFLICT, f"ConfigMap {taken.body['metadata']['name']} exists")
@@ -119,7 +119,7 @@ async def _begin(api: Api, namespace: str, study: Study, production: Trial) -> T
             read = await read_ledgers(api, namespace, setup_of(production), now)
             return _chosen(study, read, production, now)
     except RefusedError as error:
-        if _passing(error):
+        if error.passing:
             raise
         return _without(now, f"the namespace's ledgers cannot be read: {error.message}")
     if not owned_by(stored, study.metadata.uid):
@@ -192,15 +192,6 @@ def _without(now: datetime, why: str) -> Taken:
 def _lost(name: str) -> Event:
     message = f"ConfigMap {name}, with what the search began with of earlier studies, is gone; it goes on without"
     return Event("knowledge-lost", "KnowledgeLost", message, EventType.WARNING)
-
-
-def _passing(error: RefusedError) -> bool:
-    """A conflict or a fault of the server's: tried again, unlike a right that is missing."""
-    return (
-        error.conflict
-        or error.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.GONE}
-        or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    )
 
 
 def _measured_production(trials: tuple[Trial, ...]) -> Trial | None:

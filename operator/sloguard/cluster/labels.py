@@ -10,6 +10,7 @@ ROLE: Final = f"{GROUP}/role"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 PROMOTION_FINALIZER: Final = f"{GROUP}/promotion"
 
+HISTORY: Final = f"{GROUP}/history"
 LEDGER: Final = f"{GROUP}/ledger"
 LEDGER_MODEL: Final = f"{GROUP}/ledger-model"
 LEDGER_GPU: Final = f"{GROUP}/ledger-gpu"

@@ -14,6 +14,7 @@ from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError, UnreachableNodeError
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import Gathered, StudyUnreadableError, gather
+from sloguard.cluster.history import tidy
 from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignArgumentsError
@@ -135,6 +136,8 @@ class Reconciler:
             return await self._stall(key, "SpecInvalid", str(error))
         if gathered is None:
             return None
+        if await tidy(self.api, gathered.study, gathered.snapshot, gathered.history):
+            return LEAST_PAUSE_SECONDS
         planned = plan(gathered.snapshot, clock.now())
         try:
             await execute(self.api, self.settings, gathered, planned)

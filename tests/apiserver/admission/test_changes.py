@@ -20,6 +20,7 @@ MUTABLE = {
     "suspend": {"suspend": True},
     "knowledge": {"knowledge": "Isolated"},
     "what a change of production means": {"onTargetChange": "Restart"},
+    "how many objects are kept": {"historyLimit": 20},
     "parallelism": {"trial": {"parallelism": 2}},
     "approval": {"promotion": {"approvedTrial": "llama-8b-4-1"}},
     "promotion": {"promotion": {"mode": "Automatic", "confirmations": 1}},

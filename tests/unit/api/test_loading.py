@@ -82,7 +82,7 @@ def test_a_file_that_is_no_study(name, path):
 
 OF_SPEC = (
     "target, slos, objective, measurement, workload, searchSpace, optimizer, budget, trial, knowledge, "
-    "onTargetChange, windows, suspend, promotion"
+    "onTargetChange, historyLimit, windows, suspend, promotion"
 )
 FIELDS = {
     "a key twice": (

@@ -40,6 +40,7 @@ from .search_space import (
 )
 from .status import (
     FrontPoint,
+    HistoryPart,
     KnowledgeStatus,
     ProductionWorkload,
     PromotionState,
@@ -117,6 +118,7 @@ __all__ = [
     "DisagreementPart",
     "Fault",
     "FrontPoint",
+    "HistoryPart",
     "IntDomain",
     "Interval",
     "KnobName",

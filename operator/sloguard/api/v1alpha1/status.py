@@ -156,6 +156,14 @@ class KnowledgeStatus(ObservedModel):
     )
 
 
+class HistoryPart(ObservedModel):
+    """Finished trials whose objects were removed, in a ConfigMap that counts as long as its text has this digest."""
+
+    config_map: str = Field(max_length=253)
+    sha256: str = Field(max_length=64)
+    trials: int = 0
+
+
 class StudyStatus(ObservedModel):
     """Written once at the end of each reconcile."""
 
@@ -173,6 +181,7 @@ class StudyStatus(ObservedModel):
     )
     target: TargetStatus | None = None
     knowledge: KnowledgeStatus | None = None
+    history: list[HistoryPart] = Field(default=[], max_length=64)
     baseline: Scored | None = Field(default=None, description="The better of production and vLLM's defaults.")
     best: Scored | None = None
     front: list[FrontPoint] = Field(

@@ -437,6 +437,13 @@ class StudySpec(Model):
     trial: TrialSettings = TrialSettings()
     knowledge: Knowledge = Knowledge.SHARE
     on_target_change: OnTargetChange = OnTargetChange.STALL
+    history_limit: int = Field(
+        default=100,
+        ge=1,
+        le=1000,
+        description="How many finished trials are kept as objects, beside those that baselines, repeats, front and "
+        "recommendation rest on. Some forty more may be there; older ones are kept in ConfigMaps of the study.",
+    )
     windows: list[Window] = Field(default=[], max_length=16)
     suspend: bool = False
     promotion: Promotion = Promotion()
