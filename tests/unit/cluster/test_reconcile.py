@@ -81,12 +81,16 @@ async def test_a_refusal_is_repeated_or_told(why, monkeypatch):
     api = FakeApi()
 
     async def gathered(*_):
-        return type("Gathered", (), {"snapshot": None})
+        return type("Gathered", (), {"snapshot": None, "study": None, "history": None})
+
+    async def nothing_to_tidy(*_):
+        return False
 
     async def refused(*_):
         raise error
 
     monkeypatch.setattr(module, "gather", gathered)
+    monkeypatch.setattr(module, "tidy", nothing_to_tidy)
     monkeypatch.setattr(module, "plan", lambda *_: None)
     monkeypatch.setattr(module, "execute", refused)
     assert await Reconciler(api, Settings("image"))._attempt(KEY) == pause
