@@ -77,9 +77,10 @@ class Run:
 
     def end(self, number: int = signal.SIGKILL) -> None:
         """The operator that was started last; `live` starts another when it has ended."""
-        # Known before it has happened: `live` looks from another thread.
-        self.dead.append(self.pids[-1])
-        os.kill(self.pids[-1], number)
+        pid = self.pids[-1]
+        # Known before it has happened: `live` looks from another thread, and waits for it at once.
+        self.dead.append(pid)
+        os.kill(pid, number)
 
     def lose(self, pid: int) -> None:
         """Nobody follows it."""
