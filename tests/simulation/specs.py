@@ -67,7 +67,8 @@ async def _lived(world: World, study: Object) -> str:
     if stalled.get("status") == "True":
         world.watchman.check(stalled["message"], "stalled without a word")
         return f"Stalled: {stalled['reason']}"
-    begun = world.server.items("sloguardtrials") or told.get("Ready", {}).get("reason") == "OutsideWindow"
+    waits = told.get("Ready", {}).get("reason") in {"OutsideWindow", "Suspended"}
+    begun = waits or world.server.items("sloguardtrials")
     world.watchman.check(begun, f"neither stalled nor begun: {status}")
     if world.watchman.violations:
         raise ViolationError(world.watchman.violations[0])
