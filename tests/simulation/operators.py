@@ -17,7 +17,7 @@ from sloguard.cluster.execute import Settings
 from sloguard.cluster.lease import LeaseSettings
 from tests.simulation.api_server import Change, Refusal, place
 
-WATCHED = {"sloguardtrials", "deployments", "jobs", "pods"}
+WATCHED = {"pods"}
 STUDY = "sloguard.dev/study"
 
 
@@ -132,7 +132,8 @@ class Process:
             return
         metadata = change.object["metadata"]
         if change.plural == "sloguardstudies":
-            handler = self._operator._study_changed(namespace=metadata["namespace"], name=metadata["name"])
+            where = {"namespace": metadata["namespace"], "name": metadata["name"]}
+            handler = self._operator._study_changed(**where, meta=metadata)
         else:
             labels = metadata.get("labels", {})
             handler = self._operator._child_changed(namespace=metadata["namespace"], labels=labels)
