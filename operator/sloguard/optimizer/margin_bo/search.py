@@ -122,9 +122,13 @@ class _Ask:
 
     def _worth(self, points: Points, alive: Floats) -> Floats:
         if self._exploring or self.outlook is None:
-            useful = plausible(self.space.context, self.survival.memory, points)
-            return useful * unlike_all(points, self.points.unit, alive)
-        return promise(points, self.outlook, alive, self._cost)
+            return self._useful(points) * unlike_all(points, self.points.unit, alive)
+        worth = promise(points, self.outlook, alive, self._cost)
+        return worth * self._useful(points) if self.outlook.best_log is None else worth
+
+    def _useful(self, points: Points) -> Floats:
+        """As far as the load alone tells, which counts until something met the SLOs."""
+        return plausible(self.space.context, self.survival.memory, points)
 
     def _avoided(self, rows: Ints, chosen: int) -> str:
         """What would have been tried without earlier studies, where that is something else; "" where it is not."""
