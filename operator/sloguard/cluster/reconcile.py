@@ -80,8 +80,9 @@ class Reconciler:
         wake = self._wakes[key]
         try:
             while True:
-                wake.clear()
                 async with self._slots:
+                    # Only now: what was told while others had their turn is seen by this look.
+                    wake.clear()
                     pause = await self._attempt(key)
                 if pause is None:
                     pause, back_off = back_off, min(back_off * 2, MOST_BACK_OFF_SECONDS)

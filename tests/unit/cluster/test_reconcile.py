@@ -180,3 +180,18 @@ async def test_a_study_to_which_something_is_owed_does_not_rest(change, resting)
     reconciler.wake(KEY, "7")
     assert reconciler._tasks
     await reconciler.stop()
+
+
+async def test_what_is_told_before_a_look_begins_makes_no_second_one(resting):
+    """After a start, watches and the resync wake every study while most still wait for their turn."""
+    reconciler, looks, _ = resting
+    for _ in range(module.MOST_AT_ONCE):
+        await reconciler._slots.acquire()
+    reconciler.wake(KEY)
+    await asyncio.sleep(0.01)
+    reconciler.wake(KEY, "7")
+    await asyncio.sleep(0.01)
+    reconciler._slots.release()
+    await asyncio.sleep(0.5)
+    await reconciler.stop()
+    assert len(looks) == 1
