@@ -22,9 +22,8 @@ sys.exit(1)
 
 
 def serving(namespace: str) -> demo.Object:
-    """Production that is scaled to nothing; its candidates crash twice within a second or two."""
+    """Production that crashes as its candidates do: twice within a second or two."""
     (deployment,) = [o for o in demo.production(namespace) if o["kind"] == "Deployment"]
-    deployment["spec"]["replicas"] = 0
     pod = deployment["spec"]["template"]["spec"]
     pod["volumes"] = [{"name": "before", "emptyDir": {}}, {"name": "program", "configMap": {"name": "program"}}]
     (container,) = pod["containers"]

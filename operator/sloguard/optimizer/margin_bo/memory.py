@@ -12,8 +12,9 @@ trials tell what was free under load. Elsewhere, a server that served proves tha
 proves everywhere that it was below.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -147,15 +148,20 @@ def learn(encoding: Encoding, taught: Sequence[Result], points: Points, earlier:
     return _Lesson(encoding, taught, points, earlier).memory()
 
 
+def _within(card_gib: float, reading: Reading) -> Reading:
+    """Where a card has more free than a server finds in all, its free memory is not the server's."""
+    return replace(reading, free_gib=math.nan) if reading.free_gib > card_gib else reading
+
+
 class _Lesson:
     """The history in numbers, on the way to a `Memory`."""
 
     def __init__(self, encoding: Encoding, taught: Sequence[Result], points: Points, earlier: Earlier | None) -> None:
         self.taught, self.points = taught, points
         self.earlier = earlier_of(EMPTY, encoding) if earlier is None else earlier
-        self.readings = [read(result) for result in taught]
         self.card = None if encoding.context.vram_bytes is None else encoding.context.vram_bytes / GIB
         self.vram = self.card or UNKNOWN_CARD_GIB
+        self.readings = [_within(self.vram, read(result)) for result in taught]
         longest = encoding.context.min_model_len_tokens
         guess = UNKNOWN_TOKENS if longest is None else TYPICAL_SHARE * longest
         self.typical_tokens = encoding.context.request_tokens or guess

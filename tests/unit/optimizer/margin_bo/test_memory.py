@@ -213,6 +213,21 @@ def test_what_nvml_says_of_the_card_is_believed_before_any_guess():
     assert card_gib(Context(), [KNOWN, replace(KNOWN, margins=margins)]) == pytest.approx(22.5)
 
 
+def test_servers_that_see_a_part_of_the_card_are_believed_before_nvml():
+    """As one H200 of 140 GiB was seen by servers that a shim let have 24: 69 GiB of cache were expected, 6 found."""
+    whole = Context(vram_bytes=round(139.8 * GIB))
+    lived = started(0, {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.92}, 6.15, 14.29, 0.46, 115_232, free_gib=117.4)
+    assert card_gib(whole, []) == pytest.approx(139.8)
+    assert card_gib(whole, [lived]) == 24
+    results = [lived, crashed(1, {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.61}, CrashClass.NO_KV_CACHE_ROOM)]
+    memory, encoding = learnt(results, card_gib(whole, results))
+    points = encoding.configurations([{**CONFIG, K.GPU_MEMORY_UTILIZATION: share} for share in (0.6, 0.9, 0.995)])
+    low, high, beyond = memory.starts(points)
+    assert low < 0.05
+    assert high > 0.9
+    assert beyond < 0.3, "what NVML calls free is not what these servers may ask for"
+
+
 def test_the_utilization_that_a_message_names_is_a_wall():
     limit = "free memory 23.49 of 24.0 GiB; gpu_memory_utilization at most 0.978"
     values = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.99}
