@@ -8,7 +8,9 @@ from tests.e2e import demo
 # Named like vLLM's own program, so that the operator knows where its arguments begin. What it did before stands in a
 # volume of the pod, which outlives its containers.
 VLLM = """
-import pathlib, sys
+import pathlib, socket, sys, time
+if socket.gethostname().startswith("llama-8b"):
+    time.sleep(3600)  # production lives
 before = pathlib.Path("/before/once")
 if before.exists():
     print("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use")
@@ -22,7 +24,7 @@ sys.exit(1)
 
 
 def serving(namespace: str) -> demo.Object:
-    """Production that crashes as its candidates do: twice within a second or two."""
+    """Production whose candidates crash, twice within a second or two."""
     (deployment,) = [o for o in demo.production(namespace) if o["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]["spec"]
     pod["volumes"] = [{"name": "before", "emptyDir": {}}, {"name": "program", "configMap": {"name": "program"}}]
