@@ -5,9 +5,6 @@ import json
 import logging
 from random import Random
 
-from pydantic import ValidationError
-
-from sloguard.api.v1alpha1 import Study, TargetKind
 from tests.simulation.api_server import Object
 from tests.simulation.invariants import ViolationError
 from tests.simulation.operators import CALM, Process
@@ -21,19 +18,6 @@ MINUTES = 20
 
 MOST_REQUESTS_A_MINUTE = 600
 """A trial that crashes as soon as it starts takes some 80, and several may do so within a minute."""
-
-
-def models_say(study: Object) -> str:
-    """What the models mind, or nothing. What is for local files alone is for the API server to refuse."""
-    try:
-        model = Study.model_validate_json(json.dumps(study), strict=True)
-    except ValidationError as error:
-        return str(error)
-    if model.spec.workload.arrival.trace_file is not None:
-        return "traceFile"
-    if model.spec.workload.prompts.tokenizer_file is not None:
-        return "tokenizerFile"
-    return "" if model.spec.target.kind is TargetKind.DEPLOYMENT else "kind Process"
 
 
 def fate(study: Object, seed: int = 0) -> str:

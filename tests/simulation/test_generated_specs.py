@@ -4,8 +4,9 @@ import os
 
 from hypothesis import HealthCheck, event, given, settings
 
+from tests.models_say import models_say
 from tests.property.study_changes import studies
-from tests.simulation.specs import fate, models_say
+from tests.simulation.specs import fate
 
 SPECIFICATIONS = int(os.environ.get("SLOGUARD_SPECIFICATIONS", "300"))
 

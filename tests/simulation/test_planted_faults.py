@@ -55,7 +55,7 @@ def test_trials_that_are_never_stopped(monkeypatch):
             await _do(api, settings, gathered, action)
 
     monkeypatch.setattr(execute, "_do", do)
-    assert_found("there at once", "left over")
+    assert_found("there at once", "left over", "more trials are live")
 
 
 def test_a_promotion_that_is_only_said(monkeypatch):

@@ -162,14 +162,15 @@ class Api:
 
     async def replace(self, resource: Resource, body: Object) -> Object:
         """With the resourceVersion that `body` was read at: a lost race is refused as a conflict."""
-        metadata = body["metadata"]
-        path = resource.path(metadata["namespace"], metadata["name"])
-        return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
+        return await self._put(resource, body)
 
     async def replace_status(self, resource: Resource, body: Object) -> Object:
-        """With the resourceVersion that `body` was read at: a lost race is refused as a conflict."""
+        """Likewise, and of nothing but its status."""
+        return await self._put(resource, body, "status")
+
+    async def _put(self, resource: Resource, body: Object, *subresource: str) -> Object:
         metadata = body["metadata"]
-        path = resource.path(metadata["namespace"], metadata["name"], "status")
+        path = resource.path(metadata["namespace"], metadata["name"], *subresource)
         return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import Study, TargetKind, Trial
 from sloguard.cluster import clock
-from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, NODES, PODS, STUDIES, TRIALS, Api, RefusedError
+from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
 from sloguard.cluster.cross_check import cross_checked
 from sloguard.cluster.device_memory import memory_under_load
 from sloguard.cluster.evidence import (
@@ -29,7 +29,7 @@ from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
 from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import Followed, LogStreams
 from sloguard.cluster.objects import Object, being_deleted, listing, section
-from sloguard.cluster.platform import platform_of
+from sloguard.cluster.platform import node_of, platform_of
 from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
 from sloguard.cluster.server_log import server_log
@@ -221,15 +221,17 @@ async def _server(
         if failing or just_ready:
             log = await server_log(api, namespace, pod, serving, container, logs)
     events = await _events(api, namespace, trial, pod) if failing or (wanted and state is ServerState.WAITING) else []
-    node = await _node(api, pod, log) if failing else ()
     just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}
+    node = await node_of(api, pod) if failing or just_seen else {}
     return Server(
         state=state,
-        evidence=evidence_of(trial, pod, serving, events, log.text, gaps=log.gaps, node=node),
+        evidence=evidence_of(
+            trial, pod, serving, events, log.text, gaps=log.gaps, node=_node_seen(pod, node, log) if failing else ()
+        ),
         running_since=since,
         margins=margins_from_log(log.text) if state is ServerState.READY else None,
         gpus=gpus(find_container(children.deployment, container)),
-        platform=await platform_of(api, pod, log.text) if just_seen else None,
+        platform=platform_of(node, log.text) if just_seen else None,
     )
 
 
@@ -243,18 +245,11 @@ def _is_faulty(load: Load) -> bool:
     return load.state is LoadState.FAILED or (load.result is not None and load.result.fault is not None)
 
 
-async def _node(api: Api, pod: Object | None, log: ServerLog) -> tuple[NodeCondition, ...]:
-    """Of the pod's node; nothing where the operator may not read nodes, but for whether its kubelet can be asked."""
-    name = section(pod, "spec").get("nodeName")
-    if not name:
-        return ()
+def _node_seen(pod: Object | None, node: Object, log: ServerLog) -> tuple[NodeCondition, ...]:
+    """Its conditions, as far as they can be read, and whether its kubelet could be asked."""
     lost = NodeCondition("Ready", "Unknown", "KubeletNotReached", log.unreachable)
-    try:
-        node = await api.get(NODES, "", name)
-    except RefusedError:
-        node = None
-    told = node_conditions(node) if node is not None else ()
-    return (lost, *told) if log.unreachable else told
+    unreached = log.unreachable and section(pod, "spec").get("nodeName")
+    return (lost, *node_conditions(node)) if unreached else node_conditions(node)
 
 
 async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) -> list[Object]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from sloguard.api.v1alpha1 import HistoryPart, Purpose, Study, Trial
 from sloguard.cluster.api import CONFIG_MAPS, STUDIES, TRIALS, Api, RefusedError
-from sloguard.cluster.labels import HISTORY, MANAGED_BY, STUDY
+from sloguard.cluster.labels import HISTORY, STUDY
 from sloguard.cluster.objects import Object, section
-from sloguard.cluster.records import owner_of
+from sloguard.cluster.records import kept_for_good, owner_of
 from sloguard.engine.actions import Event, EventType
 from sloguard.engine.known import latest_attempts
 from sloguard.engine.promotion import UNDER_WAY
@@ -99,19 +99,7 @@ async def _write_part(api: Api, stored: Object, study: Study, part: Iterable[Tri
     text = "".join(f"{_line(trial)}\n" for trial in trials)
     digest = _digest(text)
     name = f"{study.name}-history-{digest[:10]}"
-    metadata = {
-        "name": name,
-        "namespace": study.metadata.namespace,
-        "labels": {MANAGED_BY: "sloguard", STUDY: study.name, HISTORY: "true"},
-        "ownerReferences": [owner_of(study)],
-    }
-    body = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata,
-        "immutable": True,
-        "data": {TRIALS_KEY: text},
-    }
+    body = kept_for_good(study, name, {TRIALS_KEY: text}, {HISTORY: "true"})
     await api.create(CONFIG_MAPS, study.metadata.namespace or "", body)
     told = [*study.status.history, HistoryPart(config_map=name, sha256=digest, trials=len(trials))]
     # Of what is stored: what this look only derived is written by the plan that follows from it.

@@ -12,11 +12,11 @@ from http import HTTPStatus
 from sloguard.api.v1alpha1 import Knowledge, KnowledgeStatus, Study, Trial
 from sloguard.cluster import clock
 from sloguard.cluster.api import CONFIG_MAPS, Api, RefusedError
-from sloguard.cluster.labels import MANAGED_BY, STUDY, knowledge_name
+from sloguard.cluster.labels import knowledge_name
 from sloguard.cluster.ledger import RECORDS, leave, read_ledgers, text_in
 from sloguard.cluster.objects import Object, owned_by
-from sloguard.cluster.records import owner_of
-from sloguard.domain.ledger import EMPTY, Ledger, LedgerRecord, nearest, record_of, setup_of
+from sloguard.cluster.records import kept_for_good
+from sloguard.domain.ledger import EMPTY, Ledger, nearest, record_of, setup_of
 from sloguard.domain.shared_ledger import MOST_RECORD_BYTES, Read, merged, read_text, text_of_records
 from sloguard.engine.actions import Event, EventType
 from sloguard.engine.arms import taught
@@ -138,24 +138,9 @@ def _chosen(study: Study, read: Read, production: Trial, now: datetime) -> Taken
     name = knowledge_name(study.name, first_trial(study)) if chosen.records else ""
     return Taken(
         status=_status(name, chosen, now),
-        body=_body(study, name, chosen.records) if chosen.records else None,
+        body=kept_for_good(study, name, {RECORDS: text_of_records(chosen.records)}) if chosen.records else None,
         events=_told(chosen, first_trial(study)),
     )
-
-
-def _body(study: Study, name: str, records: tuple[LedgerRecord, ...]) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": name,
-            "namespace": study.metadata.namespace,
-            "labels": {MANAGED_BY: "sloguard", STUDY: study.name},
-            "ownerReferences": [owner_of(study)],
-        },
-        "immutable": True,
-        "data": {RECORDS: text_of_records(records)},
-    }
 
 
 def _status(name: str, read: Read, now: datetime) -> KnowledgeStatus:

@@ -16,9 +16,9 @@ MEMORY_MIB = "nvidia.com/gpu.memory"
 MOST_MIB = 2**24
 
 
-async def platform_of(api: Api, pod: Object | None, log: str) -> Platform:
-    """As far as it can be seen: an operator of one namespace may not read nodes."""
-    labels = await _node_labels(api, str(section(pod, "spec").get("nodeName") or ""))
+def platform_of(node: Object, log: str) -> Platform:
+    """As far as it can be seen."""
+    labels = section(node, "metadata", "labels")
     mib = str(labels.get(MEMORY_MIB, ""))
     known = mib.isascii() and mib.isdecimal() and 0 < int(mib[:9]) <= MOST_MIB
     return Platform(
@@ -28,11 +28,13 @@ async def platform_of(api: Api, pod: Object | None, log: str) -> Platform:
     )
 
 
-async def _node_labels(api: Api, node: str) -> Object:
-    if not node:
+async def node_of(api: Api, pod: Object | None) -> Object:
+    """The pod's node; nothing where it has none, or where it cannot be read: an operator of one namespace may not."""
+    name = str(section(pod, "spec").get("nodeName") or "")
+    if not name:
         return {}
     try:
-        return section(await api.get(NODES, "", node), "metadata", "labels")
+        return await api.get(NODES, "", name) or {}
     except RefusedError as error:
-        logger.debug("node %s cannot be read: %s", node, error)
+        logger.debug("node %s cannot be read: %s", name, error)
         return {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
+from sloguard.cluster.labels import MANAGED_BY, STUDY
 from sloguard.cluster.objects import Object, listing
 from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
@@ -64,6 +65,22 @@ def owner_of(study: Study) -> Object:
         "name": study.name,
         "uid": study.metadata.uid,
         "controller": True,
+    }
+
+
+def kept_for_good(study: Study, name: str, data: Mapping[str, str], labels: Mapping[str, str] | None = None) -> Object:
+    """A ConfigMap of the study's own, which nobody can change and which goes with it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": study.metadata.namespace,
+            "labels": {MANAGED_BY: "sloguard", STUDY: study.name, **(labels or {})},
+            "ownerReferences": [owner_of(study)],
+        },
+        "immutable": True,
+        "data": dict(data),
     }
 
 

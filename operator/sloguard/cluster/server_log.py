@@ -4,12 +4,12 @@ It is the first start's, as long as anybody has that: what a container says that
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sloguard.cluster import clock
 from sloguard.cluster.api import MOST_LOG_LINES, Api, UnreachableNodeError
-from sloguard.cluster.evidence import Container
+from sloguard.cluster.evidence import Container, moment
 from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import LogStreams, first_end
 from sloguard.cluster.objects import Object
@@ -46,5 +46,5 @@ async def server_log(
 
 
 def _just_ended(serving: Container) -> bool:
-    ended = (serving.terminated or {}).get("finishedAt")
-    return ended is not None and clock.now() - datetime.fromisoformat(ended) < KUBELET_PATIENCE
+    ended = moment((serving.terminated or {}).get("finishedAt"))
+    return ended is not None and clock.now() - ended < KUBELET_PATIENCE

@@ -118,8 +118,7 @@ def target_state(
 
 
 def template_hash(deployment: Object) -> str:
-    text = json.dumps(deployment["spec"]["template"], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _mark(deployment["spec"]["template"])
 
 
 _OF_CONTAINER = ("image", "env", "envFrom", "resources")
@@ -130,7 +129,11 @@ def serving_hash(deployment: Object, container: Object) -> str:
     """Of what makes a server what it is beside its arguments."""
     pod = section(deployment, "spec", "template", "spec")
     parts = [[container.get(field) for field in _OF_CONTAINER], [pod.get(field) for field in _OF_POD]]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return _mark(parts)
+
+
+def _mark(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def gpus(container: Object | None) -> int:

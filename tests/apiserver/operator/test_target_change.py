@@ -26,7 +26,7 @@ def test_a_new_image_stalls_and_with_restart_begins_anew(world, operator):
     made = len(world.trials())
 
     world.patch("sloguardstudies", "s", {"spec": {"onTargetChange": "Restart"}})
-    world.play(lambda: world.status()["target"]["firstTrial"] > 0, poke=True)
+    world.play(lambda: world.status().get("target", {}).get("firstTrial", 0) > 0, poke=True)
     operator.kill()
     operator.start()
     world.play(lambda: world.phase() == "AwaitingApproval", seconds=120)

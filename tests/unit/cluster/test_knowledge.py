@@ -9,7 +9,7 @@ from sloguard.api.v1alpha1 import Trial
 from sloguard.cluster.api import CONFIG_MAPS, RefusedError
 from sloguard.cluster.knowledge import keep, knowledge_of, leave_behind
 from sloguard.cluster.ledger import MOST_TRIES, RECORDS, leave, ledger_name
-from sloguard.cluster.platform import platform_of
+from sloguard.cluster.platform import node_of, platform_of
 from sloguard.domain.ledger import EMPTY, record_of, setup_of
 from sloguard.domain.shared_ledger import read_text
 from tests.unit.cluster.objects import study, trial, trial_object
@@ -317,5 +317,5 @@ ON_A_NODE = {"spec": {"nodeName": "n"}}
     ],
 )
 async def test_a_gpu_is_known_by_its_nodes_labels(labels, name, memory):
-    seen = await platform_of(Nodes(labels), ON_A_NODE, LOG)
+    seen = platform_of(await node_of(Nodes(labels), ON_A_NODE), LOG)
     assert (seen.gpu_name, seen.gpu_memory_bytes, seen.vllm_version) == (name, memory, "0.33.0")
