@@ -17,6 +17,7 @@ from sloguard.engine.gate import judge
 from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import Load, LoadState, Rollout, Server, ServerState, TargetProblem, TargetState
 from tests.unit.engine.builders import (
     FAILED_ROLLOUT,
@@ -64,6 +65,7 @@ class Hazards(World):
     earlier: list = field(default_factory=list)
     rollout_ends: tuple[datetime, Rollout] | None = None
     storms: bool = False
+    room: Room = AMPLE
     calm: bool = False
     deleted: bool = False
     found: TargetState = field(default_factory=lambda: TargetState(PRODUCTION))
@@ -135,6 +137,9 @@ class Hazards(World):
 
     # what the planner does
 
+    def gather(self):
+        return replace(super().gather(), room=None)
+
     def turn(self) -> None:
         """One reconcile, perhaps of a planner that has slept on its snapshot, perhaps cut short by a kill."""
         snapshot = fresh = self.gather()
@@ -142,6 +147,12 @@ class Hazards(World):
         if not self.calm and self.random.random() < 0.1:
             snapshot = self.random.choice(self.earlier)
         planned = plan(snapshot, self.now)
+        fresh_now = snapshot is fresh
+        if planned.asks_for_room:
+            assert not any(isinstance(action, RecordTrial) for action in planned.actions)
+            snapshot = replace(snapshot, room=self.room)
+            fresh = snapshot if fresh_now else fresh
+            planned = plan(snapshot, self.now)
         if self.random.random() < 0.1:
             assert planned == plan(snapshot, self.now), "the same snapshot gave another plan"
         length = self.length(planned)
@@ -190,6 +201,13 @@ class Hazards(World):
             case RecordTrial(name, spec) if name not in self.trials:
                 numbers = {t.spec.number for t in self.trials.values()}
                 assert self.is_open, "a trial was recorded outside the windows"
+                assert snapshot.room is not None, "a trial was recorded, and nobody had asked for room"
+                assert snapshot.room.places, "a trial was recorded without room for it"
+                ending = {a.trial.name for a in planned.actions if isinstance(a, UpdateTrial) and a.status.outcome}
+                under_way = {t.name for t in snapshot.trials if not t.finished} - ending
+                assert not (snapshot.room.blind and under_way), (
+                    "more than one trial at a time, and nobody sees the GPUs"
+                )
                 assert spec.number in numbers | {len(numbers)}, "numbers are not dense"
                 if spec.purpose is Purpose.SEARCH and spec.number not in numbers:
                     self._check_search()
@@ -261,6 +279,8 @@ class Hazards(World):
 
     def meddle(self) -> None:
         luck = self.random.random()
+        if self.random.random() < 0.1:
+            self.room = self.random.choice([AMPLE, Room(1), Room(0, "WaitingForGPUs", "0 are free"), BLIND])
         spec = self.study.spec
         promoting = self.promotion in UNDER_WAY
         if luck < (0.1 if spec.suspend else 0.01):
@@ -291,6 +311,8 @@ class Hazards(World):
             return not self.finalizer
         return self.phase in SETTLED or (is_stalled(self.study.status) and self.promotion not in UNDER_WAY)
 
+
+BLIND = Room(1, "NodesForbidden", "free GPUs cannot be seen", blind=True)
 
 MOST_CANDIDATES = 3
 """Contested to the end: then the gate's error is spent."""
@@ -331,6 +353,7 @@ def live(world: Hazards) -> None:
         world.work()
         world.meddle()
     world.calm = True
+    world.room = AMPLE
     if world.study.spec.suspend and world.random.random() < 0.8:
         world.change(suspend=False)
     world.target = world.found if world.target is GONE else world.target

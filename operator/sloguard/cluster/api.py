@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
@@ -56,6 +56,7 @@ JOBS: Final = Resource("apis/batch/v1", "jobs")
 PODS: Final = Resource("api/v1", "pods")
 SERVICES: Final = Resource("api/v1", "services")
 EVENTS: Final = Resource("api/v1", "events")
+RESOURCE_QUOTAS: Final = Resource("api/v1", "resourcequotas")
 NODES: Final = Resource("api/v1", "nodes")
 LEASES: Final = Resource("apis/coordination.k8s.io/v1", "leases")
 CONFIG_MAPS: Final = Resource("api/v1", "configmaps")
@@ -149,6 +150,17 @@ class Api:
             if not more:
                 return found
             query = [("limit", str(A_PAGE)), ("continue", more)]
+
+    async def pages(self, resource: Resource, *, fields: str = "") -> AsyncIterator[list[Object]]:
+        """Of all namespaces, so many at a time that they need no more memory in a large cluster than in a small one."""
+        following = ""
+        while True:
+            query = [("fieldSelector", fields), ("limit", str(A_PAGE)), ("continue", following)]
+            answer = await self._json("GET", resource.path(""), query=[(k, v) for k, v in query if v])
+            yield listing(answer, "items")
+            following = str(section(answer, "metadata").get("continue") or "")
+            if not following:
+                return
 
     async def create(self, resource: Resource, namespace: str, body: Object) -> bool:
         """False where there is one of that name already."""

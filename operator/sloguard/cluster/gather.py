@@ -128,7 +128,7 @@ async def gather(
     taken = await knowledge_of(api, namespace, study, records.trials, seen)
     if taken.status is not None:
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
-    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger)
+    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger, room=None)
     derived = loaded.derived or taken.status is not None
     return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken, history)
 

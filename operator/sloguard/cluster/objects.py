@@ -20,6 +20,13 @@ def listing(stored: Object | None, *path: str) -> list[Object]:
     return cast("list[Object]", found) if isinstance(found, list) else []
 
 
+def texts(stored: Object | None, *path: str) -> list[str]:
+    """The list of texts at this path; empty where any part of it is absent."""
+    *parents, last = path
+    found = section(stored, *parents).get(last)
+    return [str(each) for each in cast("list[object]", found)] if isinstance(found, list) else []
+
+
 def condition(stored: Object, kind: str) -> Object:
     """A condition of the object's status by its type; empty where there is none."""
     return next((c for c in listing(stored, "status", "conditions") if c["type"] == kind), Object())

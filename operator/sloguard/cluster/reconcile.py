@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import aiohttp
@@ -18,6 +18,7 @@ from sloguard.cluster.history import tidy
 from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignArgumentsError
+from sloguard.cluster.room_view import RoomView
 from sloguard.cluster.text import readable
 from sloguard.engine.actions import Plan
 from sloguard.engine.conditions import with_condition
@@ -51,12 +52,16 @@ class Reconciler:
     prometheus: Prometheus | None = None
     logs: LogStreams | None = None
     last_success: float = field(default_factory=clock.elapsed_seconds)
+    _room_view: RoomView = field(init=False)
     _resting: dict[Key, str] = field(default_factory=dict[Key, str])
     """At which resourceVersion of the study nothing was owed."""
 
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+
+    def __post_init__(self) -> None:
+        self._room_view = RoomView(self.api)
 
     def wake(self, key: Key, version: str = "") -> None:
         """Something about this study may have changed; not if it rests, and its own `version` is what is known."""
@@ -140,6 +145,11 @@ class Reconciler:
         if await tidy(self.api, gathered.study, gathered.snapshot, gathered.history):
             return LEAST_PAUSE_SECONDS
         planned = plan(gathered.snapshot, clock.now())
+        if planned.asks_for_room:
+            room = await self._room_view.room(gathered)
+            # Nothing is waited for between the answer and `begin`: other studies ask as well.
+            planned = plan(replace(gathered.snapshot, room=room), clock.now())
+            self._room_view.begin(gathered, planned)
         try:
             await execute(self.api, self.settings, gathered, planned)
         except NameTakenError as error:

@@ -43,6 +43,12 @@ STARTUP_SECONDS = 2 * 7200
 PATIENT = {"periodSeconds": 60, "timeoutSeconds": 30, "failureThreshold": 60}
 """An hour without one connection taken."""
 
+MOST_GRACE_SECONDS = 30
+"""Kubernetes' own default."""
+
+QUEUE = "kueue.x-k8s.io/queue-name"
+QUEUE_LABELS = {QUEUE, "kueue.x-k8s.io/priority-class"}
+
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 
 
@@ -53,12 +59,13 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
     asked every second, that the load starts at once; the startup probe gives more time than any study; and liveness
     only asks whether the port still takes connections, which the kernel answers for a busy process, and for long
     enough that no trial sees it fail. Clusters whose policies demand probes find all three. preStop hooks are left
-    out: no client has to be waited for.
+    out, and the grace period is short: no client has to be waited for, and GPUs are given back soon.
     """
     own = labels(trial.spec.study, trial.name, SERVER)
     template: Object = copy.deepcopy(production["spec"]["template"])
     annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
-    template["metadata"] = {"labels": own} | ({"annotations": annotations} if annotations else {})
+    queue = queue_labels(production)
+    template["metadata"] = {"labels": own | queue} | ({"annotations": annotations} if annotations else {})
     serving = find_container(production, container)
     assert serving is not None, "the target was gathered with this container"
     candidate = _with_own_probes(with_arguments(serving, arguments), port_of(serving, arguments))
@@ -70,7 +77,15 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
         "selector": {"matchLabels": _server_selector(trial)},
         "template": template,
     }
-    return _object("apps/v1", "Deployment", trial, trial.name, own, spec)
+    if template["spec"].get("terminationGracePeriodSeconds", 0) > MOST_GRACE_SECONDS:
+        template["spec"]["terminationGracePeriodSeconds"] = MOST_GRACE_SECONDS
+    return _object("apps/v1", "Deployment", trial, trial.name, own | queue, spec)
+
+
+def queue_labels(production: Object) -> dict[str, str]:
+    """Kueue's, so that a candidate waits in the queue that production is in. The template's own come first."""
+    given = section(production, "metadata", "labels") | section(production, "spec", "template", "metadata", "labels")
+    return {key: value for key, value in given.items() if key in QUEUE_LABELS} if QUEUE in given else {}
 
 
 def service(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
+from sloguard.cluster.pod_request import amounts, is_gpu
 from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, split_command
 from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
-
-GPU_RESOURCE = "nvidia.com/gpu"
 
 _INTERPRETERS = re.compile(r"(ba|da|a|z)?sh|python[0-9.]*|env|tini|dumb-init")
 """As the first word of `args` these are programs that the image's entrypoint starts, not the name of a model."""
@@ -138,9 +137,8 @@ def _mark(content: object) -> str:
 
 def gpus(container: Object | None) -> int:
     """GPUs a replica asks for; one where it names none, since something serves it all the same."""
-    wanted = section(container, "resources", "requests") | section(container, "resources", "limits")
-    said = str(wanted.get(GPU_RESOURCE, ""))
-    return max(int(said), 1) if said.isdecimal() else 1
+    wanted = section(container, "resources", "limits") | section(container, "resources", "requests")
+    return max(sum(amount for name, amount in amounts(wanted).items() if is_gpu(name)) // 1000, 1)
 
 
 def rollout(deployment: Object, container: str, arguments: tuple[str, ...], pods: list[Object]) -> Rollout:

@@ -81,3 +81,5 @@ class Plan:
     owes_production: bool = False
     """A promotion is under way: the study must not vanish (finalizer) until production is in a known state."""
     wake_after_seconds: float = 15.0
+    asks_for_room: bool = False
+    """A trial would start, if there is room for it: plan again with that in the snapshot, and do none of this."""

@@ -1,8 +1,8 @@
 """What a study has used and whether there is enough left for another trial. Pure.
 
 Trials are numbers, not attempts: another attempt after infrastructure's fault costs none. GPU-minutes are counted for
-every attempt, failed ones too, since the GPUs were held. Wall-clock minutes pass while a trial is under way: a
-suspended study, one outside its windows or one that waits for a person uses none of them.
+every attempt, failed ones too, since the GPUs were held. Wall-clock minutes pass while a trial is under way: a study
+that is suspended, outside its windows, in a queue, or waits for GPUs or for a person uses none of them.
 
 A trial that would probably not fit is not started, and one that is under way when GPU- or wall-clock minutes are used
 up is ended then (`halt.py`). So the minutes are exceeded by no more than it takes to notice.
@@ -42,16 +42,17 @@ def spent(snapshot: Snapshot, trials: Sequence[Trial], latest: Sequence[Trial], 
     expected = _a_trial(trials, lambda t: t.status.gpu_seconds or 0)
     done = sum(t.status.gpu_seconds or 0 for t in trials if t.finished)
     live = [(t, snapshot.observation(t)) for t in trials if not t.finished]
+    queued = {t.name for t, seen in live if seen.server.evidence is not None and seen.server.evidence.gated}
     held = [held_gpu_seconds(t, seen, now) for t, seen in live]
     return Spent(
         trials=len(latest),
         gpu_seconds=done + sum(held),
         committed_gpu_seconds=done + sum(max(seconds, expected) for seconds in held),
-        wall_clock_seconds=_wall_clock_seconds(trials, now),
+        wall_clock_seconds=_wall_clock_seconds([t for t in trials if t.name not in queued], now),
         a_trial_gpu_seconds=expected,
         a_trial_seconds=_a_trial(trials, _seconds),
         gpus=sum(seen.server.gpus for _, seen in live if seen.server.running_since is not None),
-        under_way=any(t.status.started_at for t, _ in live),
+        under_way=any(t.status.started_at and t.name not in queued for t, _ in live),
     )
 
 

@@ -22,6 +22,7 @@ from sloguard.engine.gate import Contender
 from sloguard.engine.halt import seconds_until_halt
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, latest_attempts
 from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.room import AMPLE
 from sloguard.engine.search_end import CONFIRMING
 from sloguard.engine.target_change import target_status
 
@@ -73,7 +74,14 @@ def conclude(
     if not told and (verdict.phase is not before.phase or verdict.stalled):
         draft.events.append(_phase_event(known, verdict))
     owes = current is not None and current.state in UNDER_WAY
-    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, _wake_after_seconds(known, verdict))
+    return Plan(
+        status,
+        tuple(draft.actions),
+        tuple(draft.events),
+        owes,
+        _wake_after_seconds(known, verdict),
+        verdict.asks_for_room,
+    )
 
 
 def _wake_after_seconds(known: Known, verdict: Verdict) -> float:
@@ -99,7 +107,16 @@ def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[S
         ("Stalled", verdict.stalled),
     ):
         conditions = _with(known, conditions, kind, holds, verdict.reason, verdict.message)
-    return _about_target(known, conditions, ground)
+    return _about_room(known, _about_target(known, conditions, ground))
+
+
+def _about_room(known: Known, conditions: list[StatusCondition]) -> list[StatusCondition]:
+    """Whether free GPUs can be seen; said once they could not."""
+    room, before = known.room, any(c.type == "FreeGPUsSeen" for c in conditions)
+    if room is None or room is AMPLE or not (room.blind or before):
+        return conditions
+    reason, message = (room.reason, room.message) if room.blind else ("Seen", "trials start where GPUs are free")
+    return _with(known, conditions, "FreeGPUsSeen", not room.blind, reason, message)
 
 
 def _about_search(known: Known, draft: Draft, conditions: list[StatusCondition]) -> list[StatusCondition]:

@@ -14,6 +14,7 @@ from sloguard.domain.score import comparison_rate_percent
 from sloguard.engine import budget
 from sloguard.engine.actions import Action, Event
 from sloguard.engine.gate import Gate, judge
+from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
 from sloguard.engine.target_change import argument_changes, present_trials, program_change
 from sloguard.optimizer import Space, SpaceError, make_space
@@ -33,6 +34,7 @@ class Verdict:
     message: str
     stalled: bool = False
     wake_after_seconds: float = IDLE_SECONDS
+    asks_for_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Known:
     used: budget.Spent
     gate: Gate
     earlier: tuple[Trial, ...] = ()
+    room: Room | None = AMPLE
 
     @property
     def unfinished(self) -> list[Trial]:
@@ -164,4 +167,5 @@ def know(snapshot: Snapshot, trials: tuple[Trial, ...], now: datetime) -> Known:
         used=budget.spent(snapshot, trials, latest_attempts(trials), now),
         gate=judge(snapshot.study.spec, latest, percent),
         earlier=earlier,
+        room=snapshot.room,
     )

@@ -72,7 +72,17 @@ def _blocked(known: Known) -> Verdict | None:
     """Why no trial may start now, whichever it is."""
     if len(known.unfinished) >= known.study.spec.trial.parallelism:
         return _busy(known)
-    return _outside(known)
+    return _outside(known) or _no_room(known)
+
+
+def _no_room(known: Known) -> Verdict | None:
+    """It is asked before it is taken: production, and what waits for GPUs already, come first."""
+    room, phase = known.room, phase_of(known)
+    if room is None:
+        return Verdict(phase, "AskingForRoom", "free GPUs are looked for", asks_for_room=True)
+    if room.places < 1 or (room.blind and known.unfinished):
+        return Verdict(phase, room.reason, room.message)
+    return None
 
 
 def _outside(known: Known) -> Verdict | None:

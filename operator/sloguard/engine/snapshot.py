@@ -9,6 +9,7 @@ from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, Study, Trial
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.ledger import EMPTY, Ledger
+from sloguard.engine.room import AMPLE, Room
 
 
 class ServerState(StrEnum):
@@ -100,7 +101,8 @@ class Snapshot:
     """One study with all its trials. `observations` holds those trials of which something exists or should.
 
     `ledger` is what earlier studies left when this one began; it has to stay the same as long as the study runs. None
-    says that it was not read, and then nothing is searched.
+    says that it was not read, and then nothing is searched. `room` is None where it was not asked for: a plan that
+    would start a trial then says so.
     """
 
     study: Study
@@ -108,6 +110,7 @@ class Snapshot:
     target: TargetState | TargetProblem
     observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
     ledger: Ledger | None = EMPTY
+    room: Room | None = AMPLE
 
     def observation(self, trial: Trial) -> Observation:
         """Nothing where nothing was seen."""

@@ -91,7 +91,7 @@ async def test_a_refusal_is_repeated_or_told(why, monkeypatch):
 
     monkeypatch.setattr(module, "gather", gathered)
     monkeypatch.setattr(module, "tidy", nothing_to_tidy)
-    monkeypatch.setattr(module, "plan", lambda *_: None)
+    monkeypatch.setattr(module, "plan", lambda *_: Plan(StudyStatus()))
     monkeypatch.setattr(module, "execute", refused)
     assert await Reconciler(api, Settings("image"))._attempt(KEY) == pause
     told = {c["reason"] for body in api.written for c in body["status"]["conditions"]}

@@ -35,9 +35,12 @@ def test_only_arguments_labels_and_probes_differ(template):
     assert production == before, "the original was changed"
     new = made["spec"]["template"]
     old_pod, new_pod = production["spec"]["template"]["spec"], new["spec"]
-    assert {k: v for k, v in new_pod.items() if k != "containers"} == {
-        k: v for k, v in old_pod.items() if k != "containers"
+    changing = {"containers", "terminationGracePeriodSeconds"}
+    assert {k: v for k, v in new_pod.items() if k not in changing} == {
+        k: v for k, v in old_pod.items() if k not in changing
     }
+    grace = old_pod.get("terminationGracePeriodSeconds")
+    assert new_pod.get("terminationGracePeriodSeconds") == (None if grace is None else min(grace, 30))
     assert [c["name"] for c in new_pod["containers"]] == [c["name"] for c in old_pod["containers"]]
     for old, other in zip(old_pod["containers"], new_pod["containers"], strict=True):
         if old["name"] == "vllm":
@@ -258,3 +261,23 @@ def test_the_longest_trace_fits_a_variable_and_is_not_expanded_by_the_kubelet():
 
 def test_production_of_the_tests_is_what_it_says():
     assert find_container(deployment(), "vllm") == VLLM
+
+
+QUEUE = {"kueue.x-k8s.io/queue-name": "team", "kueue.x-k8s.io/priority-class": "low"}
+
+
+@pytest.mark.parametrize("where", ["deployment", "template"])
+def test_a_candidate_waits_in_the_queue_of_production(where):
+    production = deployment()
+    place = production if where == "deployment" else production["spec"]["template"]
+    place["metadata"]["labels"] = {"app": "llama"} | QUEUE
+    made = candidate(production)
+    for given_labels in (made["metadata"]["labels"], made["spec"]["template"]["metadata"]["labels"]):
+        assert QUEUE.items() <= given_labels.items()
+        assert "app" not in given_labels
+    assert not QUEUE.keys() & made["spec"]["selector"]["matchLabels"].keys()
+
+
+def test_without_a_queue_no_label_of_productions_is_taken_over():
+    production = deployment(metadata={"labels": {"kueue.x-k8s.io/priority-class": "low"}})
+    assert "kueue" not in str(candidate(production))

@@ -224,7 +224,9 @@ def test_other_pods_do_not_fail_it(which):
         ({"limits": {"nvidia.com/gpu": 2}}, 2),
         ({"requests": {"nvidia.com/gpu": "2"}}, 2),
         ({"requests": {"nvidia.com/gpu": "0"}}, 1),
-        ({"limits": {"nvidia.com/gpu": "1k"}}, 1),
+        ({"limits": {"nvidia.com/gpu": "1k"}}, 1000),
+        ({"limits": {"nvidia.com/gpu": "many"}}, 1),
+        ({"limits": {"amd.com/gpu": "8", "nvidia.com/mig-1g.5gb": "2", "rdma/hca": "4"}}, 10),
         ({"limits": {"memory": "1Gi"}, "requests": None}, 1),
     ],
 )
