@@ -49,3 +49,10 @@ def study(random: Random) -> Object:
         },
     )
     return {"metadata": {"name": "s"}, "spec": spec}
+
+
+def node(gpus: int) -> Object:
+    """Where all pods run; the operator asks it for free GPUs."""
+    offers = {"nvidia.com/gpu": str(gpus), "cpu": "640", "memory": "5120Gi", "pods": "1100"}
+    status = {"allocatable": offers, "conditions": [{"type": "Ready", "status": "True"}]}
+    return {"metadata": {"name": "node-1", "namespace": ""}, "spec": {}, "status": status}

@@ -15,7 +15,7 @@ from tests.simulation.invariants import Tracebacks, ViolationError, Watchman
 from tests.simulation.machinery import Machinery
 from tests.simulation.operators import CALM, Process, Weather, watched
 from tests.simulation.people import PERSON, People
-from tests.simulation.studies import production, study
+from tests.simulation.studies import node, production, study
 from tests.simulation.virtual_time import VirtualLoop
 
 CALM_HOURS = 3
@@ -159,6 +159,7 @@ class World:
 
     async def run(self) -> None:
         """A storm of some minutes, then calm until all is settled, then quiet."""
+        self.server.create("nodes", node(self.machinery.gpus), PERSON)
         self.server.create("deployments", production(), PERSON)
         self.create_study()
         self.processes.append(Process(self, "operator"))
