@@ -331,7 +331,8 @@ def _selected(body: Object, labels: list[list[str]], fields: list[list[str]]) ->
     own = body["metadata"].get("labels") or {}
     if any(own.get(name) != value for name, value in labels):
         return False
-    return all(_field(body, path) == value for path, value in fields)
+    # "status.phase!=Failed" comes here as "status.phase!" and "Failed".
+    return all((_field(body, path.rstrip("!")) == value) is not path.endswith("!") for path, value in fields)
 
 
 def _field(body: Object, path: str) -> Any:

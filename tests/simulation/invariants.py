@@ -204,9 +204,17 @@ class Watchman:
         conditions = {c["type"]: c for c in status.get("conditions", [])}
         stalled = conditions.get("Stalled", {}).get("status") == "True"
         phase = status.get("phase", "Pending")
+        if conditions.get("Ready", {}).get("reason") == "WaitingForGPUs":
+            return "" if self._none_is_free() else "it waits for GPUs, and some are free"
         if phase not in TERMINAL | {"AwaitingApproval", "Suspended"} and not stalled:
             return f"still {phase}: {json.dumps(conditions.get('Ready', {}))}"
         return ""
+
+    def _none_is_free(self) -> bool:
+        """Production has them all, or waits for the rest of them."""
+        pods = [p for p in self.world.server.items("pods") if p["status"].get("phase") in {"Pending", "Running"}]
+        trials = [p for p in pods if "sloguard.dev/trial" in p["metadata"].get("labels", {})]
+        return not trials and len(pods) >= self.world.machinery.gpus
 
     def at_rest(self) -> None:
         """What is said is so, and nothing is left over."""
