@@ -20,6 +20,8 @@ class People:
     helped_themselves: bool = False
     """To servers or records, so that nobody can know what was used."""
     deleted_trials: set[str] = field(default_factory=set)
+    busy_until: float = 0.0
+    """In the loop's seconds: by then they have done what they mean to do."""
 
     def meddle(self) -> None:
         does, chance = self.world.random.choice(DEEDS)
@@ -76,7 +78,7 @@ class People:
             self.world.note("person: deletes the study")
             self.world.server.delete("sloguardstudies", "s", PERSON)
             if self.world.random.random() < 0.5:
-                self.world.later(self.world.random.uniform(0.1, 60), self.create_study)
+                self._later(self.world.random.uniform(0.1, 60), self.create_study)
 
     def create_study(self) -> None:
         if self.world.server.get("sloguardstudies", "s") is None:
@@ -103,7 +105,7 @@ class People:
         if self.world.server.get("deployments", "llama") is not None:
             self.world.note("person: deletes production")
             self.world.server.delete("deployments", "llama", PERSON)
-            self.world.later(self.world.random.uniform(1, 120), self.create_production)
+            self._later(self.world.random.uniform(1, 120), self.create_production)
 
     def create_production(self) -> None:
         if self.world.server.get("deployments", "llama") is None:
@@ -147,6 +149,10 @@ class People:
             self.world.machinery.evict(name)
 
     # small things
+
+    def _later(self, seconds: float, deed: Callable[[], None]) -> None:
+        self.busy_until = max(self.busy_until, self.world.loop.time() + seconds)
+        self.world.later(seconds, deed)
 
     def _any(self, plural: str) -> str | None:
         found = [o["metadata"]["name"] for o in self.world.server.items(plural) if _of_a_study(o)]
