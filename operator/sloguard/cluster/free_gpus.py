@@ -81,7 +81,7 @@ def needs_gpus(production: Object) -> Amounts:
 
 
 def room(census: Census, production: Object, begun: Sequence[Waiting] = ()) -> Room:
-    """For candidates of this production; `begun` are those that have no pod yet."""
+    """For candidates of this production; `begun` are those that have no pod yet, with or without GPUs."""
     spec, wanted = section(production, "spec", "template", "spec"), needs_gpus(production)
     if not wanted:
         return AMPLE
@@ -90,6 +90,7 @@ def room(census: Census, production: Object, begun: Sequence[Waiting] = ()) -> R
     names = sorted(filter(is_gpu, wanted))
     offered = sum(amounts(section(node, "status", "allocatable")).get(names[0], 0) for node in census.nodes)
     own = _own_waiting(census, production, wanted)
+    begun = [w for w in begun if w.requests]
     others = [w for w in census.waiting if (w.namespace, w.owner) != _key(production)]
     if not offered:
         return _none_seen(names, own, _key(production), census)

@@ -8,8 +8,9 @@ import os
 from hypothesis import HealthCheck, event, given, settings
 
 from tests.apiserver.admission.rest import RefusedError
+from tests.models_say import models_say
 from tests.property.study_changes import studies
-from tests.simulation.specs import fate, models_say
+from tests.simulation.specs import fate
 
 SPECIFICATIONS = int(os.environ.get("SLOGUARD_SPECIFICATIONS", "150"))
 

@@ -30,6 +30,10 @@ def test_a_candidate_of_several_gpus_needs_them_on_one_node():
     assert places(node(gpus=5), node("b", 3), pods=pods, target=target) == 2
 
 
+def test_a_candidate_without_gpus_that_just_began_takes_none():
+    assert places(node(gpus=4), pods=own(), begun=[Waiting("prod", "s-1-1", {}, {})]) == 3
+
+
 def test_pods_that_are_over_hold_nothing_and_those_that_leave_still_do():
     over = gpu_pod("a", 3, phase="Succeeded")
     leaving = gpu_pod("a", 1, deleted=True)
