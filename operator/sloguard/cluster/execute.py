@@ -81,7 +81,7 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
         await _do(api, settings, gathered, action)
         logger.info(_what_was_done(action), extra=_about(gathered, action))
     if gathered.derived or status != gathered.snapshot.study.status:
-        study = await api.replace_status(STUDIES, study | {"status": status.dump()})
+        study = await api.replace_status(STUDIES, study | {"status": {**gathered.kept, **status.dump()}})
     for event in (*gathered.history.events, *taken.events, *plan.events):
         await _tell(api, study, event)
     if not plan.owes_production:
@@ -116,13 +116,17 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
             job = render.load_job(trial, study, _production(gathered), image, policy, starts_at=starts_at)
             await _create(api, JOBS, namespace, job)
         case StopTrial(trial):
-            # The Deployment goes last, because what is left is looked for by Job and Deployment.
-            await api.delete(JOBS, namespace, load_name(trial.name))
-            await api.delete(SERVICES, namespace, trial.name)
-            await api.delete(DEPLOYMENTS, namespace, trial.name)
+            await take_away(api, namespace, trial.name)
         case ApplyArguments(arguments):
             _check(gathered, arguments)
             await _apply_arguments(api, gathered, container, arguments)
+
+
+async def take_away(api: Api, namespace: str, trial: str) -> None:
+    """All that a trial caused. The Deployment goes last, because what is left is looked for by Job and Deployment."""
+    await api.delete(JOBS, namespace, load_name(trial))
+    await api.delete(SERVICES, namespace, trial)
+    await api.delete(DEPLOYMENTS, namespace, trial)
 
 
 async def _leave_behind(api: Api, gathered: Gathered, trial: Trial) -> None:

@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import Study, TargetKind, Trial
+from sloguard.api.wording import problems
 from sloguard.cluster import clock
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
 from sloguard.cluster.cross_check import cross_checked
@@ -47,12 +49,17 @@ logger = logging.getLogger("sloguard.gather")
 class StudyUnreadableError(Exception):
     """The stored study is not one that this version understands; the message names field, value and remedy."""
 
+    def __init__(self, message: str, stored: Object) -> None:
+        super().__init__(message)
+        self.stored = stored
+
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """The snapshot, and the raw objects that writing back needs.
 
-    `derived` says that the snapshot's status holds what is not stored yet.
+    `derived` says that the snapshot's status holds what is not stored yet. `unreadable` are trials that the operator
+    began and this version cannot read; `kept` is what stands in the study's status and this version cannot read.
     """
 
     snapshot: Snapshot
@@ -63,6 +70,8 @@ class Gathered:
     derived: bool = False
     taken: Taken = field(default_factory=Taken)
     history: History = field(default_factory=History)
+    unreadable: Mapping[str, "Children"] = field(default_factory=dict[str, "Children"])
+    kept: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -100,15 +109,17 @@ async def gather(
     production = await api.get(DEPLOYMENTS, namespace, target_name)
     promotion = study.status.promotion
     promoting = promotion is not None and promotion.state in UNDER_WAY
-    pods = await _production_pods(api, namespace, production) if promoting else []
+    pods = await production_pods(api, namespace, production) if promoting else []
     problem = loaded.problem or missing_prometheus(study, prometheus)
     target = problem or target_state(production, target_name, container, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     history = await read_history(api, namespace, study, raw_trials)
     records = records_of(study, [*history.trials.values(), *raw_trials.values()], target)
-    _warn(namespace, name, records.passed_over)
-    children = await _children(api, namespace, mine, {t.metadata.uid: t.name for t in records.trials})
+    _warn(namespace, name, {k: why for k, why in records.passed_over.items() if k not in records.unreadable})
+    broken = {raw_trials[name]["metadata"]["uid"]: name for name in records.unreadable if name in raw_trials}
+    own = {t.metadata.uid: t.name for t in records.trials} | broken
+    children = await children_of(api, namespace, mine, own)
     seen: dict[str, Observation] = {}
     for trial in records.trials:
         if not trial.finished or trial.name in children:
@@ -130,7 +141,8 @@ async def gather(
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
     snapshot = Snapshot(study, records.trials, target, seen, taken.ledger, room=None)
     derived = loaded.derived or taken.status is not None
-    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken, history)
+    unreadable = {name: children[name] for name in records.unreadable}
+    return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken, history, unreadable)
 
 
 def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:
@@ -147,10 +159,10 @@ def read_study(stored: Object) -> Study:
     try:
         study = Study.model_validate(_known_fields(stored))
     except ValidationError as error:
-        broken = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise StudyUnreadableError(readable(broken)) from error
+        broken = "; ".join(str(problem) for e in error.errors() for problem in problems(e))
+        raise StudyUnreadableError(readable(broken), stored) from error
     if study.spec.target.kind is not TargetKind.DEPLOYMENT:
-        raise StudyUnreadableError("spec.target.kind: only a Deployment can be tuned on a cluster")
+        raise StudyUnreadableError("spec.target.kind: only a Deployment can be tuned on a cluster", stored)
     return study
 
 
@@ -160,7 +172,7 @@ def _known_fields(stored: Object) -> Object:
     }
 
 
-async def _children(api: Api, namespace: str, mine: str, trials: Mapping[str, str]) -> dict[str, Children]:
+async def children_of(api: Api, namespace: str, mine: str, trials: Mapping[str, str]) -> dict[str, Children]:
     """All children of all trials in three calls, by the trial's name; `trials` has the names by UID.
 
     Labels narrow the search; ownership decides. A server's pod belongs to a ReplicaSet, which is not read: its name
@@ -260,7 +272,7 @@ async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) ->
     return [e for e in sets if _is_set_of(trial.name, e["involvedObject"].get("name", ""))]
 
 
-async def _production_pods(api: Api, namespace: str, production: Object | None) -> list[Object]:
+async def production_pods(api: Api, namespace: str, production: Object | None) -> list[Object]:
     """Its pods by its own selector (matchLabels, as nearly every Deployment has it)."""
     if production is None:
         return []

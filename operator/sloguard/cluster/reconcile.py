@@ -20,10 +20,12 @@ from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.room_view import RoomView
 from sloguard.cluster.text import readable
+from sloguard.cluster.unreadable import end_unreadable_trials, gather_unreadable
 from sloguard.engine.actions import Plan
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.known import IDLE_SECONDS
-from sloguard.engine.plan import plan
+from sloguard.engine.plan import plan, stand_still
+from sloguard.engine.snapshot import TargetProblem
 from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.reconcile")
@@ -136,20 +138,18 @@ class Reconciler:
         """Once through. Seconds until it is due again, None when the study is gone."""
         namespace, name = key
         self._resting.pop(key, None)
+        problem = None
         try:
             gathered = await gather(self.api, namespace, name, self.prometheus, self.logs)
         except StudyUnreadableError as error:
-            return await self._stall(key, "SpecInvalid", str(error))
+            gathered = await gather_unreadable(self.api, error.stored)
+            problem = TargetProblem("SpecInvalid", str(error))
         if gathered is None:
             return None
-        if await tidy(self.api, gathered.study, gathered.snapshot, gathered.history):
+        problem = problem or await end_unreadable_trials(self.api, gathered)
+        if problem is None and await tidy(self.api, gathered.study, gathered.snapshot, gathered.history):
             return LEAST_PAUSE_SECONDS
-        planned = plan(gathered.snapshot, clock.now())
-        if planned.asks_for_room:
-            room = await self._room_view.room(gathered)
-            # Nothing is waited for between the answer and `begin`: other studies ask as well.
-            planned = plan(replace(gathered.snapshot, room=room), clock.now())
-            self._room_view.begin(gathered, planned)
+        planned = await self._planned(gathered, problem)
         try:
             await execute(self.api, self.settings, gathered, planned)
         except NameTakenError as error:
@@ -163,16 +163,30 @@ class Reconciler:
             if error.conflict or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             return await self._stall(key, "Refused", error.message)
+        if problem is not None and _nothing_done(gathered, planned):
+            self._resting[key] = gathered.study["metadata"]["resourceVersion"]
+            return MOST_BACK_OFF_SECONDS
         if not _nothing_owed(gathered, planned):
             return planned.wake_after_seconds
         self._resting[key] = gathered.study["metadata"]["resourceVersion"]
         return REST_SECONDS[planned.status.phase]
 
+    async def _planned(self, gathered: Gathered, problem: TargetProblem | None) -> Plan:
+        if problem is not None:
+            return stand_still(gathered.snapshot, problem, clock.now())
+        planned = plan(gathered.snapshot, clock.now())
+        if planned.asks_for_room:
+            room = await self._room_view.room(gathered)
+            # Nothing is waited for between the answer and `begin`: other studies ask as well.
+            planned = plan(replace(gathered.snapshot, room=room), clock.now())
+            self._room_view.begin(gathered, planned)
+        return planned
+
     async def _stall(self, key: Key, reason: str, message: str) -> float:
         """Say in the study itself what keeps it from going on."""
         stored = await self.api.get(STUDIES, *key)
-        if stored is not None:
-            await self.api.replace_status(STUDIES, _stalled(stored, reason, message))
+        if stored is not None and (stalled := _stalled(stored, reason, message)) != stored:
+            await self.api.replace_status(STUDIES, stalled)
         logger.warning("stalled: %s", message, extra=_about(key) | {"reason": reason})
         return MOST_BACK_OFF_SECONDS
 
@@ -186,8 +200,13 @@ def _nothing_owed(gathered: Gathered, planned: Plan) -> bool:
     study = gathered.snapshot.study
     if planned.status.phase not in REST_SECONDS or study.metadata.deletion_timestamp is not None:
         return False
+    return _nothing_done(gathered, planned)
+
+
+def _nothing_done(gathered: Gathered, planned: Plan) -> bool:
     done = planned.actions or planned.events or planned.owes_production or gathered.derived
-    return not done and planned.status == study.status and planned.wake_after_seconds == IDLE_SECONDS
+    same = planned.status == gathered.snapshot.study.status
+    return not done and same and planned.wake_after_seconds == IDLE_SECONDS
 
 
 def _stalled(stored: Object, reason: str, message: str) -> Object:

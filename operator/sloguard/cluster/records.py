@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from sloguard.api.documents import path_text
 from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
+from sloguard.api.wording import shown
 from sloguard.cluster.labels import MANAGED_BY, STUDY
-from sloguard.cluster.objects import Object, listing
+from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.knobs import KNOBS, KnobError, parse_values
@@ -29,21 +31,32 @@ class ForeignTrialError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The study's trials in their order, and why other records are passed over, by their names."""
+    """The study's trials in their order, and why other records are passed over, by their names.
+
+    `unreadable` are among these: trials that the operator began, and that this version cannot read.
+    """
 
     trials: tuple[Trial, ...] = ()
     passed_over: Mapping[str, str] = field(default_factory=dict[str, str])
+    unreadable: frozenset[str] = frozenset()
 
 
 def records_of(study: Study, stored: Iterable[Object], target: TargetState | TargetProblem) -> Records:
     """Tell the study's own records from others that are labelled as such."""
     passed_over: dict[str, str] = {}
+    unreadable: set[str] = set()
     named: list[Trial] = []
     for obj in stored:
+        name = obj["metadata"]["name"]
         try:
-            named.append(_identified(study, obj))
-        except (ValidationError, KnobError, ForeignTrialError) as error:
-            passed_over[obj["metadata"]["name"]] = readable(str(error))
+            named.append(identified(study, obj))
+        except (ValidationError, KnobError) as error:
+            passed_over[name] = _told(error)
+            # Only the operator can write down that a trial has begun; others are of nobody's making.
+            if owned_by_study(study, obj) and section(obj, "status").get("startedAt"):
+                unreadable.add(name)
+        except ForeignTrialError as error:
+            passed_over[name] = readable(str(error))
     named.sort(key=lambda t: (t.spec.number, t.spec.attempt))
     accepted: list[Trial] = []
     begun = [t for t in named if t.status.started_at]
@@ -54,7 +67,14 @@ def records_of(study: Study, stored: Iterable[Object], target: TargetState | Tar
             passed_over[trial.name] = objection
         else:
             accepted.append(trial)
-    return Records(tuple(accepted), passed_over)
+    return Records(tuple(accepted), passed_over, frozenset(unreadable))
+
+
+def _told(error: ValidationError | KnobError) -> str:
+    if isinstance(error, KnobError):
+        return readable(str(error))
+    each = (f"{path_text(e['loc'])}: {shown(e['input'])}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors())
+    return readable("; ".join(each))
 
 
 def owner_of(study: Study) -> Object:
@@ -84,11 +104,21 @@ def kept_for_good(study: Study, name: str, data: Mapping[str, str], labels: Mapp
     }
 
 
-def _identified(study: Study, stored: Object) -> Trial:
-    """The record, with what stays true of one for ever."""
+def owned_by_study(study: Study, stored: Object) -> bool:
+    return owner_of(study) in [_essential(owner) for owner in listing(stored, "metadata", "ownerReferences")]
+
+
+def identified(study: Study, stored: Object) -> Trial:
+    """The record, with what stays true of one for ever.
+
+    Raises:
+        ValidationError, KnobError: it makes no sense to this version.
+        ForeignTrialError: it is not of this study.
+
+    """
     trial = Trial.model_validate({key: stored[key] for key in _FIELDS if stored.get(key)})
     parse_values(trial.spec.parameters)
-    if owner_of(study) not in [_essential(owner) for owner in listing(stored, "metadata", "ownerReferences")]:
+    if not owned_by_study(study, stored):
         raise ForeignTrialError("the study is not its controller")
     spec = trial.spec
     if spec.study != study.name or trial.name != trial_name(study.name, spec.number, spec.attempt):

@@ -94,9 +94,14 @@ def _wake_after_seconds(known: Known, verdict: Verdict) -> float:
 
 def _phase_event(known: Known, verdict: Verdict) -> Event:
     kind = EventType.WARNING if verdict.stalled else EventType.NORMAL
-    said = hashlib.sha256(verdict.message.encode()).hexdigest()[:8]
-    key = f"{verdict.phase.value}-{verdict.reason}-{known.study.metadata.generation}-{said}".lower()
+    key = event_key(f"{verdict.phase.value}-{verdict.reason}", known.study.metadata.generation, verdict.message)
     return Event(key, verdict.reason, verdict.message, kind)
+
+
+def event_key(what: str, generation: int | None, message: str) -> str:
+    """Of what is told once as long as study and message stay the same."""
+    said = hashlib.sha256(message.encode()).hexdigest()[:8]
+    return f"{what}-{generation}-{said}".lower()
 
 
 def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[StatusCondition]:

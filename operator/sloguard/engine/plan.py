@@ -14,6 +14,8 @@ from sloguard.api.v1alpha1 import (
     PromotionStatus,
     Purpose,
     Recommendation,
+    StatusCondition,
+    Study,
     StudyPhase,
     StudyStatus,
     Trial,
@@ -24,7 +26,8 @@ from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTri
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.beliefs import believing
 from sloguard.engine.candidates import trial_name
-from sloguard.engine.conclude import conclude
+from sloguard.engine.conclude import TERMINAL, conclude, event_key
+from sloguard.engine.conditions import with_condition
 from sloguard.engine.halt import halt
 from sloguard.engine.known import (
     AT_ONCE,
@@ -40,7 +43,7 @@ from sloguard.engine.known import (
 )
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of
 from sloguard.engine.progress import Step, advance, cancel
-from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, undo
+from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
 from sloguard.engine.snapshot import Observation, Snapshot, TargetProblem, TargetState
@@ -120,18 +123,61 @@ LEAST_TRIALS = 3
 
 def _leave(snapshot: Snapshot, draft: Draft, now: datetime) -> Plan:
     """The study is being deleted: nothing of it keeps running, and production is left as it was found."""
-    for trial in snapshot.trials:
-        seen = snapshot.observation(trial)
-        if not trial.finished:
-            _take(trial, cancel(trial, seen, "the study was deleted", now), draft)
-        elif seen.leftovers:
-            draft.actions.append(StopTrial(trial))
+    _end_trials(snapshot, draft, "the study was deleted", now)
     status, target = snapshot.study.status, snapshot.target
     if status.promotion is not None and status.promotion.state in UNDER_WAY and isinstance(target, TargetState):
         step = undo(status.promotion, target, now)
         _take_promotion(draft, status.promotion, step)
         status = status.model_copy(update={"promotion": step.status})
     return Plan(status, tuple(draft.actions), tuple(draft.events), wake_after_seconds=IDLE_SECONDS)
+
+
+def stand_still(snapshot: Snapshot, problem: TargetProblem, now: datetime) -> Plan:
+    """The study cannot be understood as it is stored: nothing of it keeps running, production goes back to where it was
+    if it was being changed, and the study says what has to be mended. Nothing else of its status is worked out anew.
+
+    Of its specification only `target` and what `promotion` and `trial` say of times are asked for.
+    """
+    study, draft = snapshot.study, Draft()
+    if study.metadata.deletion_timestamp is not None:
+        return _leave(snapshot, draft, now)
+    _end_trials(snapshot, draft, f"{problem.reason}: {problem.message}", now)
+    status, wake = study.status, IDLE_SECONDS
+    promotion = status.promotion
+    if promotion is not None and promotion.state in UNDER_WAY and isinstance(snapshot.target, TargetState):
+        step = take_back(promotion, snapshot.target, study, f"{problem.reason}: {problem.message}", now)
+        wake = AT_ONCE if _take_promotion(draft, promotion, step) else LOOK_AGAIN_SECONDS
+        promotion = step.status
+    owes = promotion is not None and promotion.state in UNDER_WAY
+    if status.phase not in TERMINAL:
+        status = status.model_copy(
+            update={
+                "observed_generation": study.metadata.generation,
+                "trials": status.trials.model_copy(update={"running": 0}),
+                "promotion": promotion,
+                "conditions": _stalled_for(study, problem, now),
+            }
+        )
+    if status.conditions != study.status.conditions:
+        key = event_key(problem.reason, study.metadata.generation, problem.message)
+        draft.events.append(Event(key, problem.reason, problem.message, EventType.WARNING))
+    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, wake)
+
+
+def _stalled_for(study: Study, problem: TargetProblem, now: datetime) -> list[StatusCondition]:
+    conditions, generation = study.status.conditions, study.metadata.generation
+    for kind, holds in (("Ready", False), ("Reconciling", False), ("Stalled", True)):
+        conditions = with_condition(conditions, kind, holds, problem.reason, problem.message, generation, now)
+    return conditions
+
+
+def _end_trials(snapshot: Snapshot, draft: Draft, why: str, now: datetime) -> None:
+    for trial in snapshot.trials:
+        seen = snapshot.observation(trial)
+        if not trial.finished:
+            _take(trial, cancel(trial, seen, why, now), draft)
+        elif seen.leftovers:
+            draft.actions.append(StopTrial(trial))
 
 
 def _move_trials(snapshot: Snapshot, ground: Ground | TargetProblem, draft: Draft, now: datetime) -> tuple[Trial, ...]:

@@ -81,6 +81,13 @@ def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> Prom
     return PromotionStep(done, ApplyArguments(tuple(promotion.previous_arguments)))
 
 
+def take_back(promotion: PromotionStatus, target: TargetState, study: Study, why: str, now: datetime) -> PromotionStep:
+    """The study cannot be followed any more: production goes back to where it was, which is waited for."""
+    if promotion.state is PromotionState.ROLLING_BACK:
+        return advance_promotion(promotion, target, study, now)
+    return PromotionStep(_to(promotion, PromotionState.ROLLING_BACK, now, why))
+
+
 def _planned(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     current = list(target.arguments)
     if current == promotion.arguments:
@@ -127,7 +134,7 @@ def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study,
     if current == promotion.previous_arguments and target.rollout.complete:
         message = (
             f"production has its previous arguments again: {promotion.message}. "
-            "Look at why the new ones did not hold there; create a new study to try again"
+            "Mend that, and create a new study to try again"
         )
         return PromotionStep(_to(promotion, PromotionState.ROLLED_BACK, now, message))
     if now - promotion.changed_at > _rollout_limit(study, target):

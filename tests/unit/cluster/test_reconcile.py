@@ -37,23 +37,6 @@ class FakeApi:
         return body
 
 
-@pytest.fixture
-def unreadable():
-    return FakeApi(STUDY | {"spec": STUDY["spec"] | {"novelty": 1}})
-
-
-async def test_an_unreadable_study_says_so_and_is_not_written_again_and_again(unreadable):
-    """Each change of the status wakes the study: what is said twice must be the same."""
-    reconciler = Reconciler(unreadable, Settings("image"))
-    assert await reconciler.reconcile(KEY) == MOST_BACK_OFF_SECONDS
-    assert await reconciler.reconcile(KEY) == MOST_BACK_OFF_SECONDS
-    first, second = unreadable.written
-    assert first == second
-    said = {c["type"]: (c["status"], c["reason"]) for c in second["status"]["conditions"]}
-    assert said["Stalled"] == ("True", "SpecInvalid")
-    assert said["Ready"] == said["Reconciling"] == ("False", "SpecInvalid")
-
-
 def test_what_is_said_of_a_study_is_one_readable_line():
     stalled = _stalled(STUDY, "Refused", "\x1b[31mno\n" + "x" * 9999)
     (message,) = {c["message"] for c in stalled["status"]["conditions"]}
@@ -81,7 +64,7 @@ async def test_a_refusal_is_repeated_or_told(why, monkeypatch):
     api = FakeApi()
 
     async def gathered(*_):
-        return type("Gathered", (), {"snapshot": None, "study": None, "history": None})
+        return type("Gathered", (), {"snapshot": None, "study": None, "history": None, "unreadable": {}})
 
     async def nothing_to_tidy(*_):
         return False
@@ -96,6 +79,14 @@ async def test_a_refusal_is_repeated_or_told(why, monkeypatch):
     assert await Reconciler(api, Settings("image"))._attempt(KEY) == pause
     told = {c["reason"] for body in api.written for c in body["status"]["conditions"]}
     assert told == ({reason} if reason else set())
+
+
+async def test_what_keeps_a_study_from_going_on_is_written_once():
+    api = FakeApi()
+    reconciler = Reconciler(api, Settings("image"))
+    for _ in range(3):
+        assert await reconciler._stall(KEY, "NameTaken", "it is") == MOST_BACK_OFF_SECONDS
+    assert len(api.written) == 1
 
 
 async def test_a_defect_in_one_study_is_told_and_retried(monkeypatch, caplog):
