@@ -12,6 +12,7 @@ from .crash_pod import PodVerdict
 from .crash_scan import Finding, Quote, Scan, scan, scan_lines
 from .evidence import SIGKILL, SIGTERM, Evidence
 from .log_lines import pieces
+from .proof import NOTHING, Proven
 
 _CAUSE_LENGTH: Final = 1024
 _LIMIT_LENGTH: Final = 256
@@ -86,9 +87,9 @@ def _judge(evidence: Evidence, found: Scan) -> Crash:
 
 
 def _startup_timeout(evidence: Evidence) -> Crash:
-    limit = f"start-up over {evidence.startup_timeout_seconds or 0:.0f} s"
+    proven = Proven(f"start-up over {evidence.startup_timeout_seconds or 0:.0f} s")
     said = f"not ready after {evidence.startup_seconds or 0:.0f} s"
-    return _crash(CrashClass.STARTUP_TIMEOUT, said, limit=limit, confidence=90)
+    return _crash(CrashClass.STARTUP_TIMEOUT, said, proven=proven, confidence=90)
 
 
 def _died_under_load(evidence: Evidence, found: Scan) -> Crash:
@@ -143,15 +144,14 @@ def _of_log(found: Finding) -> Crash:
         Quote(found.number, found.text),
         confidence=pattern.confidence,
         phase=found.phase,
-        limit=found.limit,
+        proven=found.proven,
         fault=pattern.fault,
     )
 
 
 def _of_pod(verdict: PodVerdict) -> Crash:
-    return _crash(
-        verdict.crash_class, verdict.cause, confidence=verdict.confidence, limit=verdict.limit, fault=verdict.fault
-    )
+    proven = Proven(verdict.limit) if verdict.limit else None
+    return _crash(verdict.crash_class, verdict.cause, confidence=verdict.confidence, proven=proven, fault=verdict.fault)
 
 
 def _crash(
@@ -160,7 +160,7 @@ def _crash(
     *,
     confidence: int,
     phase: CrashPhase | None = None,
-    limit: str | None = None,
+    proven: Proven | None = None,
     fault: Fault | None = None,
 ) -> Crash:
     quote = cause if isinstance(cause, Quote) else None
@@ -172,7 +172,8 @@ def _crash(
             "phase": phase,
             "cause": said[:_CAUSE_LENGTH],
             "line": quote.number if quote else None,
-            "limit": limit[:_LIMIT_LENGTH] if limit else None,
+            "limit": proven.said[:_LIMIT_LENGTH] if proven else None,
+            "proof": proven.proof if proven and proven.proof != NOTHING else None,
             "confidence_percent": confidence,
         }
     )

@@ -9,6 +9,8 @@ from typing import Final
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
 
+from .proof import Limit
+
 
 class Rank(IntEnum):
     """How close a message is to the cause. The first message of the best rank in a log is the cause."""
@@ -21,15 +23,6 @@ class Rank(IntEnum):
     """Announces a reason that the next lines give."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What the log had said before a message, for limits that the message alone does not prove."""
-
-    previous: str = ""
-    available_kv_cache_gib: float | None = None
-
-
-Limit = Callable[[Match[str], Context], str | None]
 Test = Callable[[Match[str]], bool]
 
 
@@ -88,15 +81,3 @@ INFRASTRUCTURE_CLASSES: Final = frozenset(
 def usual_fault(crash_class: CrashClass) -> Fault:
     """Whose fault a class is unless a row knows better."""
     return Fault.INFRASTRUCTURE if crash_class in INFRASTRUCTURE_CLASSES else Fault.CONFIGURATION
-
-
-def says(template: str) -> Limit:
-    """A limit made of the groups of a match; none where a group that it needs did not take part."""
-
-    def limit(match: Match[str], _: Context) -> str | None:
-        groups = match.groupdict()
-        if any(f"{{{name}}}" in template and value is None for name, value in groups.items()):
-            return None
-        return template.format_map(groups)
-
-    return limit

@@ -9,9 +9,26 @@ import re
 from re import Match
 from typing import Final
 
-from sloguard.api.v1alpha1 import CrashClass, CrashPhase
+from sloguard.api.v1alpha1 import CrashClass, CrashPhase, KnobName, Proof
 
-from .crash_pattern import Context, Pattern, Rank, says
+from .crash_pattern import Pattern, Rank
+from .proof import (
+    GIB,
+    NOTHING,
+    Context,
+    Proven,
+    at_least,
+    at_most,
+    bounded,
+    counts,
+    in_bytes,
+    is_share,
+    proof,
+    says,
+    share_bounded,
+    sized,
+    together,
+)
 
 _EMPTY_CARD_SHARE: Final = 0.07
 _EMPTY_CARD_LEAST_GIB: Final = 1.0
@@ -32,38 +49,90 @@ def _somebody_else_has_it(match: Match[str]) -> bool:
     return not _on_an_empty_card(match)
 
 
-def _highest_utilization(match: Match[str], _: Context) -> str:
+def _highest_utilization(match: Match[str], context: Context) -> Proven | None:
     free, total = float(match["free"]), float(match["total"])
-    memory = f"free memory {match['free']} of {match['total']} GiB"
-    if total <= 0:
+    memory = _free_memory(match, context)
+    if memory is None or total <= 0:
         return memory
-    return f"{memory}; gpu_memory_utilization at most {int(free / total * 1000) / 1000:.3f}"
+    setting = KnobName.GPU_MEMORY_UTILIZATION.value
+    said = f"{setting} at most {int(free / total * 1000) / 1000:.3f}"
+    bound = Proven(said, share_bounded(setting, at_most=free / total))
+    return together(memory, bound)
 
 
-def _missing_kv(match: Match[str], _: Context) -> str:
-    short = f"KV short by {float(match['needed']) - float(match['available']):.2f} GiB"
-    return f"max_model_len at most {match['length']}; {short}" if match["length"] else short
+_free_memory: Final = sized(
+    "free memory {free} of {total} GiB",
+    unit="GiB",
+    free_device_memory_bytes="free",
+    device_memory_bytes="total",
+)
 
 
-def _negative_kv(_: Match[str], context: Context) -> str | None:
-    available = context.available_kv_cache_gib
-    return None if available is None or available > 0 else f"KV short by {-available:.2f} GiB"
+def _missing_kv(match: Match[str], context: Context) -> Proven:
+    needed, available = float(match["needed"]), float(match["available"])
+    short = Proven(
+        f"KV short by {needed - available:.2f} GiB",
+        proof(
+            needed_kv_cache_bytes=round(needed * GIB),
+            available_kv_cache_bytes=round(available * GIB),
+            short_kv_cache_bytes=round((needed - available) * GIB),
+        ),
+    )
+    longest = _longest(match, context)
+    return together(longest, short) if longest else short
 
 
-def _bounded_field(match: Match[str], context: Context) -> str | None:
+def _negative_kv(_: Match[str], context: Context) -> Proven | None:
+    """Beside what the log said was left: graphs can be done without (enforce_eager)."""
+    available, graphs = context.memory("available"), context.memory("graphs") or context.memory("estimate")
+    if available is None or available > 0:
+        return None
+    figures = proof(available_kv_cache_bytes=available, short_kv_cache_bytes=-available, cuda_graph_bytes=graphs)
+    said = f"KV short by {abs(available) / GIB:.2f} GiB"
+    return Proven(f"{said}; CUDA graphs need {graphs / GIB:.2f} GiB" if graphs else said, figures)
+
+
+def _bounded_field(match: Match[str], context: Context) -> Proven | None:
     """Pydantic names the field on the line before."""
     if match["kind"] is None or not re.fullmatch(r"[A-Za-z_][\w.]*", context.previous):
         return None
     words = {"greater than or equal to": "at least", "less than or equal to": "at most"}
-    return f"{context.previous} {words.get(match['kind'], match['kind'])} {match['bound']}"
+    kind, bound = words.get(match["kind"], match["kind"]), match["bound"]
+    return Proven(f"{context.previous} {kind} {bound}", _field_bound(context.previous, kind, bound))
 
 
-def _most_gpus(match: Match[str], _: Context) -> str:
-    return f"tensor_parallel_size times pipeline_parallel_size at most {match['gpus'] or match['of']}"
+def _field_bound(setting: str, kind: str, bound: str) -> Proof:
+    if is_share(setting) and kind == "at most":
+        return share_bounded(setting, at_most=float(bound))
+    if not bound.isdecimal():
+        return NOTHING
+    limits = {"at least": 0, "greater than": 1, "at most": 0, "less than": -1}
+    value = int(bound) + limits[kind]
+    return bounded(setting, at_least=value) if kind in {"at least", "greater than"} else bounded(setting, at_most=value)
 
+
+def _most_gpus(match: Match[str], _: Context) -> Proven:
+    gpus = match["gpus"] or match["of"]
+    return Proven(f"tensor_parallel_size times pipeline_parallel_size at most {gpus}", proof(gpus=int(gpus)))
+
+
+def _not_allocated(match: Match[str], _: Context) -> Proven | None:
+    """What was free beside it is said by most versions of torch."""
+    if match["size"] is None:
+        return None
+    figures = proof(
+        unallocated_bytes=in_bytes(match["size"]),
+        device_memory_bytes=in_bytes(match["total"] or ""),
+        free_device_memory_bytes=in_bytes(match["free"] or ""),
+    )
+    return Proven(f"{match['size']} more could not be allocated", figures)
+
+
+_longest: Final = at_most("max_model_len", "length")
 
 _FREE_MEMORY: Final = re.compile(
-    r"Free memory on device\s?\S* \((?P<free>[\d.]+)\s?/\s?(?P<total>[\d.]+) GiB\)\s+(?:on startup\s+)?is less than\b"
+    r"Free memory on device\s?\S* \((?P<free>\d{1,9}(?:\.\d{1,9})?)\s?/\s?(?P<total>\d{1,9}(?:\.\d{1,9})?) GiB\)"
+    r"\s+(?:on startup\s+)?is less than\b"
 )
 
 MEMORY: Final = (
@@ -81,7 +150,7 @@ MEMORY: Final = (
         needles=("Free memory on device",),
         regex=_FREE_MEMORY,
         accepts=_somebody_else_has_it,
-        limit=says("free memory {free} of {total} GiB"),
+        limit=_free_memory,
         confidence=95,
         seen="0.11.0, 0.19.0, 0.33.0; H100 0.24.0",
     ),
@@ -142,7 +211,7 @@ MEMORY: Final = (
         crash_class=CrashClass.NO_KV_CACHE_ROOM,
         needles=("Mamba cache blocks",),
         regex=re.compile(r"max_num_seqs \(\d+\) exceeds available Mamba cache blocks \((?P<blocks>\d+)\)"),
-        limit=says("max_num_seqs at most {blocks}"),
+        limit=at_most("max_num_seqs", "blocks"),
         confidence=90,
         seen="0.33.0",
     ),
@@ -151,8 +220,9 @@ MEMORY: Final = (
         needles=("o serve at least one request",),
         regex=re.compile(
             r"o serve at least one request with the models?'s max seq len \(\d+\),?\s+\(?"
-            r"(?P<needed>[\d.]+) GiB KV cache is needed, which is larger than the available KV cache memory "
-            r"\((?P<available>-?[\d.]+) GiB\)(?:.{0,400}?estimated maximum model length is (?P<length>\d+))?"
+            r"(?P<needed>\d{1,9}(?:\.\d{1,9})?) GiB KV cache is needed, which is larger than the available "
+            r"KV cache memory \((?P<available>-?\d{1,9}(?:\.\d{1,9})?) GiB\)"
+            r"(?:.{0,400}?estimated maximum model length is (?P<length>\d+))?"
         ),
         limit=_missing_kv,
         confidence=98,
@@ -165,7 +235,7 @@ MEMORY: Final = (
             r"max seq len \(\d+\) is larger than the maximum number of tokens that can be stored in KV cache "
             r"\((?P<length>\d+)\)"
         ),
-        limit=says("max_model_len at most {length}"),
+        limit=_longest,
         confidence=98,
         seen="0.8.5 (engine V0)",
     ),
@@ -174,7 +244,7 @@ MEMORY: Final = (
         needles=("when warming up",),
         regex=re.compile(r"out of memory occurred when warming up (?:sampler|pooler) with (?P<seqs>\d+) dummy"),
         phase=CrashPhase.SAMPLER,
-        limit=says("max_num_seqs below {seqs}"),
+        limit=at_most("max_num_seqs", "seqs", "max_num_seqs below {seqs}", less=1),
         confidence=98,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H200 0.24.0",
     ),
@@ -193,9 +263,11 @@ MEMORY: Final = (
             r"(?:^|Worker failed with error ['\"]"
             r"|(?:OutOfMemoryError|RuntimeError|AcceleratorError|while processing method)\b.{0,40}?: )"
             r"(?:CUDA|HIP|XPU) out of memory\b"
-            r"(?:\. Tried to allocate (?P<size>[\d.]+ [KMGT]iB))?"
+            r"(?:\. Tried to allocate (?P<size>[\d.]+ [KMGT]iB)"
+            r"(?:\. GPU \d+ has a total capacity of (?P<total>[\d.]+ [KMGT]iB)"
+            r" of which (?P<free>[\d.]+ (?:[KMGT]i)?B|0 bytes) is free)?)?"
         ),
-        limit=says("{size} more could not be allocated"),
+        limit=_not_allocated,
         confidence=97,
         serving=True,
         seen="torch 2.x; H100, H200 0.24.0",
@@ -241,7 +313,7 @@ MEMORY: Final = (
             r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory(?:: you tried to allocate (?P<size>\d+))?"
             r"|Out of memory: Killed process|^ray\.exceptions\.OutOfMemoryError: "
         ),
-        limit=says("{size} bytes more could not be allocated"),
+        limit=sized("{size} bytes more could not be allocated", unit="B", unallocated_bytes="size"),
         confidence=90,
         serving=True,
         front_end=True,
@@ -278,7 +350,11 @@ ARGUMENTS: Final = (
         crash_class=CrashClass.INVALID_ARGUMENTS,
         needles=("is smaller than max_model_len",),
         regex=re.compile(r"max_num_batched_tokens \(\d+\) is smaller than max_model_len \((?P<length>\d+)\)"),
-        limit=says("max_num_batched_tokens at least {length} while chunked prefill is off"),
+        limit=at_least(
+            "max_num_batched_tokens",
+            "length",
+            "max_num_batched_tokens at least {length} while chunked prefill is off",
+        ),
         confidence=99,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H200 0.24.0",
     ),
@@ -288,7 +364,7 @@ ARGUMENTS: Final = (
         regex=re.compile(
             r"max_num_batched_tokens \((?P<tokens>\d+)\) must be greater than or equal to max_num_seqs \(\d+\)"
         ),
-        limit=says("max_num_seqs at most {tokens}"),
+        limit=at_most("max_num_seqs", "tokens"),
         confidence=99,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100 0.24.0",
     ),
@@ -296,7 +372,7 @@ ARGUMENTS: Final = (
         crash_class=CrashClass.INVALID_ARGUMENTS,
         needles=("max_num_active_seqs",),
         regex=re.compile(r"max_num_active_seqs \(\d+\) cannot be greater than max_num_seqs \((?P<seqs>\d+)\)"),
-        limit=says("max_num_active_seqs at most {seqs}"),
+        limit=at_most("max_num_active_seqs", "seqs"),
         confidence=99,
         seen="0.33.0",
     ),
@@ -307,7 +383,7 @@ ARGUMENTS: Final = (
             r"User-specified max_model_len \(\d+\) is greater than the derived max_model_len "
             r"\([\w.]+=(?P<length>\d+)"
         ),
-        limit=says("max_model_len at most {length}"),
+        limit=_longest,
         confidence=99,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0",
     ),
@@ -315,7 +391,7 @@ ARGUMENTS: Final = (
         crash_class=CrashClass.INVALID_ARGUMENTS,
         needles=("is larger than the number of available GPUs",),
         regex=re.compile(r"World size \(\d+\) is larger than the number of available GPUs \((?P<gpus>\d+)\)"),
-        limit=says("tensor_parallel_size times pipeline_parallel_size at most {gpus}"),
+        limit=counts("tensor_parallel_size times pipeline_parallel_size at most {gpus}", gpus="gpus"),
         confidence=97,
         seen="0.19.0, 0.33.0",
     ),
@@ -510,7 +586,8 @@ VALIDATION: Final = (
         heading=_VALIDATION,
         regex=re.compile(
             r"^(?:Input should be(?: (?P<kind>greater than or equal to|less than or equal to|greater than|less than)"
-            r" (?P<bound>-?[\d.]+))?|Unexpected keyword argument|Extra inputs are not permitted|Field required)\b"
+            r" (?P<bound>-?\d{1,9}(?:\.\d{1,9})?))?|Unexpected keyword argument"
+            r"|Extra inputs are not permitted|Field required)\b"
         ),
         limit=_bounded_field,
         confidence=93,

@@ -8,7 +8,8 @@ from typing import Final
 
 from sloguard.api.v1alpha1 import CrashClass, Fault
 
-from .crash_pattern import Pattern, Rank, says
+from .crash_pattern import Pattern, Rank
+from .proof import says, sized
 
 XID_OF_A_LOST_CARD: Final = "48|62|63|64|74|79|92|94|95|110|119|120|136|140|143|154|155|156|158"
 
@@ -20,7 +21,7 @@ INFRASTRUCTURE: Final = (
             r"Insufficient space in \S*shm\S*(?:.{0,400}?(?P<needed>[\d.]+) MiB (?:required|are needed)"
             r"(?:, (?P<free>[\d.]+) MiB free)?)?"
         ),
-        limit=says("shared memory of {needed} MiB needed"),
+        limit=sized("shared memory of {needed} MiB needed", unit="MiB", needed_shared_memory_bytes="needed"),
         confidence=98,
         serving=True,
         front_end=True,

@@ -12,11 +12,12 @@ from typing import Final
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
 
-from .crash_pattern import Context, Pattern, Rank
+from .crash_pattern import Pattern, Rank
 from .crash_patterns import CONFIGURATION_PATTERNS, VALIDATION
 from .crash_patterns_machine import MACHINE_PATTERNS
 from .log_lines import LogLine, frame, lines, pieces
-from .margins import MARKS
+from .margins import MARKS, note
+from .proof import Context, Proven, together
 
 PATTERNS: Final = CONFIGURATION_PATTERNS + MACHINE_PATTERNS + VALIDATION
 """In order of precedence within a line."""
@@ -31,7 +32,6 @@ _QUOTES_OF_REQUESTS: Final = ("Received request", "prompt: ", "prompt_token_ids"
 _ANSWERS: Final = re.compile(r"Avg generation throughput: (?!0\.0 )[\d.]+ tokens/s")
 _ENOUGH_ANSWERS: Final = 2
 """Reports of tokens behind an error that show that the server lives: the first may count tokens from before it."""
-_AVAILABLE_KV: Final = re.compile(r"Available KV cache memory: (-?[\d.]+) GiB")
 
 _PHASE_OF_FUNCTION: Final = (
     (CrashPhase.SAMPLER, frozenset({"_dummy_sampler_run", "_dummy_pooler_run"})),
@@ -185,7 +185,7 @@ class Finding:
     number: int
     text: str
     phase: CrashPhase | None
-    limit: str | None
+    proven: Proven | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +220,9 @@ class Scan:
         if not self.findings:
             return None
         first = min(self.findings, key=lambda found: (found.pattern.rank, found.number))
-        limits = [found.limit for found in self.findings if found.pattern.crash_class is first.pattern.crash_class]
-        proven = dict.fromkeys(limit for limit in [first.limit, *limits] if limit)
-        return replace(first, limit="; ".join(proven) or None)
+        alike = [found.proven for found in self.findings if found.pattern.crash_class is first.pattern.crash_class]
+        proven = [one for one in (first.proven, *alike) if one is not None]
+        return replace(first, proven=together(*proven) if proven else None)
 
     @property
     def interrupted(self) -> bool:
@@ -272,7 +272,7 @@ class _Scanner:
         self._headings: set[str] = set()
         self._tracebacks: dict[str, _Traceback] = {}
         self._mark: CrashPhase | None = None
-        self._available_kv_gib: float | None = None
+        self._memory_bytes: dict[str, int] = {}
         self._previous = ""
         self._stopping = False
         self._quoting = False
@@ -326,9 +326,9 @@ class _Scanner:
             self._stop()
         elif self.scan.findings and self.scan.ready and self.scan.death is None and _ANSWERS.search(text):
             self._answer()
-        elif (found := _AVAILABLE_KV.search(text)) is not None:
-            self._available_kv_gib = float(found[1])
         else:
+            if "GiB" in text:
+                note(text, self._memory_bytes)
             self._mark = next((phase for mark, phase in _PHASE_MARKS if mark in text), self._mark)
 
     def _start_again(self) -> None:
@@ -398,13 +398,14 @@ class _Scanner:
     def _add_to_limit(self, wrapped: _Wrapped, known: Finding, whole: str) -> None:
         """A message may name its figures behind the break."""
         match = known.pattern.match(whole) if known.pattern.limit else None
-        limit = known.pattern.limit(match, self._context()) if match and known.pattern.limit else None
-        if limit and len(limit) > len(known.limit or "") and known in self.scan.findings:
-            wrapped.finding = replace(known, limit=limit)
+        proven = known.pattern.limit(match, self._context()) if match and known.pattern.limit else None
+        less = known.proven.said if known.proven else ""
+        if proven and len(proven.said) > len(less) and known in self.scan.findings:
+            wrapped.finding = replace(known, proven=proven)
             self.scan.findings[self.scan.findings.index(known)] = wrapped.finding
 
     def _context(self) -> Context:
-        return Context(self._previous, self._available_kv_gib)
+        return Context(self._previous, self._memory_bytes)
 
     def _first_match(self, line: LogLine, text: str) -> Finding | None:
         told = {index for needle, index in _BY_NEEDLE if needle in text}
@@ -417,8 +418,8 @@ class _Scanner:
             if match is None:
                 continue
             self._seen.add(pattern)
-            limit = pattern.limit(match, self._context()) if pattern.limit else None
-            return Finding(pattern, line.number, line.text, self._phase(line, pattern), limit)
+            proven = pattern.limit(match, self._context()) if pattern.limit else None
+            return Finding(pattern, line.number, line.text, self._phase(line, pattern), proven)
         return None
 
     def _may_be(self, pattern: Pattern, line: LogLine) -> bool:

@@ -8,7 +8,7 @@ from sloguard.api.v1alpha1 import Margins
 from .log_lines import lines, pieces
 
 _GIB: Final = 1 << 30
-_NUMBER: Final = r"(-?\d+(?:[.,]\d+)?)"
+_NUMBER: Final = r"(-?\d{1,9}(?:[.,]\d{1,9})?)"
 _GROUPED: Final = "(\\d{1,3}(?:[,._'\u2019\u00a0\u2009\u202f ]\\d{3})+|\\d+)"
 
 MARKS: Final = (
@@ -43,7 +43,7 @@ def margins_from_log(log: str) -> Margins | None:
             continue
         if line.text.startswith(_START[2]) or (line.text.startswith(_START[1]) and "available" in seen):
             seen = {}
-        _note(line.text, seen)
+        note(line.text, seen)
     if not seen:
         return None
     return Margins(
@@ -54,7 +54,8 @@ def margins_from_log(log: str) -> Margins | None:
     )
 
 
-def _note(text: str, seen: dict[str, int]) -> None:
+def note(text: str, seen: dict[str, int]) -> None:
+    """Of a line, into what was seen of a start: available, weights, graphs and estimate (of these) in bytes, tokens."""
     if match := _AVAILABLE.search(text):
         seen["available"] = _least(seen.get("available"), _bytes(match[1]))
     elif match := _TOKENS.search(text):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
-from sloguard.api.v1alpha1 import Fault
+from sloguard.api.v1alpha1 import Crash, Fault
 
 from .ledger import MOST_OF_A_KIND, LedgerRecord, Setup
 
@@ -27,6 +27,7 @@ AHEAD = timedelta(days=1)
 """That another machine's clock may be."""
 
 _STUDY = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", re.ASCII)
+_SETTING = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _RUN = re.compile(r"[-0-9A-Za-z]{1,64}", re.ASCII)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -138,8 +139,13 @@ def _possible_end(record: LedgerRecord) -> bool:
     if crash is None:
         return True
     told = (crash.cause, crash.limit or "")
-    plain = all(text.isprintable() and _plain_figures(text) for text in told)
+    plain = all(text.isprintable() and _plain_figures(text) for text in told) and _plain_bounds(crash)
     return plain and crash.fault is Fault.CONFIGURATION
+
+
+def _plain_bounds(crash: Crash) -> bool:
+    """The models hold the figures to what is possible; names of settings are text of others."""
+    return crash.proof is None or all(_SETTING.fullmatch(bound.setting) for bound in crash.proof.bounds)
 
 
 def _plain_figures(text: str) -> bool:

@@ -19,6 +19,7 @@ from sloguard.domain.crash import classify_lines
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _UTF16: Final = re.compile(rb"\xff\xfe[^\0]\0|\xfe\xff\0[^\0]")
 """What some shells make of a log that is redirected into a file."""
+_NAMES: Final[tuple[str, ...]] = ("class", "fault", "phase", "cause", "line", "limit", "proof", "confidence")
 _LONGEST_LINE: Final = 1 << 17
 """Characters; what a line says stands at its beginning."""
 
@@ -62,9 +63,9 @@ def _lines(stream: TextIO) -> Iterator[str]:
             pass
 
 
-def _fields(crash: Crash | None) -> dict[str, str | int | None]:
+def _fields(crash: Crash | None) -> dict[str, object]:
     if crash is None:
-        return dict.fromkeys(("class", "fault", "phase", "cause", "line", "limit", "confidence"))
+        return dict.fromkeys(_NAMES)
     return {
         "class": crash.class_,
         "fault": crash.fault,
@@ -72,6 +73,7 @@ def _fields(crash: Crash | None) -> dict[str, str | int | None]:
         "cause": crash.cause,
         "line": crash.line,
         "limit": crash.limit,
+        "proof": crash.proof.dump() if crash.proof else None,
         "confidence": crash.confidence_percent,
     }
 
@@ -79,5 +81,5 @@ def _fields(crash: Crash | None) -> dict[str, str | int | None]:
 def _sentences(crash: Crash | None) -> str:
     if crash is None:
         return "Nothing wrong seen."
-    known = {name: value for name, value in _fields(crash).items() if value is not None}
+    known = {name: value for name, value in _fields(crash).items() if value is not None and name != "proof"}
     return "\n".join(f"{name + ':':12}{value}{' %' if name == 'confidence' else ''}" for name, value in known.items())

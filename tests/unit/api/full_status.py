@@ -24,16 +24,19 @@ def _value(kind: Any, metadata: list[Any] | None = None) -> Any:
     if get_origin(kind) is dict:
         return {_value(arguments[0]): "64"}
     if arguments:  # an optional or annotated type
-        return _value(arguments[0], arguments[1:])
+        return _value(arguments[0], [*arguments[1:], *(metadata or [])])
     if issubclass(kind, BaseModel):
         return filled(kind)
     if issubclass(kind, Enum):
         return next(iter(kind))
-    most = next((each.le for each in metadata or [] if isinstance(each, Le)), 1_700_000_000_000)
+    most = next((each.le for each in _limits(metadata or []) if isinstance(each, Le)), 1_700_000_000_000)
     return {bool: True, int: min(most, 1_700_000_000_000), str: "text", AwareDatetime: NOW}[kind]
 
 
 def _fewest(metadata: list[Any]) -> int:
     """Of a list within a list, the limits lie one level deeper."""
-    limits = [limit for each in metadata for limit in getattr(each, "metadata", [each])]
-    return max([1, *(limit.min_length for limit in limits if isinstance(limit, MinLen))])
+    return max([1, *(limit.min_length for limit in _limits(metadata) if isinstance(limit, MinLen))])
+
+
+def _limits(metadata: list[Any]) -> list[Any]:
+    return [limit for each in metadata for limit in getattr(each, "metadata", [each])]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sloguard.api.v1alpha1 import Crash, CrashClass, Fault, KnobName, Margins
+from sloguard.api.v1alpha1 import Crash, CrashClass, Fault, KnobName, Margins, Proof, SettingBound
 from sloguard.domain.ledger import MOST_OF_A_KIND, LedgerRecord, Setup
 from sloguard.domain.shared_ledger import (
     MOST_ALIKE,
@@ -67,6 +67,7 @@ UNBELIEVABLE = {
     "figures that are none": record(crash=with_crash(limit="KV short by 1.2.3 GiB")),
     "figures without an end": record(crash=with_crash(limit=f"KV short by {'9' * 200} GiB")),
     "a length without an end": record(crash=with_crash(cause=f"max seq len ({'9' * 300})")),
+    "a bound of no setting": record(crash=with_crash(proof=Proof(bounds=[SettingBound(setting="a\nb", at_most=1)]))),
     "a message with lines": record(crash=with_crash(cause="a\nb")),
 }
 

@@ -17,6 +17,7 @@ VERDICT = {
     "cause": "ValueError: No available memory for the cache blocks. Try increasing",
     "line": 2,
     "limit": "KV short by 1.41 GiB",
+    "proof": {"bounds": [], "availableKvCacheBytes": -1513975972, "shortKvCacheBytes": 1513975972},
     "confidence": 98,
 }
 

@@ -1,7 +1,7 @@
 """SLOGuardTrial: one start of one candidate, written by the system."""
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -98,6 +98,38 @@ class CrashPhase(StrEnum):
     SERVING = "Serving"
 
 
+class SettingBound(ObservedModel):
+    """What a setting of the server has to keep to, everything else being as it was."""
+
+    setting: str = Field(max_length=64, description="As vLLM's argument, with underscores.")
+    at_least: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    at_most: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    at_most_permille: int | None = Field(default=None, ge=0, le=1000, description="Of a setting that is a share.")
+
+
+Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
+
+
+class Proof(ObservedModel):
+    """The figures in what a crash's message proves; what it does not say is absent. Of several GPUs, of one of them."""
+
+    bounds: list[SettingBound] = Field(default=[], max_length=8)
+    available_kv_cache_bytes: int | None = Field(
+        default=None,
+        ge=-(1 << 50),
+        le=1 << 50,
+        description="What was left for it; below 0 where weights left less.",
+    )
+    needed_kv_cache_bytes: Bytes | None = Field(default=None, description="By one request of the greatest length.")
+    short_kv_cache_bytes: Bytes | None = Field(default=None, description="So much more KV cache had to be there.")
+    cuda_graph_bytes: Bytes | None = Field(default=None, description="What CUDA graphs were to take beside it.")
+    free_device_memory_bytes: Bytes | None = None
+    device_memory_bytes: Bytes | None = None
+    unallocated_bytes: Bytes | None = Field(default=None, description="So much more could not be allocated.")
+    needed_shared_memory_bytes: Bytes | None = None
+    gpus: int | None = Field(default=None, ge=0, le=1_000_000_000, description="That were there.")
+
+
 class Crash(ObservedModel):
     """The verdict on a server that did not serve."""
 
@@ -109,6 +141,7 @@ class Crash(ObservedModel):
     )
     line: int | None = Field(default=None, description="Of the log, from 1.")
     limit: str | None = Field(default=None, max_length=256, description="What the message proves.")
+    proof: Proof | None = Field(default=None, description="The figures of that.")
     confidence_percent: int = Field(default=0, ge=0, le=100)
 
 
