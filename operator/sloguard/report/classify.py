@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
@@ -63,7 +63,7 @@ def _lines(stream: TextIO) -> Iterator[str]:
             pass
 
 
-def _fields(crash: Crash | None) -> dict[str, object]:
+def _fields(crash: Crash | None) -> Mapping[str, object]:
     if crash is None:
         return dict.fromkeys(_NAMES)
     return {
