@@ -55,8 +55,9 @@ def fate_of(seed: int, arguments: list[str], luck: Random, *, calm: bool) -> Fat
             start = fault
         case "no result" | "invalid" | "stuck" | "hang" as fault:
             load = fault
-    starts_after = luck.choice([2.0, 8.0, 20.0, luck.uniform(1, 60)])
-    return Fate(goodput * luck.uniform(0.9, 1.1), met, sent, starts_after, luck.uniform(5, 30), start, load)
+    starts_after = 2.0 if calm else luck.choice([2.0, 8.0, 20.0, luck.uniform(1, 60)])
+    loads_for = 4.0 if calm else luck.uniform(5, 30)
+    return Fate(goodput * luck.uniform(0.9, 1.1), met, sent, starts_after, loads_for, start, load)
 
 
 def _drawn(random: Random, chances) -> str | None:

@@ -41,6 +41,8 @@ class Machinery:
     """Which ReplicaSet each Deployment began with."""
     _awaited: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
     _pods_made: int = 0
+    busy_until: float = 0.0
+    """In the loop's seconds: by then every container that was started is ready or has ended, if it ever will."""
 
     def hear(self, change: Change) -> None:
         match change.plural:
@@ -210,6 +212,7 @@ class Machinery:
             trial = pod["metadata"]["labels"][TRIAL]
             if self.world.server.get("deployments", trial) is not None:
                 self.held[name] = Held(trial, _gpus(pod), self.world.loop.time())
+        self.busy_until = max(self.busy_until, self.world.loop.time() + fate.starts_after)
         self.world.later(fate.starts_after, self.started, name, fate, begun)
 
     def started(self, name: str, fate: Fate, begun: str) -> None:

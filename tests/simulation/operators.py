@@ -185,7 +185,6 @@ class _Incarnation:
         if luck > 1 - weather.cut_after:
             world.note("%s: %s %s -> the connection broke after it", name, method, path)
             raise random.choice([TimeoutError(), aiohttp.ServerDisconnectedError()])
-        await self._pause(0.002)
         return answer
 
     async def follow(self, path, query):

@@ -189,7 +189,8 @@ class World:
             await self._pass(LOOK_SECONDS)
             if not any(p.acts for p in self.processes):
                 self._acting_since = self.loop.time()
-            last = max(self.watchman.last_write, self._acting_since, self.people.busy_until)
+            busy_until = max(self.people.busy_until, self.machinery.busy_until)
+            last = max(self.watchman.last_write, self._acting_since, busy_until)
             still = self.loop.time() - last > STILL_SECONDS
             if still and not self.watchman.explained() and any(p.acts for p in self.processes):
                 return

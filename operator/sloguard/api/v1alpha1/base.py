@@ -29,6 +29,8 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _obeys_rules(self) -> Self:
+        if not self.rules:
+            return self
         broken = [(rule.path, message) for rule in self.rules if (message := rule.message_for(self)) is not None]
         if broken:
             raise RulesBrokenError(broken)
