@@ -7,6 +7,7 @@ import pytest
 
 from sloguard.api.v1alpha1 import SLO, Metric, ServerFaultKind
 from sloguard.domain import standstill
+from sloguard.domain.activity import activity_of
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.measure.live import watched
 from sloguard.measure.load import run_load
@@ -60,10 +61,15 @@ async def test_a_server_that_hangs_is_found_out(tmp_path, monkeypatch):
             load = asyncio.create_task(run_load(a_request(server, warmup_seconds=0, duration_seconds=10)))
             await asyncio.sleep(14)
             async with Prometheus(PrometheusSettings(scraping.url)) as client:
-                told = await watched(client, server.selector, begins, datetime.now(UTC), SLOS)
+                ends = datetime.now(UTC)
+                told = await watched(client, server.selector, begins, ends, SLOS)
+                activity = activity_of(await client.samples(server.selector, begins, ends), ends.timestamp())
     finally:
         server.stop()
     await load
     assert told.fault.kind is ServerFaultKind.GENERATION_STALLED
     assert begins < told.fault.at < told.finished_at - timedelta(seconds=5)
     assert "no token has been generated for" in told.fault.detail
+    assert activity is not None
+    assert activity.requests_running > 0
+    assert activity.still_seconds >= 5

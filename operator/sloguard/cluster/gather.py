@@ -27,6 +27,7 @@ from sloguard.cluster.evidence import (
 from sloguard.cluster.history import History, read_history
 from sloguard.cluster.knowledge import Taken, knowledge_of
 from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
+from sloguard.cluster.last_activity import last_activity
 from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
 from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import Followed, LogStreams
@@ -130,7 +131,7 @@ async def gather(
                 load = await live_load(api, prometheus, namespace, study, trial, pod)
             else:
                 load = await cross_checked(prometheus, namespace, trial, pod, load, study.spec.slos)
-            server = await _server(api, namespace, study, trial, theirs, load, logs)
+            server = await _server(api, namespace, study, trial, theirs, load, logs, prometheus)
             memory = await memory_under_load(prometheus, namespace, trial, pod, load)
             seen[trial.name] = Observation(replace(server, memory=memory), load, theirs.leftovers)
     if logs is not None:
@@ -212,10 +213,17 @@ def _is_set_of(trial: str, replica_set: str) -> bool:
 
 
 async def _server(
-    api: Api, namespace: str, study: Study, trial: Trial, children: Children, load: Load, logs: LogStreams | None
+    api: Api,
+    namespace: str,
+    study: Study,
+    trial: Trial,
+    children: Children,
+    load: Load,
+    logs: LogStreams | None,
+    prometheus: Prometheus | None,
 ) -> Server:
-    """Log, events and node are asked for only where they are judged: at an end, once when ready, and where it is late
-    or the load found a fault, since an engine can die or stand still while its container runs on.
+    """Log, events, node and metrics are asked for only where they are judged: at an end, once when ready, and where it
+    is late or the load found a fault, since an engine can die or stand still while its container runs on.
     """
     if children.deployment is None:
         return Server()
@@ -235,11 +243,14 @@ async def _server(
     events = await _events(api, namespace, trial, pod) if failing or (wanted and state is ServerState.WAITING) else []
     just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}
     node = await node_of(api, pod) if failing or just_seen else {}
+    evidence = evidence_of(
+        trial, pod, serving, events, log.text, gaps=log.gaps, node=_node_seen(pod, node, log) if failing else ()
+    )
+    if failing and evidence.became_ready:
+        evidence = replace(evidence, activity=await last_activity(prometheus, namespace, trial, pod, evidence.ended_at))
     return Server(
         state=state,
-        evidence=evidence_of(
-            trial, pod, serving, events, log.text, gaps=log.gaps, node=_node_seen(pod, node, log) if failing else ()
-        ),
+        evidence=evidence,
         running_since=since,
         margins=margins_from_log(log.text) if state is ServerState.READY else None,
         gpus=gpus(find_container(children.deployment, container)),

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterable
 from typing import Final
 
-from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, ServerFaultKind
+from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, ServerActivity, ServerFaultKind
 
 from . import crash_pod
 from .crash_pattern import usual_fault
@@ -15,6 +15,8 @@ from .log_lines import pieces
 from .proof import NOTHING, Proven
 
 _CAUSE_LENGTH: Final = 1024
+_IDLE_CONFIDENCE: Final = 50
+"""That a server which died without any request died of its configuration."""
 _LIMIT_LENGTH: Final = 256
 _SIGNALS: Final = frozenset(int(one) for one in signal.Signals)
 _CANNOT_RUN: Final = frozenset({126, 127})
@@ -32,9 +34,11 @@ def classify(evidence: Evidence) -> Crash | None:
     failed = _failed(evidence)
     if failed and evidence.container_reason == "OOMKilled":
         said = "OOMKilled: the kernel ended the container at its memory limit"
-        return _crash(CrashClass.HOST_OUT_OF_MEMORY, said, confidence=99, phase=_serving(evidence))
+        crash = _crash(CrashClass.HOST_OUT_OF_MEMORY, said, confidence=99, phase=_serving(evidence))
+        return _with_activity(crash, evidence, scan(evidence.log))
     if failed:
-        return _numbered(_judge(evidence, scan(evidence.log)), evidence)
+        found = scan(evidence.log)
+        return _numbered(_with_activity(_judge(evidence, found), evidence, found), evidence)
     if evidence.load_invalid is not None:
         return _crash(CrashClass.LOAD_GENERATOR, evidence.load_invalid, confidence=95)
     return None
@@ -57,7 +61,7 @@ def classify_lines(log: Iterable[str], exit_code: int | None = None) -> Crash | 
     found = scan_lines(log)
     ended = exit_code is not None or found.sounds_dead
     evidence = Evidence(became_ready=found.ready, ended=ended, exit_code=exit_code)
-    return _judge(evidence, found) if ended else None
+    return _with_activity(_judge(evidence, found), evidence, found) if ended else None
 
 
 def _failed(evidence: Evidence) -> bool:
@@ -84,6 +88,25 @@ def _judge(evidence: Evidence, found: Scan) -> Crash:
     if found.ready or evidence.became_ready or evidence.load_fault is not None:
         return _died_under_load(evidence, found)
     return _unknown(evidence, found)
+
+
+def _with_activity(crash: Crash, evidence: Evidence, found: Scan) -> Crash:
+    """What a server that had become ready was doing before its end. With nothing to do, no load has killed it."""
+    activity = found.activity or evidence.activity
+    if activity is None or not (found.ready or evidence.became_ready):
+        return crash
+    fullness = activity.kv_cache_usage_percent
+    said = ServerActivity(
+        requests_running=activity.requests_running,
+        requests_waiting=activity.requests_waiting,
+        kv_cache_usage_percent=None if fullness is None else min(max(round(fullness), 0), 100),
+        preemptions=activity.preemptions,
+    )
+    blamed = crash.fault is Fault.CONFIGURATION and crash.class_ is CrashClass.DIED_UNDER_LOAD
+    doubted = (
+        {"confidence_percent": min(crash.confidence_percent, _IDLE_CONFIDENCE)} if activity.idle and blamed else {}
+    )
+    return crash.model_copy(update={"activity": said, **doubted})
 
 
 def _startup_timeout(evidence: Evidence) -> Crash:

@@ -266,7 +266,7 @@ def _probe_killed(verdict: PodVerdict, activity: Activity | None) -> PodVerdict:
     """A probe is right where the engine stood still. Where tokens came until the end, it was too strict."""
     if activity is None or activity.still_seconds is None:
         return verdict
-    if activity.still_seconds < _STILL_SECONDS:
+    if activity.still_seconds < _STILL_SECONDS or not activity.requests_running:
         return replace(verdict, confidence=97)
     limit = f"no token for {activity.still_seconds:.0f} s with {activity.requests_running} requests running"
     return PodVerdict(CrashClass.HANG, Fault.CONFIGURATION, verdict.cause, limit, 85)

@@ -12,9 +12,11 @@ from typing import Final
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
 
+from .activity import Reports
 from .crash_pattern import Pattern, Rank
 from .crash_patterns import CONFIGURATION_PATTERNS, VALIDATION
 from .crash_patterns_machine import MACHINE_PATTERNS
+from .evidence import Activity
 from .log_lines import LogLine, frame, lines, pieces
 from .margins import MARKS, note
 from .proof import Context, Proven, together
@@ -213,6 +215,8 @@ class Scan:
     complaints: dict[str, int] = field(default_factory=dict[str, int])
     """The same for lines logged as errors."""
     consequences: dict[str, int] = field(default_factory=dict[str, int])
+    activity: Activity | None = None
+    """What the server last said of its work."""
 
     @property
     def cause(self) -> Finding | None:
@@ -273,6 +277,7 @@ class _Scanner:
         self._tracebacks: dict[str, _Traceback] = {}
         self._mark: CrashPhase | None = None
         self._memory_bytes: dict[str, int] = {}
+        self._reports = Reports()
         self._previous = ""
         self._stopping = False
         self._quoting = False
@@ -281,6 +286,7 @@ class _Scanner:
 
     def result(self) -> Scan:
         """Of the last start, or of the one before where the last has come to nothing yet."""
+        self.scan.activity = self._reports.activity()
         said = self.scan.ready or self.scan.sounds_dead or self.scan.asked_to_stop
         return self.scan if said or self._before is None else self._before
 
@@ -318,6 +324,8 @@ class _Scanner:
 
     def _read_routine(self, line: LogLine) -> None:
         text = line.text
+        if "Running: " in text:
+            self._reports.read(text)
         if _STARTS.search(text):
             self._start_again()
         elif not self.scan.ready and (text.startswith(_READY) or _SERVES.search(text)):
@@ -335,6 +343,7 @@ class _Scanner:
         """Somebody starts the server again, in the same log, once it has ended."""
         if self.scan.sounds_dead or self.scan.ready:
             if self.scan.sounds_dead:
+                self.scan.activity = self._reports.activity()
                 self._before = self.scan
             self.scan = Scan()
             self._begin()
@@ -357,7 +366,10 @@ class _Scanner:
             self._stopping = self.scan.asked_to_stop = True
 
     def _read_message(self, line: LogLine) -> None:
-        if self._stopping or line.text.startswith("Dumping "):
+        if line.text.startswith("Dumping "):
+            self._reports.read(line.text)
+            return
+        if self._stopping:
             return
         if len(self._headings) < len(_HEADINGS):
             self._headings.update(heading for heading in _HEADINGS if heading in line.text)

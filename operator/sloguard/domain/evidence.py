@@ -50,18 +50,23 @@ class NodeCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """What /metrics last said before the end, `age_seconds` before it.
+    """What a server last said of its work before its end, in its log or in /metrics: `age_seconds` before it.
 
-    `still_seconds`: how long no token had been generated while requests were running; 0 where the last two readings
-    differ, None where there was only one.
+    `preemptions` and `generation_tokens`: in the time looked at, which for the log is that since its report before.
+    `still_seconds`: how long nothing had changed that changes with the engine's steps; None where that is not known.
     """
 
     requests_running: int
     requests_waiting: int = 0
     kv_cache_usage_percent: float | None = None
+    preemptions: int | None = None
     generation_tokens: int | None = None
     still_seconds: float | None = None
     age_seconds: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self.requests_running and not self.requests_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Evidence:
     The process and its log: `log` is the whole output of the start that is judged (the *previous* container's
     when it has restarted already), or what a bounded stream kept of it, with the `log_gaps` in between; `ended` says
     that its process is gone, by `exit_code` or `signal`, at `ended_at`; `stop_requested` that we asked it to stop, so
-    that how it ended means nothing. `activity` is what its /metrics said last.
+    that how it ended means nothing. `activity` is what its /metrics said last, where anybody has kept that.
 
     The container: `container_reason` and `container_message` of its last termination (OOMKilled, Error, Completed,
     StartError, ContainerStatusUnknown); `waiting_reason` and `waiting_message` while it is not running

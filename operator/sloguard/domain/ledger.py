@@ -189,4 +189,4 @@ def nearest(records: Sequence[LedgerRecord], here: Setup, most: int) -> tuple[Le
 
 
 def _shortened(crash: Crash) -> Crash:
-    return crash.model_copy(update={"cause": crash.cause[:LONGEST_CAUSE], "line": None})
+    return crash.model_copy(update={"cause": crash.cause[:LONGEST_CAUSE], "line": None, "activity": None})

@@ -1,8 +1,9 @@
 """Whether generation stood still, from samples of the server's own signs of life. Pure."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from .increments import Timeline
+from .increments import Point, Timeline
 from .server_view import OPEN_GAUGES
 
 STANDSTILL_SECONDS = 25.0
@@ -13,8 +14,9 @@ enough that a trial has ended 30 s after its engine stood still.
 LEAST_SAMPLES = 3
 """Of one silence: between two that are far apart nobody knows what the server did."""
 
+GENERATED = "vllm:generation_tokens_total"
 STEPS, KV_USAGE = "vllm:iteration_tokens_total_count", "vllm:kv_cache_usage_perc"
-SIGNS = ("vllm:generation_tokens_total", STEPS, "vllm:prompt_tokens_total", KV_USAGE)
+SIGNS = (GENERATED, STEPS, "vllm:prompt_tokens_total", KV_USAGE)
 """They change with the engine's steps; the fill of its KV cache even while a long prompt is computed piece by piece."""
 
 
@@ -23,16 +25,26 @@ def standstill_since(timeline: Timeline) -> float | None:
 
     None where it lives, has nothing to do, or was not looked at long and often enough to say.
     """
-    signs = [points for series, points in timeline.items() if series.name in SIGNS and points]
-    if not signs or not _has_work(timeline):
+    since = last_sign(timeline)
+    if since is None or not _has_work(timeline):
         return None
+    signs = _signs(timeline)
     last = max(points[-1][0] for points in signs)
-    since = max(
-        max((later[0] for earlier, later in pairwise(points) if earlier[1] != later[1]), default=points[0][0])
-        for points in signs
-    )
     looks = max(sum(at >= since for at, _ in points) for points in signs)
     return since if last - since >= STANDSTILL_SECONDS and looks >= LEAST_SAMPLES else None
+
+
+def last_sign(timeline: Timeline) -> float | None:
+    """When anything last changed, or was first seen, in seconds since 1970; None where nothing was seen."""
+    signs = _signs(timeline)
+    changes = (
+        max((at for (_, was), (at, now) in pairwise(points) if was != now), default=points[0][0]) for points in signs
+    )
+    return max(changes, default=None)
+
+
+def _signs(timeline: Timeline) -> list[Sequence[Point]]:
+    return [points for series, points in timeline.items() if series.name in SIGNS and points]
 
 
 def _has_work(timeline: Timeline) -> bool:

@@ -43,6 +43,9 @@ FAULT_GRACE = timedelta(seconds=20)
 LOAD_GRACE = timedelta(seconds=120)
 """Beyond its own planned length a load may take this long to be scheduled, to drain and to report."""
 
+MOST_SAID = 800
+"""Characters of a cause in a trial's message, so that there is room for what the server was doing."""
+
 CLOCK_SKEW = timedelta(seconds=5)
 """How far the clocks of a node and of the planner may be apart."""
 
@@ -233,6 +236,8 @@ def _named(slo: SLOResult) -> str:
 def _crashed(trial: Trial, crash: Crash, now: datetime, result: LoadResult | None = None) -> Step:
     ours = crash.fault is Fault.CONFIGURATION
     said = f"{crash.class_.value}: {crash.limit or crash.cause}"
+    if crash.activity is not None:
+        said = f"{said[:MOST_SAID]} ({crash.activity.in_words})"
     status = _finished(trial, Outcome.CRASHED if ours else Outcome.INFRASTRUCTURE, now, said)
     return Step(status.model_copy(update={"crash": crash, "measurements": result.rates if result else []}))
 

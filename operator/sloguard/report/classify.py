@@ -19,7 +19,17 @@ from sloguard.domain.crash import classify_lines
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _UTF16: Final = re.compile(rb"\xff\xfe[^\0]\0|\xfe\xff\0[^\0]")
 """What some shells make of a log that is redirected into a file."""
-_NAMES: Final[tuple[str, ...]] = ("class", "fault", "phase", "cause", "line", "limit", "proof", "confidence")
+_NAMES: Final[tuple[str, ...]] = (
+    "class",
+    "fault",
+    "phase",
+    "cause",
+    "line",
+    "limit",
+    "proof",
+    "activity",
+    "confidence",
+)
 _LONGEST_LINE: Final = 1 << 17
 """Characters; what a line says stands at its beginning."""
 
@@ -74,6 +84,7 @@ def _fields(crash: Crash | None) -> Mapping[str, object]:
         "line": crash.line,
         "limit": crash.limit,
         "proof": crash.proof.dump() if crash.proof else None,
+        "activity": crash.activity.dump() if crash.activity else None,
         "confidence": crash.confidence_percent,
     }
 
@@ -81,5 +92,6 @@ def _fields(crash: Crash | None) -> Mapping[str, object]:
 def _sentences(crash: Crash | None) -> str:
     if crash is None:
         return "Nothing wrong seen."
-    known = {name: value for name, value in _fields(crash).items() if value is not None and name != "proof"}
+    told = {**_fields(crash), "proof": None, "activity": crash.activity.in_words if crash.activity else None}
+    known = {name: value for name, value in told.items() if value is not None}
     return "\n".join(f"{name + ':':12}{value}{' %' if name == 'confidence' else ''}" for name, value in known.items())

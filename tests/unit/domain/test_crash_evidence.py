@@ -193,6 +193,14 @@ def test_a_liveness_probe_is_right_where_the_engine_stood_still(still_seconds, c
     assert (crash.class_, crash.fault) == (crash_class, fault)
 
 
+def test_a_server_without_requests_does_not_stand_still():
+    killing = EventEvidence("Killing", "Container vllm failed liveness probe, will be restarted", "Normal", at=AT)
+    activity = Activity(requests_running=0, still_seconds=600.0)
+    crash = classify(Evidence(log=SERVED, became_ready=True, ended=True, events=(killing,), activity=activity))
+    assert crash is not None
+    assert (crash.class_, crash.fault) == (CrashClass.PROBE_KILLED, Fault.INFRASTRUCTURE)
+
+
 def test_a_cause_in_the_log_weighs_more_than_the_probe_that_ended_it():
     killing = EventEvidence("Killing", "Container vllm failed liveness probe, will be restarted", "Normal", at=AT)
     log = death_under_load("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.00 GiB", "execute_model")

@@ -17,7 +17,7 @@ from sloguard.api.v1alpha1 import (
     Violations,
 )
 from sloguard.domain.device_memory import DeviceMemory
-from sloguard.domain.evidence import Evidence
+from sloguard.domain.evidence import Activity, Evidence
 from sloguard.domain.score import result_of
 from sloguard.engine.actions import StartLoad, StartServer, StopTrial
 from sloguard.engine.progress import FAULT_GRACE, advance, cancel, load_limit_seconds
@@ -177,6 +177,15 @@ def test_a_closed_loop_is_told_as_one():
     assert moved.status.message == "all SLOs met at 100 % (closed loop of 32 users)"
     assert moved.status.measurements[0].users == 32
     assert moved.status.capacity is None
+
+
+def test_a_death_is_told_with_what_the_server_had_to_do():
+    activity = Activity(requests_running=250, requests_waiting=80, kv_cache_usage_percent=99.7)
+    evidence = Evidence(became_ready=True, ended=True, exit_code=0, activity=activity)
+    moved = step(loading(), Observation(Server(ENDED, evidence, running_since=T0)), 60)
+    assert moved.status.message == (
+        "DiedUnderLoad: exit code 0 after it was ready (250 requests running, 80 waiting, KV cache 100 % full)"
+    )
 
 
 def test_death_under_load_is_a_crash_even_with_exit_0():

@@ -18,6 +18,7 @@ VERDICT = {
     "line": 2,
     "limit": "KV short by 1.41 GiB",
     "proof": {"bounds": [], "availableKvCacheBytes": -1513975972, "shortKvCacheBytes": 1513975972},
+    "activity": None,
     "confidence": 98,
 }
 

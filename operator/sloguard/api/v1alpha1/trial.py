@@ -130,6 +130,26 @@ class Proof(ObservedModel):
     gpus: int | None = Field(default=None, ge=0, le=1_000_000_000, description="That were there.")
 
 
+class ServerActivity(ObservedModel):
+    """What a server had to do when it last said so before its end, by its log or by its metrics."""
+
+    requests_running: int = Field(ge=0)
+    requests_waiting: int = Field(default=0, ge=0)
+    kv_cache_usage_percent: int | None = Field(default=None, ge=0, le=100)
+    preemptions: int | None = Field(default=None, ge=0, description="In the last ten seconds or so.")
+
+    @property
+    def in_words(self) -> str:
+        """A sentence for people."""
+        if not self.requests_running and not self.requests_waiting:
+            return "it had no requests"
+        said = [f"{self.requests_running} requests running"]
+        said += [f"{self.requests_waiting} waiting"] if self.requests_waiting else []
+        said += [] if self.kv_cache_usage_percent is None else [f"KV cache {self.kv_cache_usage_percent} % full"]
+        said += [f"{self.preemptions} preempted"] if self.preemptions else []
+        return ", ".join(said)
+
+
 class Crash(ObservedModel):
     """The verdict on a server that did not serve."""
 
@@ -142,6 +162,7 @@ class Crash(ObservedModel):
     line: int | None = Field(default=None, description="Of the log, from 1.")
     limit: str | None = Field(default=None, max_length=256, description="What the message proves.")
     proof: Proof | None = Field(default=None, description="The figures of that.")
+    activity: ServerActivity | None = Field(default=None, description="Of a server that had become ready.")
     confidence_percent: int = Field(default=0, ge=0, le=100)
 
 
