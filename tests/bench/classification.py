@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sloguard.api.v1alpha1 import CrashClass
-from sloguard.domain.crash import classify, classify_lines, classify_log
+from sloguard.domain.crash import classify, classify_lines
 from tests.bench.crash_corpus import HEAD, SERVING, START_END, Case, corpus
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class Tally:
 
 
 def judge(case: Case, lines: Iterable[str]) -> CrashClass | None:
-    crash = classify(case.evidence) if case.evidence else classify_log("\n".join(lines), case.exit_code)
+    crash = classify(case.evidence) if case.evidence else classify_lines(lines, case.exit_code)
     return crash.class_ if crash else None
 
 
@@ -275,7 +275,7 @@ def timed(megabytes: int) -> list[str]:
     for name, lines in big_logs(megabytes):
         text = "\n".join(lines)
         size = len(text) / 1e6
-        ours = seconds(lambda text=text: classify_log(text, 1))
+        ours = seconds(lambda text=text: classify_lines(text.split("\n"), 1))
         regex = seconds(lambda text=text: sum(1 for _ in re.finditer(one, text)))
         tracemalloc.start()
         classify_lines(iter(lines), 1)

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sloguard.api.v1alpha1 import CrashClass, ServerFault, ServerFaultKind
-from sloguard.domain.crash import classify, classify_log
+from sloguard.domain.crash import classify
 from sloguard.domain.crash_scan import PATTERNS, telling
 from sloguard.domain.evidence import EventEvidence, Evidence, LogGap
-from sloguard.domain.log_lines import lines, pieces, plain
+from sloguard.domain.log_lines import lines, pieces
 from sloguard.domain.margins import margins_from_log
-from tests.unit.domain.crash_logs import READY, START, failed_start
+from sloguard.domain.text import readable
+from tests.unit.domain.crash_logs import READY, START, failed_start, verdict_on
 from tests.unit.domain.crash_samples import STARTS
 
 MESSAGES = [message for *_, message in STARTS]
@@ -49,12 +50,14 @@ ROUTINE = st.lists(
 @given(LOGS, st.none() | st.integers(-64, 255))
 def test_any_log_has_a_verdict_whose_cause_stands_on_its_line(log, exit_code):
     margins_from_log(log)
-    crash = classify_log(log, exit_code)
+    crash = verdict_on(log, exit_code)
     if exit_code is not None:
         assert crash is not None
     if crash is not None and crash.line is not None:
-        assert {line.number: line.text for line in lines(pieces(log))}[crash.line][:1024] == crash.cause
-        assert plain(log.split("\n")[crash.line - 1]).find(crash.cause) >= 0
+        assert readable({line.number: line.text for line in lines(pieces(log))}[crash.line]) == crash.cause
+        assert crash.cause in readable(log.split("\n")[crash.line - 1], 8192)
+    if crash is not None:
+        assert readable(crash.cause) == crash.cause
 
 
 @given(
@@ -91,8 +94,8 @@ def test_any_evidence_is_judged_and_always_alike(evidence):
 @given(st.sampled_from(MESSAGES), ROUTINE, ROUTINE)
 def test_routine_lines_around_a_failed_start_change_nothing_but_the_line_number(message, before, after):
     log = failed_start(message)
-    alone = classify_log(log, 1)
-    among = classify_log(before + log + after, 1)
+    alone = verdict_on(log, 1)
+    among = verdict_on(before + log + after, 1)
     assert alone is not None
     assert among is not None
     assert alone.line is not None
@@ -126,7 +129,7 @@ def bounded(whole: list[str], head: int) -> tuple[list[str], tuple[LogGap, ...]]
 
 @given(st.text(max_size=400).filter(lambda text: not any(needle in text for row in PATTERNS for needle in row.needles)))
 def test_words_that_nobody_knows_are_unknown(text):
-    crash = classify_log(text, 1)
+    crash = verdict_on(text, 1)
     assert crash is not None
     assert crash.class_ is CrashClass.UNKNOWN
 
@@ -135,10 +138,10 @@ def test_words_that_nobody_knows_are_unknown(text):
 def test_a_shippers_json_changes_nothing(message, before, field, ascii_only):
     log = before + failed_start(message)
     shipped = [json.dumps({"time": 1, field: line}, ensure_ascii=ascii_only) for line in log.split("\n")[:-1]]
-    assert classify_log("\n".join(shipped), 1) == classify_log(log, 1)
+    assert verdict_on("\n".join(shipped), 1) == verdict_on(log, 1)
     kept, gaps = bounded(shipped, 2)
     part = classify(Evidence(log="\n".join(kept), log_gaps=gaps, ended=True, exit_code=1))
-    assert part == classify_log(log, 1)
+    assert part == verdict_on(log, 1)
 
 
 REQUEST = st.text(max_size=60) | st.sampled_from(MESSAGES)
@@ -153,7 +156,7 @@ def test_what_clients_send_is_never_the_cause_of_death(sent):
     ]
     quoted += [f'{api}INFO:     127.0.0.1:1 - "GET /{quote(text)} HTTP/1.1" 404 Not Found' for text in sent]
     quoted += [f"{api}ERROR 11-22 08:50:33 [serving.py:1] Error in request: {text!a}" for text in sent]
-    crash = classify_log("\n".join([*START, *READY, *quoted]), 0)
+    crash = verdict_on("\n".join([*START, *READY, *quoted]), 0)
     assert crash is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
-    assert classify_log("\n".join([*START, *READY, *quoted, *READY[3:]]), None) is None
+    assert verdict_on("\n".join([*START, *READY, *quoted, *READY[3:]]), None) is None

@@ -6,8 +6,8 @@ from datetime import datetime
 from sloguard.api.v1alpha1 import LoadResult, Trial
 from sloguard.cluster.labels import LOAD_CONTAINER
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, owned_by, section
-from sloguard.cluster.text import readable
 from sloguard.domain.evidence import ContainerEnd, EventEvidence, Evidence, LogGap, NodeCondition
+from sloguard.domain.text import readable
 from sloguard.engine.load_parts import load_of_parts
 from sloguard.engine.snapshot import Load, LoadState, ServerState
 from sloguard.measure.encode import UnreadableResultError, decode

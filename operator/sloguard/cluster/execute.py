@@ -26,7 +26,7 @@ from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
 from sloguard.cluster.records import check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
-from sloguard.cluster.text import readable
+from sloguard.domain.text import readable
 from sloguard.engine.actions import (
     Action,
     ApplyArguments,

@@ -4,7 +4,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,9 +36,10 @@ from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
 from sloguard.cluster.server_log import server_log
 from sloguard.cluster.target import find_container, gpus, target_state
-from sloguard.cluster.text import readable
 from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
+from sloguard.domain.text import readable
+from sloguard.engine.progress import is_late
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot
 from sloguard.measure.prometheus import Prometheus
@@ -232,7 +232,8 @@ async def _server(
     serving = container_of(pod, container) if pod is not None else None
     state, since = server_state(pod, serving), running_since(pod, serving)
     wanted = not trial.finished
-    failing = wanted and (state is ServerState.ENDED or _is_late(study, trial, state, since) or _is_faulty(load))
+    late = is_late(trial, study.spec, state, since, clock.now())
+    failing = wanted and (state is ServerState.ENDED or late or _is_faulty(load))
     just_ready = wanted and state is ServerState.READY and trial.status.ready_at is None
     log = ServerLog()
     if pod is not None and serving is not None:
@@ -256,12 +257,6 @@ async def _server(
         gpus=gpus(find_container(children.deployment, container)),
         platform=platform_of(node, log.text) if just_seen else None,
     )
-
-
-def _is_late(study: Study, trial: Trial, state: ServerState, since: datetime | None) -> bool:
-    limit = timedelta(seconds=study.spec.trial.startup_timeout_seconds)
-    starting = state is ServerState.STARTING and trial.status.ready_at is None
-    return starting and since is not None and clock.now() - since >= limit
 
 
 def _is_faulty(load: Load) -> bool:

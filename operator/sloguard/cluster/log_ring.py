@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from sloguard.cluster.text import harmless
 from sloguard.domain.crash_scan import telling
 from sloguard.domain.evidence import LogGap
+from sloguard.domain.text import harmless
 
 HEAD_BYTES: Final = 64 * 1024
 TELLING_BYTES: Final = 96 * 1024

@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sloguard.cluster.text import readable
+from sloguard.domain.text import readable
 
 TEXT: Final = "text"
 JSON: Final = "json"

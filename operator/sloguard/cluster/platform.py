@@ -5,8 +5,8 @@ import logging
 from sloguard.api.v1alpha1 import Platform
 from sloguard.cluster.api import NODES, Api, RefusedError
 from sloguard.cluster.objects import Object, section
-from sloguard.cluster.text import readable
 from sloguard.domain.ledger import version_in
+from sloguard.domain.text import readable
 
 logger = logging.getLogger("sloguard.platform")
 

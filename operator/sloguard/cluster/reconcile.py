@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 
 import aiohttp
 from pydantic import ValidationError
@@ -19,8 +18,8 @@ from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.room_view import RoomView
-from sloguard.cluster.text import readable
 from sloguard.cluster.unreadable import end_unreadable_trials, gather_unreadable
+from sloguard.domain.text import readable
 from sloguard.engine.actions import Plan
 from sloguard.engine.conditions import with_condition
 from sloguard.engine.known import IDLE_SECONDS
@@ -160,7 +159,7 @@ class Reconciler:
             if error.missing:
                 # Something went between the look and the deed; look again, with everything else as it is now.
                 return LEAST_PAUSE_SECONDS
-            if error.conflict or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if error.passing:
                 raise
             return await self._stall(key, "Refused", error.message)
         if problem is not None and _nothing_done(gathered, planned):

@@ -14,9 +14,9 @@ from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
 from sloguard.api.wording import shown
 from sloguard.cluster.labels import MANAGED_BY, STUDY
 from sloguard.cluster.objects import Object, listing, section
-from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.knobs import KNOBS, KnobError, parse_values
+from sloguard.domain.text import readable
 from sloguard.engine.arms import taught
 from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER, trial_name
 from sloguard.engine.known import make_target_space

@@ -13,7 +13,7 @@ from sloguard.cluster.evidence import Container, moment
 from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import LogStreams, first_end
 from sloguard.cluster.objects import Object
-from sloguard.cluster.text import harmless
+from sloguard.domain.text import harmless
 
 MOST_LOG_BYTES: Final = 8 * 1024 * 1024
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
-from sloguard.cluster.text import readable
 from sloguard.domain.arguments import ArgumentsError, split_command
+from sloguard.domain.text import readable
 from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
 
 _INTERPRETERS = re.compile(r"(ba|da|a|z)?sh|python[0-9.]*|env|tini|dumb-init")

@@ -11,8 +11,8 @@ from .crash_pattern import usual_fault
 from .crash_pod import PodVerdict
 from .crash_scan import Finding, Quote, Scan, scan, scan_lines
 from .evidence import SIGKILL, SIGTERM, Evidence
-from .log_lines import pieces
 from .proof import NOTHING, Proven
+from .text import readable
 
 _CAUSE_LENGTH: Final = 1024
 _IDLE_CONFIDENCE: Final = 50
@@ -51,13 +51,11 @@ def _numbered(crash: Crash, evidence: Evidence) -> Crash:
     return crash.model_copy(update={"line": evidence.line_of_file(crash.line)})
 
 
-def classify_log(log: str, exit_code: int | None = None) -> Crash | None:
-    """The verdict on a log alone, which then has to tell by itself whether the server was ready and has ended."""
-    return classify_lines(pieces(log), exit_code)
-
-
 def classify_lines(log: Iterable[str], exit_code: int | None = None) -> Crash | None:
-    """The same of a log that comes line by line, without their line feeds. Memory does not grow with it."""
+    """The verdict on a log alone, which then has to tell by itself whether the server was ready and has ended.
+
+    It comes line by line, without their line feeds. Memory does not grow with it.
+    """
     found = scan_lines(log)
     ended = exit_code is not None or found.sounds_dead
     evidence = Evidence(became_ready=found.ready, ended=ended, exit_code=exit_code)
@@ -193,9 +191,9 @@ def _crash(
             "class": crash_class,
             "fault": fault or usual_fault(crash_class),
             "phase": phase,
-            "cause": said[:_CAUSE_LENGTH],
+            "cause": readable(said, _CAUSE_LENGTH),
             "line": quote.number if quote else None,
-            "limit": proven.said[:_LIMIT_LENGTH] if proven else None,
+            "limit": readable(proven.said, _LIMIT_LENGTH) if proven else None,
             "proof": proven.proof if proven and proven.proof != NOTHING else None,
             "confidence_percent": confidence,
         }

@@ -186,6 +186,12 @@ def _verdict(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) ->
     )
 
 
+def is_late(trial: Trial, spec: StudySpec, state: ServerState, since: datetime | None, now: datetime) -> bool:
+    """Whether a server that has run since then takes too long to start: what its log says is then asked for."""
+    starting = state is ServerState.STARTING and trial.status.ready_at is None
+    return starting and since is not None and now - since >= timedelta(seconds=spec.trial.startup_timeout_seconds)
+
+
 def load_limit_seconds(spec: StudySpec) -> int:
     """How long a load may take at the most, from its start to its result."""
     return whole_seconds(spec.workload) + int(LOAD_GRACE.total_seconds())

@@ -18,6 +18,7 @@ from sloguard.domain.margins import margins_from_log
 from sloguard.engine.actions import ApplyArguments, Plan, RecordTrial, StartLoad, StartServer, StopTrial, UpdateTrial
 from sloguard.engine.load_parts import load_of_parts
 from sloguard.engine.load_request import load_request_of
+from sloguard.engine.progress import is_late
 from sloguard.engine.snapshot import (
     Load,
     LoadState,
@@ -111,11 +112,10 @@ class LocalSubstrate:
     def _observe_server(self, trial: Trial, running: Running) -> Server:
         """The log is read only where it is judged: at an end, at readiness, and when the start takes too long."""
         since = running.server.started_at
-        limit = timedelta(seconds=self.directory.run.study.spec.trial.startup_timeout_seconds)
         ended, ready = running.server.ended is not None, running.ready
         state = ServerState.ENDED if ended else ServerState.READY if ready else ServerState.STARTING
         first = ready and trial.status.ready_at is None
-        late = not ready and datetime.now(UTC) - since >= limit
+        late = is_late(trial, self.directory.run.study.spec, state, since, datetime.now(UTC))
         faulty = any(load.ended is not None for load in running.loads)
         log = read_log(self.directory.log(trial.name)) if ended or first or late or faulty else ""
         return Server(

@@ -53,6 +53,7 @@ REFUSALS = {
     "a lost race": (RefusedError(409, "changed", "Conflict"), LEAST_PAUSE_SECONDS, None),
     "gone meanwhile": (RefusedError(404, "gone", "NotFound"), LEAST_PAUSE_SECONDS, None),
     "the server's own trouble": (RefusedError(503, "busy"), None, None),
+    "asked too often": (RefusedError(429, "later"), None, None),
     "not allowed": (RefusedError(403, "may not"), MOST_BACK_OFF_SECONDS, "Refused"),
     "not valid": (RefusedError(422, "port"), MOST_BACK_OFF_SECONDS, "Refused"),
 }

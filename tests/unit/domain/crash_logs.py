@@ -1,5 +1,8 @@
 """Logs in the form that vLLM 0.24 gives them, around a message under test."""
 
+from sloguard.api.v1alpha1 import Crash
+from sloguard.domain.crash import classify_lines
+
 API = "(APIServer pid=4062) "
 ENGINE = "(EngineCore pid=4509) "
 ENGINE_ERROR = ENGINE + "ERROR 11-22 08:48:34 [core.py:1231] "
@@ -65,3 +68,8 @@ def said_in(log: str, line: int | None) -> str:
     """The line of a log, counted from 1."""
     assert line is not None
     return log.split("\n")[line - 1]
+
+
+def verdict_on(log: str, exit_code: int | None = None) -> Crash | None:
+    """As `sloguard classify` comes to it."""
+    return classify_lines(log.split("\n"), exit_code)

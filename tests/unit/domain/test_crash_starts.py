@@ -3,9 +3,8 @@
 import pytest
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
-from sloguard.domain.crash import classify_log
 from sloguard.domain.crash_scan import PATTERNS
-from tests.unit.domain.crash_logs import API, failed_start, said_in
+from tests.unit.domain.crash_logs import API, failed_start, said_in, verdict_on
 from tests.unit.domain.crash_samples import OOM, STARTS
 
 WARM_UP = "RuntimeError: CUDA out of memory occurred when warming up sampler with 256 dummy requests. Please try"
@@ -14,7 +13,7 @@ WARM_UP = "RuntimeError: CUDA out of memory occurred when warming up sampler wit
 @pytest.mark.parametrize(("crash_class", "fault", "limit", "message"), STARTS)
 def test_names_class_fault_and_limit_and_quotes_the_first_line_that_says_so(crash_class, fault, limit, message):
     log = failed_start(message)
-    crash = classify_log(log, 1)
+    crash = verdict_on(log, 1)
     assert crash is not None
     assert (crash.class_, crash.fault) == (crash_class, fault)
     assert crash.cause == message.split("\n")[-1].strip()
@@ -44,13 +43,13 @@ def test_every_row_of_the_tables_has_a_sample(row):
     ],
 )
 def test_a_traceback_tells_the_phase(functions, phase):
-    crash = classify_log(failed_start(OOM, *functions), 1)
+    crash = verdict_on(failed_start(OOM, *functions), 1)
     assert crash is not None
     assert (crash.class_, crash.phase) == (CrashClass.CUDA_OUT_OF_MEMORY, phase)
 
 
 def test_the_samplers_own_message_adds_its_limit_to_the_allocators():
-    crash = classify_log(failed_start(OOM + "\n\n" + WARM_UP, "_dummy_sampler_run"), 1)
+    crash = verdict_on(failed_start(OOM + "\n\n" + WARM_UP, "_dummy_sampler_run"), 1)
     assert crash is not None
     assert crash.cause == OOM
     assert crash.phase is CrashPhase.SAMPLER
@@ -58,7 +57,7 @@ def test_the_samplers_own_message_adds_its_limit_to_the_allocators():
 
 
 def test_the_samplers_own_message_is_enough():
-    crash = classify_log(failed_start(WARM_UP), 1)
+    crash = verdict_on(failed_start(WARM_UP), 1)
     assert crash is not None
     assert (crash.class_, crash.phase, crash.limit) == (
         CrashClass.CUDA_OUT_OF_MEMORY,
@@ -69,7 +68,7 @@ def test_the_samplers_own_message_is_enough():
 
 def test_no_room_is_measured_by_what_was_available_before():
     room = "(EngineCore pid=4509) INFO 11-22 08:48:29 [gpu_worker.py:508] Available KV cache memory: -1.41 GiB\n"
-    crash = classify_log(room + failed_start("ValueError: No available memory for the cache blocks."), 1)
+    crash = verdict_on(room + failed_start("ValueError: No available memory for the cache blocks."), 1)
     assert crash is not None
     assert crash.limit == "KV short by 1.41 GiB"
 
@@ -83,7 +82,7 @@ def test_no_room_is_measured_by_what_was_available_before():
     ],
 )
 def test_argparse(said):
-    crash = classify_log(said, 2)
+    crash = verdict_on(said, 2)
     assert crash is not None
     assert (crash.class_, crash.cause) == (CrashClass.INVALID_ARGUMENTS, said.split("\n")[-1])
 
@@ -98,7 +97,7 @@ def test_argparse(said):
     ],
 )
 def test_words_that_no_table_knows_are_told_by_the_code_that_raised_them(path, crash_class):
-    crash = classify_log(failed_start("ValueError: the moon is in the wrong house", "check", prefix=API, path=path), 1)
+    crash = verdict_on(failed_start("ValueError: the moon is in the wrong house", "check", prefix=API, path=path), 1)
     assert crash is not None
     assert crash.class_ is crash_class
     assert crash.cause == "ValueError: the moon is in the wrong house"
@@ -114,7 +113,7 @@ def test_words_that_no_table_knows_are_told_by_the_code_that_raised_them(path, c
     ],
 )
 def test_a_process_killed_by_the_kernel_is_probably_out_of_memory(said):
-    crash = classify_log(said, 1)
+    crash = verdict_on(said, 1)
     assert crash is not None
     assert crash.class_ is CrashClass.HOST_OUT_OF_MEMORY
     assert crash.confidence_percent < 70

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase, Fault
-from sloguard.domain.crash import classify_lines, classify_log
+from sloguard.domain.crash import classify_lines
 from tests.unit.domain.crash_logs import (
     API,
     ENGINE,
@@ -20,6 +20,7 @@ from tests.unit.domain.crash_logs import (
     failed_start,
     said_in,
     traced,
+    verdict_on,
 )
 
 OOM = (
@@ -29,7 +30,7 @@ OOM = (
 
 def test_the_last_lines_never_name_the_cause():
     log = failed_start(OOM, "load_model")
-    crash = classify_log(log, 1)
+    crash = verdict_on(log, 1)
     assert crash is not None
     assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
     assert crash.line is not None
@@ -37,7 +38,7 @@ def test_the_last_lines_never_name_the_cause():
 
 
 def test_memory_running_out_while_serving():
-    crash = classify_log(death_under_load(OOM, "run_busy_loop", "execute_model"), 0)
+    crash = verdict_on(death_under_load(OOM, "run_busy_loop", "execute_model"), 0)
     assert crash is not None
     assert (crash.class_, crash.phase, crash.fault) == (
         CrashClass.CUDA_OUT_OF_MEMORY,
@@ -47,21 +48,21 @@ def test_memory_running_out_while_serving():
 
 
 def test_exit_0_of_a_serving_process_is_a_death():
-    crash = classify_log("\n".join([*START, *READY]), 0)
+    crash = verdict_on("\n".join([*START, *READY]), 0)
     assert crash is not None
     assert (crash.class_, crash.phase) == (CrashClass.DIED_UNDER_LOAD, CrashPhase.SERVING)
 
 
 def test_a_dead_engine_without_a_cause_is_quoted_as_such():
     log = "\n".join([*START, *READY, *ENGINE_DEAD])
-    crash = classify_log(log, 0)
+    crash = verdict_on(log, 0)
     assert crash is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
     assert "EngineDeadError" in said_in(log, crash.line)
 
 
 def test_a_fatal_exception_that_no_row_knows_is_the_cause_of_death():
-    crash = classify_log(death_under_load("IndexError: tuple index out of range", "execute_model"), 0)
+    crash = verdict_on(death_under_load("IndexError: tuple index out of range", "execute_model"), 0)
     assert crash is not None
     assert (crash.class_, crash.cause) == (CrashClass.DIED_UNDER_LOAD, "IndexError: tuple index out of range")
 
@@ -69,15 +70,15 @@ def test_a_fatal_exception_that_no_row_knows_is_the_cause_of_death():
 def test_a_clean_shutdown_reports_a_dead_engine_too():
     asked = API + "INFO 11-22 08:57:08 [launcher.py:100] [shutdown] API server: shutdown triggered"
     log = "\n".join([*START, *READY, asked, *ENGINE_DEAD])
-    assert classify_log(log) is None
-    crash = classify_log(log, 0)
+    assert verdict_on(log) is None
+    crash = verdict_on(log, 0)
     assert crash is not None
     assert (crash.class_, crash.fault) == (CrashClass.DIED_UNDER_LOAD, Fault.INFRASTRUCTURE)
 
 
 def test_killed_after_a_stop_took_too_long_is_not_out_of_memory():
     asked = API + "INFO 11-22 08:57:08 [launcher.py:100] [shutdown] API server: shutdown triggered"
-    crash = classify_log("\n".join([*START, *READY, asked]), 137)
+    crash = verdict_on("\n".join([*START, *READY, asked]), 137)
     assert crash is not None
     assert crash.class_ is not CrashClass.HOST_OUT_OF_MEMORY
 
@@ -102,7 +103,7 @@ def test_killed_after_a_stop_took_too_long_is_not_out_of_memory():
     ],
 )
 def test_routine_lines_and_quoted_source_do_not_count(line):
-    crash = classify_log("\n".join([*START, line, *START_FAILED]), 1)
+    crash = verdict_on("\n".join([*START, line, *START_FAILED]), 1)
     assert crash is not None
     assert crash.class_ is CrashClass.UNKNOWN
 
@@ -119,7 +120,7 @@ def test_what_only_stops_a_start_does_not_kill_a_serving_engine(message):
     log = "\n".join(
         [*START, *READY, *traced(message, prefix=API + "ERROR 11-22 09:02:07 [serving.py:1] "), *ENGINE_DEAD]
     )
-    crash = classify_log(log, 0)
+    crash = verdict_on(log, 0)
     assert crash is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
     assert "EngineDeadError" in crash.cause
@@ -127,26 +128,26 @@ def test_what_only_stops_a_start_does_not_kill_a_serving_engine(message):
 
 def test_what_a_server_survived_did_not_kill_it():
     survived = traced("RuntimeError: NCCL error: unhandled cuda error", prefix=ENGINE_ERROR)
-    crash = classify_log("\n".join([*START, *survived, *READY, *ENGINE_DEAD]), 0)
+    crash = verdict_on("\n".join([*START, *survived, *READY, *ENGINE_DEAD]), 0)
     assert crash is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
-    assert classify_log("\n".join([*START, *survived, *READY])) is None
+    assert verdict_on("\n".join([*START, *survived, *READY])) is None
 
 
 def test_a_hung_collective_is_the_symptom_of_another_rank_out_of_memory():
     watchdog = (
         "[rank1]:[E1122 08:48:35.41 ProcessGroupNCCL.cpp:629] [Rank 1] Watchdog caught collective operation timeout: x"
     )
-    crash = classify_log("\n".join([*START, *READY, watchdog, *traced(OOM, "execute_model"), *ENGINE_DEAD]), 0)
+    crash = verdict_on("\n".join([*START, *READY, watchdog, *traced(OOM, "execute_model"), *ENGINE_DEAD]), 0)
     assert crash is not None
     assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
-    alone = classify_log("\n".join([*START, *READY, watchdog, *ENGINE_DEAD]), 0)
+    alone = verdict_on("\n".join([*START, *READY, watchdog, *ENGINE_DEAD]), 0)
     assert alone is not None
     assert (alone.class_, alone.phase) == (CrashClass.COLLECTIVE_FAILURE, CrashPhase.SERVING)
 
 
 def test_a_step_that_does_not_return_is_a_hang():
-    crash = classify_log(death_under_load("TimeoutError: RPC call to execute_model timed out.", "execute_model"), 0)
+    crash = verdict_on(death_under_load("TimeoutError: RPC call to execute_model timed out.", "execute_model"), 0)
     assert crash is not None
     assert (crash.class_, crash.phase, crash.limit) == (
         CrashClass.HANG,
@@ -157,7 +158,7 @@ def test_a_step_that_does_not_return_is_a_hang():
 
 def test_uvicorn_finds_its_port_taken_after_start_up_is_complete():
     taken = "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use"
-    crash = classify_log("\n".join([*START, *READY[:3], taken]), 1)
+    crash = verdict_on("\n".join([*START, *READY[:3], taken]), 1)
     assert crash is not None
     assert (crash.class_, crash.phase) == (CrashClass.PORT_IN_USE, None)
 
@@ -165,7 +166,7 @@ def test_uvicorn_finds_its_port_taken_after_start_up_is_complete():
 def test_unknown_text_gives_the_last_distinct_error_line():
     first, last = "KeyError: 'layers.0'", "ZeroDivisionError: the end of the world"
     log = "\n".join([*START, *traced(first), *traced(last), *traced(last), *START_FAILED])
-    crash = classify_log(log, 1)
+    crash = verdict_on(log, 1)
     assert crash is not None
     assert (crash.class_, crash.cause) == (CrashClass.UNKNOWN, last)
     assert said_in(log, crash.line).endswith(last)
@@ -173,18 +174,18 @@ def test_unknown_text_gives_the_last_distinct_error_line():
 
 
 def test_a_start_that_dies_without_a_word_is_unknown():
-    crash = classify_log("\n".join([*START, *START_FAILED]), 1)
+    crash = verdict_on("\n".join([*START, *START_FAILED]), 1)
     assert crash is not None
     assert crash.class_ is CrashClass.UNKNOWN
     assert crash.cause.startswith("RuntimeError: Engine core initialization failed")
-    silent = classify_log("", 1)
+    silent = verdict_on("", 1)
     assert silent is not None
     assert (silent.class_, silent.line) == (CrashClass.UNKNOWN, None)
 
 
 def test_a_log_without_trouble_and_without_an_end_gives_nothing():
-    assert classify_log("\n".join([*START, *READY])) is None
-    assert classify_log("") is None
+    assert verdict_on("\n".join([*START, *READY])) is None
+    assert verdict_on("") is None
 
 
 @pytest.mark.parametrize(
@@ -205,8 +206,8 @@ def test_a_log_without_trouble_and_without_an_end_gives_nothing():
 )
 def test_carriers_colours_and_line_endings(carrier, ending):
     plain = failed_start(OOM, "load_model")
-    expected = classify_log(plain, 1)
-    assert classify_log("".join(carrier + line + ending for line in plain.splitlines()), 1) == expected
+    expected = verdict_on(plain, 1)
+    assert verdict_on("".join(carrier + line + ending for line in plain.splitlines()), 1) == expected
     assert expected is not None
     assert expected.cause == OOM
 
@@ -222,8 +223,8 @@ def test_carriers_colours_and_line_endings(carrier, ending):
 )
 def test_shippers_lines_of_json(wrap):
     plain = failed_start(OOM, "load_model")
-    crash = classify_log("\n".join(json.dumps(wrap(line)) for line in plain.splitlines()), 1)
-    expected = classify_log(plain, 1)
+    crash = verdict_on("\n".join(json.dumps(wrap(line)) for line in plain.splitlines()), 1)
+    expected = verdict_on(plain, 1)
     assert crash == expected
 
 
@@ -233,7 +234,7 @@ def test_a_json_formatters_traceback_is_read_too():
         "message": "EngineCore failed to start.",
         "exc_info": "\n".join(traced(OOM, prefix="")),
     }
-    crash = classify_log("first\n" + json.dumps(record), 1)
+    crash = verdict_on("first\n" + json.dumps(record), 1)
     assert crash is not None
     assert (crash.class_, crash.cause, crash.line) == (CrashClass.CUDA_OUT_OF_MEMORY, OOM, 2)
 
@@ -242,7 +243,7 @@ def test_json_of_a_request_is_no_message():
     line = (
         API + 'INFO 11-22 08:50:33 [logger.py:43] Received: {"message": "torch.OutOfMemoryError: CUDA out of memory"}'
     )
-    crash = classify_log("\n".join([*START, line, '{"prompt": "CUDA out of memory"}', *START_FAILED]), 1)
+    crash = verdict_on("\n".join([*START, line, '{"prompt": "CUDA out of memory"}', *START_FAILED]), 1)
     assert crash is not None
     assert crash.class_ is CrashClass.UNKNOWN
 
@@ -250,8 +251,8 @@ def test_json_of_a_request_is_no_message():
 def test_a_prefix_that_nobody_has_heard_of():
     plain = failed_start(OOM, "load_model")
     strange = "".join(f"<14>vllm/gpu-7 #{number}: {line}\n" for number, line in enumerate(plain.splitlines()))
-    crash = classify_log(strange, 1)
-    expected = classify_log(plain, 1)
+    crash = verdict_on(strange, 1)
+    expected = verdict_on(plain, 1)
     assert expected is not None
     assert crash == expected
 
@@ -264,7 +265,7 @@ def test_lines_that_a_carrier_has_broken(width):
         "maximum model length is 26464. Try increasing `gpu_memory_utilization`"
     )
     broken = [part for line in failed_start(message).splitlines() for part in (textwrap.wrap(line, width) or [""])]
-    crash = classify_log("\n".join(broken), 1)
+    crash = verdict_on("\n".join(broken), 1)
     assert crash is not None
     assert crash.class_ is CrashClass.KV_CACHE_BELOW_ONE_REQUEST
     assert crash.limit == "max_model_len at most 26464; KV short by 0.34 GiB"
@@ -273,13 +274,13 @@ def test_lines_that_a_carrier_has_broken(width):
 
 def test_of_several_starts_in_one_log_the_last_counts():
     taken = failed_start("OSError: [Errno 98] Address already in use")
-    assert (crash := classify_log(taken + failed_start(OOM), 1)) is not None
+    assert (crash := verdict_on(taken + failed_start(OOM), 1)) is not None
     assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
-    assert (crash := classify_log(taken + "\n".join(START), 1)) is not None  # the last has come to nothing yet
+    assert (crash := verdict_on(taken + "\n".join(START), 1)) is not None  # the last has come to nothing yet
     assert crash.class_ is CrashClass.PORT_IN_USE
     served_again = death_under_load(OOM, "execute_model") + "\n".join([*START, *READY])
-    assert classify_log(served_again) is None
-    assert (crash := classify_log(served_again, 0)) is not None
+    assert verdict_on(served_again) is None
+    assert (crash := verdict_on(served_again, 0)) is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
 
 
@@ -291,22 +292,22 @@ STATS = (
 
 def test_an_error_that_a_serving_engine_outlives_did_not_kill_it():
     outlived = [*START, *READY, *traced(OOM, prefix=ENGINE_ERROR), STATS.format(1, "90.1"), STATS.format(2, "91.5")]
-    assert classify_log("\n".join(outlived)) is None
-    crash = classify_log("\n".join(outlived), 0)
+    assert verdict_on("\n".join(outlived)) is None
+    crash = verdict_on("\n".join(outlived), 0)
     assert crash is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
 
 
 def test_reports_of_no_tokens_do_not_show_life():
     idle = [*START, *READY, *traced(OOM, prefix=ENGINE_ERROR), STATS.format(1, "90.1"), STATS.format(2, "0.0")]
-    crash = classify_log("\n".join(idle), 0)
+    crash = verdict_on("\n".join(idle), 0)
     assert crash is not None
     assert crash.class_ is CrashClass.CUDA_OUT_OF_MEMORY
 
 
 def test_words_of_a_request_in_the_front_ends_errors_are_no_cause():
     quoted = traced(OOM, prefix=API + "ERROR 11-22 09:02:07 [serving.py:1] Error in preprocessing prompt inputs: ")
-    crash = classify_log("\n".join([*START, *READY, *quoted, API + OOM, *ENGINE_DEAD]), 0)
+    crash = verdict_on("\n".join([*START, *READY, *quoted, API + OOM, *ENGINE_DEAD]), 0)
     assert crash is not None
     assert (crash.class_, crash.cause.startswith("vllm.v1.engine.exceptions.EngineDeadError")) == (
         CrashClass.DIED_UNDER_LOAD,
@@ -316,7 +317,7 @@ def test_words_of_a_request_in_the_front_ends_errors_are_no_cause():
 
 def test_a_log_without_its_head_still_shows_that_the_server_was_up():
     tail = [READY[3], STATS.format(1, "9.0"), *traced("ValueError: Unknown quantization method: x"), *ENGINE_DEAD]
-    crash = classify_log("\n".join(tail), 0)
+    crash = verdict_on("\n".join(tail), 0)
     assert crash is not None
     assert (crash.class_, crash.phase) == (CrashClass.DIED_UNDER_LOAD, CrashPhase.SERVING)
 
@@ -324,21 +325,21 @@ def test_a_log_without_its_head_still_shows_that_the_server_was_up():
 def test_a_start_that_somebody_stopped_is_not_its_own_fault():
     stopped = "\n".join([*START, API + "Traceback (most recent call last):", API + "KeyboardInterrupt: terminated"])
     for exit_code in (143, 1):
-        crash = classify_log(stopped, exit_code)
+        crash = verdict_on(stopped, exit_code)
         assert crash is not None
         assert (crash.class_, crash.fault) == (CrashClass.UNKNOWN, Fault.INFRASTRUCTURE)
 
 
 def test_uvicorns_clean_shutdown_is_somebody_elses_wish_in_every_version():
     log = "\n".join([*START, *READY, API + "INFO:     Shutting down", API + "INFO:     Finished server process [1]"])
-    assert classify_log(log) is None
-    crash = classify_log(log, 0)
+    assert verdict_on(log) is None
+    crash = verdict_on(log, 0)
     assert crash is not None
     assert (crash.class_, crash.fault) == (CrashClass.DIED_UNDER_LOAD, Fault.INFRASTRUCTURE)
 
 
 def test_a_signal_is_named():
-    crash = classify_log("\n".join([*START, *READY]), 139)
+    crash = verdict_on("\n".join([*START, *READY]), 139)
     assert crash is not None
     assert "SIGSEGV" in crash.cause
 
@@ -349,7 +350,7 @@ def test_a_request_that_is_logged_over_several_lines_is_no_error():
         OOM,
         "Xid 79', params",
     ]
-    crash = classify_log("\n".join([*START, *READY, *prompt, *ENGINE_DEAD]), 0)
+    crash = verdict_on("\n".join([*START, *READY, *prompt, *ENGINE_DEAD]), 0)
     assert crash is not None
     assert crash.class_ is CrashClass.DIED_UNDER_LOAD
 
@@ -357,13 +358,13 @@ def test_a_request_that_is_logged_over_several_lines_is_no_error():
 @pytest.mark.parametrize("colour", ["[0;36m", "ESC[1;36m", "^[[1;36m"])
 def test_colours_whose_escape_was_lost(colour):
     plain = failed_start(OOM, "load_model")
-    crash = classify_log("".join(f"{colour}{line}[0;0m\n" for line in plain.splitlines()), 1)
-    assert crash == classify_log(plain, 1)
+    crash = verdict_on("".join(f"{colour}{line}[0;0m\n" for line in plain.splitlines()), 1)
+    assert crash == verdict_on(plain, 1)
 
 
 def test_a_row_that_the_whole_message_fits_weighs_more_than_one_that_its_beginning_fits():
     broken = ENGINE_ERROR + "OSError: [Errno 28] No space left on device: \n'/dev/shm/psm_2f1c9a4b'"
-    crash = classify_log("\n".join([*START, broken, *START_FAILED]), 1)
+    crash = verdict_on("\n".join([*START, broken, *START_FAILED]), 1)
     assert crash is not None
     assert crash.class_ is CrashClass.SHARED_MEMORY_TOO_SMALL
 
@@ -374,3 +375,13 @@ def test_a_day_of_errors_takes_no_more_memory_than_an_hour():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
+
+
+def test_what_a_terminal_would_obey_is_no_part_of_a_verdict():
+    message = "RuntimeError: \x1b[2J\x07\u202eCUDA error:\x9b an illegal memory access was encountered"
+    crash = verdict_on(failed_start(message), 1)
+    assert crash is not None
+    assert crash.cause == "RuntimeError:  CUDA error:  an illegal memory access was encountered"
+    unknown = verdict_on(failed_start("OddError: \x00\u2066no\x7f row knows this"), 1)
+    assert unknown is not None
+    assert unknown.cause == "OddError:  no  row knows this"

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sloguard.domain.log_lines import plain
+from .log_lines import plain
 
 MOST_CHARACTERS: Final = 1024
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sloguard.cluster.text import MOST_CHARACTERS, harmless, readable
+from sloguard.domain.text import MOST_CHARACTERS, harmless, readable
 
 DIRECTIONS = "\u200e\u200f\u202a\u202e\u2066\u2069"
 
