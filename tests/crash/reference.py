@@ -138,6 +138,12 @@ class Run:
         }
 
     @property
+    def told(self) -> set[tuple[str, str]]:
+        """Reasons and messages of the study's events; how often each was told is not of interest."""
+        events = [e for e in self.world.items("events") if e["involvedObject"]["kind"] == "SLOGuardStudy"]
+        return {(event["reason"], str(_without_pods(event["message"]))) for event in events}
+
+    @property
     def doubled(self) -> dict[str, int]:
         """Trials that had more than one server or one load."""
         return {of: len(uids) for of, uids in self.world.made.items() if len(uids) > 1 and of != " production"}

@@ -27,11 +27,14 @@ class Ended:
     missed: set[Kill]
     kills: int
     log: str
+    told: set[tuple[str, str]]
 
     def differs(self, reference: "Ended") -> Object:
         """In what, or nothing."""
         parts = [part for part in reference.state if self.state[part] != reference.state[part]]
         found: Object = {part: (reference.state[part], self.state[part]) for part in parts}
+        if reference.told - self.told:
+            found["events that are missing"] = sorted(reference.told - self.told)
         if self.doubled:
             found["doubled"] = self.doubled
         if "Traceback" in self.log:
@@ -93,7 +96,7 @@ class Studies:
 
 def of_run(run: Run) -> Ended:
     log = run.log.read_text()
-    return Ended(run.state(), run.doubled, run.proxy.writes, run.proxy.kills, len(run.exits), log)
+    return Ended(run.state(), run.doubled, run.proxy.writes, run.proxy.kills, len(run.exits), log, run.told)
 
 
 def planned(writes: Sequence[str], a_run: int, every: int = 1) -> list[list[Kill]]:

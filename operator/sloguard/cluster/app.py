@@ -119,14 +119,13 @@ class Operator:
         return round(age, 1)
 
     async def _study_changed(self, namespace: str | None, name: str | None, meta: kopf.Meta, **_: Any) -> None:
-        self._wake(namespace, name, str(meta.get("resourceVersion") or ""))
+        if self._reconciler is not None and self._resync is not None and namespace and name:
+            self._reconciler.hear((namespace, name), str(meta.get("resourceVersion") or ""))
 
     async def _child_changed(self, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
-        self._wake(namespace, labels.get(STUDY))
-
-    def _wake(self, namespace: str | None, name: str | None, version: str = "") -> None:
+        name = labels.get(STUDY)
         if self._reconciler is not None and self._resync is not None and namespace and name:
-            self._reconciler.wake((namespace, name), version)
+            self._reconciler.wake((namespace, name))
 
     async def _resync_for_ever(self, reconciler: Reconciler) -> None:
         """A watch event can be lost; a list cannot."""

@@ -63,8 +63,10 @@ class Settings:
     prometheus: PrometheusSettings | None = None
 
 
-async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> None:
-    """All of the plan, in its order.
+async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> str:
+    """All of the plan, in its order. The study's resourceVersion then, as far as it is known.
+
+    Events come first: an operator that dies tells them once more and not never.
 
     Raises:
         RefusedError: the API server said no; a conflict means that something changed meanwhile: gather and plan again.
@@ -77,15 +79,16 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
         study = await _with_finalizer(api, study, wanted=True)
     taken = await keep(api, study["metadata"]["namespace"], gathered.taken)
     status = plan.status if taken is gathered.taken else plan.status.model_copy(update={"knowledge": taken.status})
+    for event in (*gathered.history.events, *taken.events, *plan.events):
+        await _tell(api, study, event)
     for action in plan.actions:
         await _do(api, settings, gathered, action)
         logger.info(_what_was_done(action), extra=_about(gathered, action))
     if gathered.derived or status != gathered.snapshot.study.status:
         study = await api.replace_status(STUDIES, study | {"status": {**gathered.kept, **status.dump()}})
-    for event in (*gathered.history.events, *taken.events, *plan.events):
-        await _tell(api, study, event)
     if not plan.owes_production:
-        await _with_finalizer(api, study, wanted=False)
+        study = await _with_finalizer(api, study, wanted=False)
+    return str(study["metadata"]["resourceVersion"])
 
 
 async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) -> None:
@@ -307,5 +310,6 @@ async def _tell(api: Api, study: Object, event: Event) -> None:
             logger.log(level, event.message, extra=about)
     except RefusedError as error:
         # An event is for people; a namespace on its way out takes none, and nothing depends on it.
-        if error.status != 403:
+        if error.passing:
             raise
+        logger.warning("event %s is not told: %s", event.reason, error.message)

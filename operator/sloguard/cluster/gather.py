@@ -90,9 +90,16 @@ class Children:
 
 
 async def gather(
-    api: Api, namespace: str, name: str, prometheus: Prometheus | None = None, logs: LogStreams | None = None
+    api: Api,
+    namespace: str,
+    name: str,
+    prometheus: Prometheus | None = None,
+    logs: LogStreams | None = None,
+    *,
+    whole: bool = True,
 ) -> Gathered | None:
-    """None where the study is gone. `logs` is told which containers to follow.
+    """None where the study is gone. `logs` is told which containers to follow; not `whole`, what the study's own
+    records rule out is not looked for.
 
     Raises:
         StudyUnreadableError: it is there but makes no sense to this version.
@@ -120,7 +127,8 @@ async def gather(
     _warn(namespace, name, {k: why for k, why in records.passed_over.items() if k not in records.unreadable})
     broken = {raw_trials[name]["metadata"]["uid"]: name for name in records.unreadable if name in raw_trials}
     own = {t.metadata.uid: t.name for t in records.trials} | broken
-    children = await children_of(api, namespace, mine, own)
+    under_load = any(t.status.load_started_at and not t.finished for t in records.trials)
+    children = await children_of(api, namespace, mine, own, loaded=whole or under_load)
     seen: dict[str, Observation] = {}
     for trial in records.trials:
         if not trial.finished or trial.name in children:
@@ -173,20 +181,25 @@ def _known_fields(stored: Object) -> Object:
     }
 
 
-async def children_of(api: Api, namespace: str, mine: str, trials: Mapping[str, str]) -> dict[str, Children]:
+async def children_of(
+    api: Api, namespace: str, mine: str, trials: Mapping[str, str], *, loaded: bool = True
+) -> dict[str, Children]:
     """All children of all trials in three calls, by the trial's name; `trials` has the names by UID.
 
     Labels narrow the search; ownership decides. A server's pod belongs to a ReplicaSet, which is not read: its name
-    and the pod's labels have to do.
+    and the pod's labels have to do. Where no trial is `loaded`, Jobs are looked for only if pods tell of one: a load
+    is recorded before its Job is made, and a trial's Job is removed before its Deployment.
     """
     found: dict[str, Children] = defaultdict(Children)
     for deployment in await api.items(DEPLOYMENTS, namespace, labels=mine):
         if (trial := _owner_among(deployment, trials)) is not None:
             found[trial].deployment = deployment
-    for job in await api.items(JOBS, namespace, labels=mine):
+    pods = await api.items(PODS, namespace, labels=mine)
+    loaded = loaded or any(section(pod, "metadata", "labels").get(ROLE) == LOAD for pod in pods)
+    for job in await api.items(JOBS, namespace, labels=mine) if loaded else ():
         if (trial := _owner_among(job, trials)) is not None:
             found[trial].job = job
-    for pod in await api.items(PODS, namespace, labels=mine):
+    for pod in pods:
         own = section(pod, "metadata", "labels")
         trial = own.get(TRIAL, "")
         if trial in found and own.get(ROLE) == SERVER and _made_for(trial, pod):

@@ -57,6 +57,12 @@ class Reconciler:
     _resting: dict[Key, str] = field(default_factory=dict[Key, str])
     """At which resourceVersion of the study nothing was owed."""
 
+    _own: dict[Key, str] = field(default_factory=dict[Key, str])
+    """Which resourceVersion of the study is of the operator's own making."""
+
+    _heard: dict[Key, set[str]] = field(default_factory=dict[Key, set[str]])
+    """Versions that watches told of since the last look began; empty where something else woke it."""
+
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
@@ -68,9 +74,20 @@ class Reconciler:
         """Something about this study may have changed; not if it rests, and its own `version` is what is known."""
         if version and self._resting.get(key) == version:
             return
+        self._wake(key, "")
+
+    def hear(self, key: Key, version: str) -> None:
+        """A watch tells of the study; of what the operator itself has written it need not be told."""
+        if version and version in (self._resting.get(key), self._own.get(key)):
+            return
+        self._wake(key, version)
+
+    def _wake(self, key: Key, version: str) -> None:
         if key not in self._tasks:
             self._wakes[key] = asyncio.Event()
+            self._heard[key] = set()
             self._tasks[key] = asyncio.create_task(self._serve(key), name=f"study {key[0]}/{key[1]}")
+        self._heard[key].add(version)
         self._wakes[key].set()
 
     async def stop(self) -> None:
@@ -89,7 +106,11 @@ class Reconciler:
                 async with self._slots:
                     # Only now: what was told while others had their turn is seen by this look.
                     wake.clear()
+                    self._heard[key].clear()
                     pause = await self._attempt(key)
+                if self._heard[key] == {self._own.get(key)}:
+                    # Told of before the answer to the write was here.
+                    wake.clear()
                 if pause is None:
                     pause, back_off = back_off, min(back_off * 2, MOST_BACK_OFF_SECONDS)
                 else:
@@ -103,7 +124,8 @@ class Reconciler:
         finally:
             self._tasks.pop(key, None)
             self._wakes.pop(key, None)
-            self._resting.pop(key, None)
+            for of in (self._resting, self._own, self._heard):
+                of.pop(key, None)
 
     async def _attempt(self, key: Key) -> float | None:
         """Seconds until the next one, negative when the study is gone, None after a failure."""
@@ -137,9 +159,11 @@ class Reconciler:
         """Once through. Seconds until it is due again, None when the study is gone."""
         namespace, name = key
         self._resting.pop(key, None)
+        # The first look, and one after a failure, takes nothing for granted.
+        whole = self._own.pop(key, None) is None
         problem = None
         try:
-            gathered = await gather(self.api, namespace, name, self.prometheus, self.logs)
+            gathered = await gather(self.api, namespace, name, self.prometheus, self.logs, whole=whole)
         except StudyUnreadableError as error:
             gathered = await gather_unreadable(self.api, error.stored)
             problem = TargetProblem("SpecInvalid", str(error))
@@ -150,7 +174,7 @@ class Reconciler:
             return LEAST_PAUSE_SECONDS
         planned = await self._planned(gathered, problem)
         try:
-            await execute(self.api, self.settings, gathered, planned)
+            self._own[key] = await execute(self.api, self.settings, gathered, planned)
         except NameTakenError as error:
             return await self._stall(key, "NameTaken", str(error))
         except ForeignArgumentsError as error:

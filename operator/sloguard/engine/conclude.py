@@ -11,6 +11,7 @@ from sloguard.api.v1alpha1 import (
     Scored,
     StatusCondition,
     StudyPhase,
+    StudyStatus,
     TrialCounts,
 )
 from sloguard.domain.repeat_noise import noise_by_rate
@@ -57,7 +58,7 @@ def conclude(
             "started_at": before.started_at or (known.now if begun else None),
             "finished_at": before.finished_at or (known.now if verdict.phase in AFTER_SEARCH else None),
             "target": before.target or (target_status(ground.target) if ground is not None and begun else None),
-            "trials": _counts(known),
+            "trials": _counts(known, draft),
             "gpu_minutes": round(known.used.gpu_seconds / 60),
             "saved_gpu_minutes": round(sum(t.status.saved_gpu_seconds for t in (*known.earlier, *known.trials)) / 60),
             "comparison_rate_percent": known.percent,
@@ -70,8 +71,11 @@ def conclude(
             "conditions": _about_search(known, draft, _conditions(known, verdict, ground)),
         }
     )
+    if known.unfinished and status == before.model_copy(update={"gpu_minutes": status.gpu_minutes}):
+        # A figure that grows by itself is no reason to write every minute.
+        status = before
     told = any(verdict.message == event.message for event in draft.events)
-    if not told and (verdict.phase is not before.phase or verdict.stalled):
+    if not told and (verdict.phase is not before.phase or (verdict.stalled and not _is_stalled(before, verdict))):
         draft.events.append(_phase_event(known, verdict))
     owes = current is not None and current.state in UNDER_WAY
     return Plan(
@@ -82,6 +86,14 @@ def conclude(
         _wake_after_seconds(known, verdict),
         verdict.asks_for_room,
     )
+
+
+def _is_stalled(before: StudyStatus, verdict: Verdict) -> bool:
+    """Said already, in the same words."""
+    said = next((c for c in before.conditions if c.type == "Stalled"), None)
+    if said is None or said.status is not ConditionStatus.TRUE:
+        return False
+    return (said.reason, said.message) == (verdict.reason, verdict.message)
 
 
 def _wake_after_seconds(known: Known, verdict: Verdict) -> float:
@@ -178,12 +190,16 @@ def _scored(known: Known, contender: Contender | None) -> Scored | None:
     )
 
 
-def _counts(known: Known) -> TrialCounts:
-    """By outcome; each failed attempt of infrastructure's counts there and nowhere else."""
+def _counts(known: Known, draft: Draft) -> TrialCounts:
+    """By outcome; each failed attempt of infrastructure's counts there and nowhere else.
+
+    What is recorded now counts, so that it need not be written when it is seen.
+    """
     outcomes = [t.status.outcome for t in (*latest_attempts(known.earlier), *known.latest)]
+    recorded = [action.spec for action in draft.actions if isinstance(action, RecordTrial)]
     return TrialCounts(
-        total=len(outcomes),
-        running=len(known.unfinished),
+        total=len(outcomes) + sum(spec.attempt == 1 for spec in recorded),
+        running=len(known.unfinished) + len(recorded),
         feasible=outcomes.count(Outcome.FEASIBLE),
         infeasible=outcomes.count(Outcome.INFEASIBLE),
         crashed=outcomes.count(Outcome.CRASHED),

@@ -12,6 +12,7 @@ from sloguard.engine.early_stop import all_served, stops_early
 from sloguard.engine.infrastructure_faults import back_off, exhausted
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
+from sloguard.engine.target_change import first_trial
 from sloguard.engine.watch import watch_of
 from sloguard.engine.windows import WindowError, hours
 
@@ -108,9 +109,16 @@ def _outside(known: Known) -> Verdict | None:
 
 
 def _busy(known: Known) -> Verdict:
+    """Told in the words in which it was recorded, so that nothing has to be written until something comes of it."""
     phase = phase_of(known)
-    told = "; ".join(f"{t.name} is {t.status.phase.value}" for t in known.unfinished)
+    last = max(known.unfinished, key=lambda t: (t.spec.number, t.spec.attempt)).spec
+    told = under_way(last.model_copy(update={"number": last.number + first_trial(known.study)}))
     return Verdict(phase, phase.value, told, wake_after_seconds=_until_readable(known))
+
+
+def under_way(spec: TrialSpec) -> str:
+    """By its number among all of the study's trials."""
+    return f"trial {spec.number}: {spec.reason}"
 
 
 def _until_readable(known: Known) -> float:

@@ -41,7 +41,7 @@ from sloguard.engine.known import (
     find_ground,
     know,
 )
-from sloguard.engine.next_trial import next_trial, phase_for, phase_of
+from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way
 from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
@@ -227,7 +227,7 @@ def _trial_event(trial: Trial) -> Event:
     figure = f"{goodput} tokens/s of good requests; " if goodput is not None else ""
     message = f"Trial {trial.name} ({trial.spec.purpose.value}): {figure}{trial.status.message}"
     kind = EventType.WARNING if bad else EventType.NORMAL
-    return Event(f"{trial.name}-finished", f"Trial{outcome.value}", message, kind)
+    return Event(f"{trial.name}-finished-{outcome.value.lower()}", f"Trial{outcome.value}", message, kind)
 
 
 def _record(known: Known, draft: Draft, wanted: TrialSpec) -> Verdict:
@@ -243,7 +243,7 @@ def _record(known: Known, draft: Draft, wanted: TrialSpec) -> Verdict:
         draft.resumed = why
         draft.events.append(Event(f"search-resumed-{spec.number}", "SearchResumed", why))
     phase = phase_for(wanted)
-    return Verdict(phase, phase.value, f"trial {spec.number}: {spec.reason}", wake_after_seconds=AT_ONCE)
+    return Verdict(phase, phase.value, under_way(spec), wake_after_seconds=AT_ONCE)
 
 
 def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem) -> Plan:

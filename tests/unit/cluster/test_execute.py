@@ -162,3 +162,17 @@ async def test_an_events_text_is_one_readable_line():
     assert message.startswith("boom Event: forged")
     assert message.isprintable()
     assert len(message) == 1024
+
+
+async def test_events_come_before_what_they_tell_of():
+    """Killed in between, the operator plans the same again; the other way round nobody would ever tell."""
+    api = FakeApi()
+    changed = Plan(StudyStatus(gpu_minutes=1), (StopTrial(trial()),), (Event("key", "Reason", "message"),))
+    assert await execute(api, SETTINGS, gathered(), changed) == "7"
+    assert [(verb, plural) for verb, plural, _ in api.asked] == [
+        ("create", "events"),
+        ("delete", "jobs"),
+        ("delete", "services"),
+        ("delete", "deployments"),
+        ("status", "sloguardstudies"),
+    ]

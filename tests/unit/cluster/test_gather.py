@@ -281,3 +281,35 @@ def test_a_local_target_is_none_of_a_clusters():
     spec = STUDY["spec"] | {"target": {"kind": "Process", "command": ["vllm", "serve", "m"]}}
     with pytest.raises(StudyUnreadableError, match="only a Deployment"):
         read_study(STUDY | {"spec": spec})
+
+
+class Listing(FakeApi):
+    """Notes what is listed."""
+
+    def __init__(self, **items):
+        super().__init__(**items)
+        self.listed = []
+
+    async def items(self, resource, _namespace, **_selectors):
+        self.listed.append(resource.plural)
+        return self.lists[resource.plural]
+
+
+JOB_POD = pod(running(), name="load") | {}
+JOB_POD["metadata"] |= {"labels": {"sloguard.dev/trial": "s-0-1", "sloguard.dev/role": "load"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "pods", "whole", "looked_for"),
+    [
+        (begun(), [], False, False),
+        (begun(), [], True, True),
+        (begun(loadStartedAt=LATER), [], False, True),
+        (finished(loadStartedAt=LATER), [], False, False),
+        (finished(loadStartedAt=LATER), [JOB_POD], False, True),
+    ],
+)
+async def test_jobs_are_looked_for_where_there_may_be_one(status, pods, whole, looked_for):
+    api = Listing(sloguardtrials=[trial_object(0, status=status)], pods=pods)
+    await gather(api, "prod", "s", whole=whole)
+    assert ("jobs" in api.listed) == looked_for

@@ -64,7 +64,7 @@ async def test_a_refusal_is_repeated_or_told(why, monkeypatch):
     error, pause, reason = REFUSALS[why]
     api = FakeApi()
 
-    async def gathered(*_):
+    async def gathered(*_, **_whole):
         return type("Gathered", (), {"snapshot": None, "study": None, "history": None, "unreadable": {}})
 
     async def nothing_to_tidy(*_):
@@ -91,7 +91,7 @@ async def test_what_keeps_a_study_from_going_on_is_written_once():
 
 
 async def test_a_defect_in_one_study_is_told_and_retried(monkeypatch, caplog):
-    async def broken(*_):
+    async def broken(*_, **_whole):
         raise ZeroDivisionError
 
     monkeypatch.setattr(module, "gather", broken)
@@ -104,7 +104,7 @@ async def test_a_study_that_comes_back_while_it_is_found_gone_is_served(monkeypa
     looks = []
     reconciler = Reconciler(FakeApi(), Settings("image"))
 
-    async def gathered(*_):
+    async def gathered(*_, **_whole):
         looks.append(1)
         if len(looks) == 1:
             reconciler.wake(KEY)
@@ -128,7 +128,7 @@ def resting(monkeypatch):
     gathered = Gathered(Snapshot(study, (), TargetProblem("", "")), stored, {}, None, {})
     looks, plans = [], [Plan(study.status)]
 
-    async def gather(*_):
+    async def gather(*_, **_whole):
         looks.append(1)
         return gathered
 
@@ -187,3 +187,45 @@ async def test_what_is_told_before_a_look_begins_makes_no_second_one(resting):
     await asyncio.sleep(0.5)
     await reconciler.stop()
     assert len(looks) == 1
+
+
+@pytest.mark.parametrize("during", [True, False], ids=["before its answer", "after it"])
+async def test_what_the_operator_wrote_itself_wakes_nobody(during, resting, monkeypatch):
+    reconciler, looks, plans = resting
+    plans[0] = replace(plans[0], wake_after_seconds=100.0)
+
+    async def execute(*_):
+        if during:
+            reconciler.hear(KEY, "8")
+        return "8"
+
+    monkeypatch.setattr(module, "execute", execute)
+    reconciler.hear(KEY, "7")
+    await asyncio.sleep(0.1)
+    reconciler.hear(KEY, "8")
+    await asyncio.sleep(0.5)
+    assert len(looks) == 1
+    reconciler.hear(KEY, "9")
+    await asyncio.sleep(0.5)
+    assert len(looks) == 2, "somebody else's"
+    reconciler.wake(KEY, "8")
+    await asyncio.sleep(0.5)
+    assert len(looks) == 3, "a resync looks all the same: events of pods may be lost"
+    await reconciler.stop()
+
+
+async def test_a_change_that_comes_with_the_operators_own_is_seen(resting, monkeypatch):
+    reconciler, looks, plans = resting
+    plans[0] = replace(plans[0], wake_after_seconds=100.0)
+
+    async def execute(*_):
+        if len(looks) == 1:
+            reconciler.hear(KEY, "8")
+            reconciler.wake(KEY)
+        return "8"
+
+    monkeypatch.setattr(module, "execute", execute)
+    reconciler.hear(KEY, "7")
+    await asyncio.sleep(0.6)
+    await reconciler.stop()
+    assert len(looks) == 2

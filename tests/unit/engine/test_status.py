@@ -60,7 +60,7 @@ def test_events_are_told_once_each_under_a_key_of_their_own():
     keys = [e.key for e in told]
     assert len(set(keys)) == len(keys)
     for number in range(6):
-        assert {f"s-{number}-1-recorded", f"s-{number}-1-finished"} <= set(keys)
+        assert {f"s-{number}-1-recorded", f"s-{number}-1-finished-feasible"} <= set(keys)
     assert all(e.message and re.fullmatch("[A-Z][A-Za-z]+", e.reason) for e in told)
 
 
@@ -69,7 +69,7 @@ def test_a_crash_is_a_warning():
     for _ in range(4):
         world.step()
         world.work()
-    event = world.events["s-0-1-finished"]
+    event = world.events["s-0-1-finished-crashed"]
     assert (event.type, event.reason) == (EventType.WARNING, "TrialCrashed")
     assert "CUDAOutOfMemory" in event.message
 
