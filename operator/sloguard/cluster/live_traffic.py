@@ -5,6 +5,7 @@ trial under measurement; whoever wants it measured mirrors or routes requests th
 """
 
 import logging
+from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import LoadResult, Measurement, Study, Trial
 from sloguard.cluster import clock
@@ -15,10 +16,14 @@ from sloguard.cluster.objects import Object, owned_by, section
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.engine.snapshot import Load, LoadState, TargetProblem
 from sloguard.engine.watch import watch_of
-from sloguard.measure.live import watched
+from sloguard.measure.live import stood_still, watched
 from sloguard.measure.prometheus import Prometheus, PrometheusError
 
 logger = logging.getLogger("sloguard.prometheus")
+
+
+LOOKS_BACK = timedelta(seconds=120)
+"""For a standstill: enough scrapes of most, and few enough to be asked for at each look."""
 
 
 def is_live(study: Study) -> bool:
@@ -33,7 +38,10 @@ def missing_prometheus(study: Study, prometheus: Prometheus | None) -> TargetPro
 async def live_load(
     api: Api, prometheus: Prometheus | None, namespace: str, study: Study, trial: Trial, pod: Object | None
 ) -> Load:
-    """Absent where the Service does not lead to this trial; running until its window is over and has been read."""
+    """Absent where the Service does not lead to this trial; running until its window is over and has been read.
+
+    A server that stands still is not watched to the end.
+    """
     watch = watch_of(trial, study.spec)
     if watch is None:
         return Load()
@@ -41,9 +49,11 @@ async def live_load(
     if not owned_by(service, study.metadata.uid) or section(service, "spec", "selector").get(TRIAL) != trial.name:
         return Load()
     now = clock.now()
-    if prometheus is None or pod is None or now < watch.readable_at:
+    if prometheus is None or pod is None:
         return Load(LoadState.RUNNING)
     selector = pod_selector(prometheus, namespace, pod["metadata"]["name"])
+    if now < watch.readable_at:
+        return await _meanwhile(prometheus, selector, max(trial.status.load_started_at or now, now - LOOKS_BACK), now)
     try:
         return _told(study, await watched(prometheus, selector, watch.begins, watch.ends, study.spec.slos))
     except (NotCoveredError, PrometheusError) as error:
@@ -51,6 +61,15 @@ async def live_load(
         where = f"for {selector}; see that it scrapes pods labelled sloguard.dev/role=server"
         detail = str(error) if isinstance(error, PrometheusError) else f"Prometheus has {error} {where}"
         return Load(LoadState.RUNNING) if now - watch.ends < PATIENCE else Load(LoadState.FAILED, detail=detail)
+
+
+async def _meanwhile(prometheus: Prometheus, selector: str, since: datetime, now: datetime) -> Load:
+    """What Prometheus fails to answer now may well come later: at the window's end it has to."""
+    try:
+        fault = await stood_still(prometheus, selector, since, now)
+    except PrometheusError:
+        fault = None
+    return Load(LoadState.RUNNING) if fault is None else Load(LoadState.DONE, fault)
 
 
 def _told(study: Study, result: LoadResult) -> Load:

@@ -34,6 +34,17 @@ async def watched(
     return whole.model_copy(update={"fault": _fault(timeline), "rates": [rate]})
 
 
+async def stood_still(prometheus: Prometheus, selector: str, begins: datetime, now: datetime) -> LoadResult | None:
+    """A result that is a fault, where scrapes say that a server with requests has stood still until now.
+
+    Raises:
+        PrometheusError: it gave no answer.
+
+    """
+    fault = _fault(await prometheus.samples(selector, begins, now))
+    return None if fault is None else LoadResult(started_at=begins, finished_at=now, fault=fault)
+
+
 def _fault(timeline: Timeline) -> ServerFault | None:
     since = standstill_since(timeline)
     if since is None:

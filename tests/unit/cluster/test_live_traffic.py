@@ -3,7 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from sloguard.api.v1alpha1 import ServerFaultKind
 from sloguard.cluster import render
 from sloguard.cluster.execute import Settings, execute
 from sloguard.cluster.live_traffic import PATIENCE, live_load, missing_prometheus
@@ -62,6 +65,44 @@ async def test_traffic_that_goes_elsewhere_has_to_be_led_here(there):
 async def test_a_window_is_left_alone_until_it_is_over():
     assert (await seen(79, service())).state is LoadState.RUNNING
     assert (await seen(81, service())).state is LoadState.RUNNING, "a scrape may still be on its way"
+
+
+@pytest.fixture
+async def scraped():
+    """Has samples of one server, every ten seconds until now: what was asked for, by name."""
+    values = {}
+
+    async def reply(_):
+        now = datetime.now(UTC).timestamp()
+        found = [
+            {"metric": {"__name__": name}, "values": [[now - 10 * (len(of) - n), str(v)] for n, v in enumerate(of, 1)]}
+            for name, of in values.items()
+        ]
+        return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": found}})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", reply)
+    async with TestServer(app) as server, Prometheus(PrometheusSettings(str(server.make_url("/")))) as prometheus:
+        yield prometheus, values
+
+
+@pytest.mark.parametrize(
+    ("tokens", "running", "state"),
+    [
+        ([5, 9, 9, 9, 9], [3, 3, 3, 3, 3], LoadState.DONE),
+        ([5, 6, 7, 8, 9], [3, 3, 3, 3, 3], LoadState.RUNNING),
+        ([5, 9, 9, 9, 9], [3, 1, 0, 0, 0], LoadState.RUNNING),
+    ],
+    ids=["stands still", "lives", "has nothing to do"],
+)
+async def test_a_standstill_ends_the_watch(scraped, tokens, running, state):
+    prometheus, values = scraped
+    values |= {"vllm:generation_tokens_total": tokens, "vllm:num_requests_running": running}
+    told = await live_load(FakeApi(s_live=service()), prometheus, "prod", WATCHED, loading(70), pod())
+    assert told.state is state
+    if state is LoadState.DONE:
+        assert told.result.fault.kind is ServerFaultKind.GENERATION_STALLED
+        assert told.result.fault.at < datetime.now(UTC) - timedelta(seconds=25)
 
 
 async def test_prometheus_is_asked_for_a_while_and_then_named():
