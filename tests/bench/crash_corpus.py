@@ -387,14 +387,107 @@ BENIGN: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+SOURCED: tuple[tuple[C, str, str], ...] = (
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Chunked MM input disabled but max_tokens_per_mm_item (16384) is larger than max_num_batched_tokens (8192). Please increase max_num_batched_tokens.",
+        "v1/core/encoder_cache_manager.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: kernel_block_size 64 must divide block_size 16 evenly",
+        "v1/worker/block_table.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "NotImplementedError: MRV2 PCP does not support PP yet.",
+        "v1/worker/gpu/pcp_manager.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Currently, 'draft_tensor_parallel_size' and 'tensor_parallel_size' must be the same. Got 1 and 4. Please pass 'draft_tensor_parallel_size' in the speculative_config.",
+        "v1/spec_decode/draft_model.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Multi-module MTP with prefix caching requires scheduler_block_size (=16) >= num_speculative_tokens (=32).",
+        "v1/core/kv_cache_coordinator.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Connector NixlConnector does not support HMA but HMA is enabled. Please set `--disable-hybrid-kv-cache-manager`.",
+        "distributed/kv_transfer/kv_connector/factory.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: moe_backend='cutlass' is not supported for MXFP8 MoE. Expected one of ['triton', 'flashinfer'].",
+        "model_executor/layers/fused_moe/oracle/mxfp8.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Unknown speculative decoding method: suffix2",
+        "v1/worker/gpu_model_runner.py",
+    ),
+    (C.INVALID_ARGUMENTS, "NotImplementedError: MLA is not supported on CPU.", "platforms/cpu.py"),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Load format `streamed` is not supported",
+        "model_executor/model_loader/__init__.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: Flashinfer allreduce is not supported for multi-node allreduce with 'trtllm' backend. Please use 'mnnvl' backend instead.",
+        "distributed/device_communicators/flashinfer_all_reduce.py",
+    ),
+    (
+        C.INVALID_ARGUMENTS,
+        "ValueError: FlexAttention currently requires the cache block size (16) to be equal to the kv_block_size (128). Please check your model's configuration.",
+        "v1/attention/backends/flex_attention.py",
+    ),
+    (
+        C.STARTUP_TIMEOUT,
+        "RuntimeError: DP Coordinator process failed to report ZMQ addresses within timeout=30 seconds during startup.",
+        "v1/engine/coordinator.py",
+    ),
+    (
+        C.STARTUP_TIMEOUT,
+        "TimeoutError: Timed out waiting for new engine core processes to start. Waited 600s (configured by VLLM_ENGINE_READY_TIMEOUT_S).",
+        "v1/engine/core_client.py",
+    ),
+    (
+        C.CUDA_OUT_OF_MEMORY,
+        "RuntimeError: CUDA out of memory occurred when warming up pooler (task=embed) with 256 dummy requests. Please try lowering `max_num_seqs` or `gpu_memory_utilization` when initializing the engine.",
+        "v1/worker/gpu/pool/pooling_runner.py",
+    ),
+    (
+        C.GPU_MEMORY_REQUEST_TOO_HIGH,
+        "ValueError: Available memory on node 0 (12.1/31.3 GiB) on kv cache allocation is less than requested memory for kv (20.0 GiB).",
+        "v1/worker/cpu_worker.py",
+    ),
+    (
+        C.UNKNOWN,
+        "ValueError: Following weights were not initialized from checkpoint: {'lm_head.weight'}",
+        "model_executor/model_loader/default_loader.py",
+    ),
+    (C.UNKNOWN, "RuntimeError: NaNs detected in logits: 4 of 4", "v1/worker/utils.py"),
+    (
+        C.UNKNOWN,
+        "ValueError: Mismatched batch sizes: mixed_qkv.shape[0]=7, a.shape[0]=8, b.shape[0]=8.",
+        "model_executor/layers/fla/ops/fused_recurrent.py",
+    ),
+    (C.UNKNOWN, "RuntimeError: Encoder cache miss for 3f2a.", "v1/worker/gpu_model_runner.py"),
+)
+"""Of vLLM 0.20.2 and 0.30.0, with the file that says it."""
+
+
 def corpus() -> list[Case]:
     return [*said(), *serving(), *unharmed(), *simulated(), *recorded(), *pods()]
 
 
-def traced(process: str, level: str, message: str) -> list[str]:
+def traced(process: str, level: str, message: str, raised_in: str = "v1/worker/gpu_worker.py") -> list[str]:
     texts = [
         "Traceback (most recent call last):",
-        '  File "/usr/lib/python3.12/vllm/v1/worker/gpu_worker.py", line 7, in step',
+        f'  File "/usr/lib/python3.12/vllm/{raised_in}", line 7, in step',
         *message.split("\n"),
     ]
     return [f"({process}) {level}{text}" for text in texts]
@@ -402,8 +495,9 @@ def traced(process: str, level: str, message: str) -> list[str]:
 
 def said() -> Iterator[Case]:
     error = "ERROR 07-15 21:00:42 [core.py:1100] "
-    for number, (label, message) in enumerate(START_MESSAGES):
-        engine = traced("EngineCore_DP0 pid=272", error, message)
+    elsewhere = [(label, message, "v1/worker/gpu_worker.py") for label, message in START_MESSAGES]
+    for number, (label, message, raised_in) in enumerate([*elsewhere, *SOURCED]):
+        engine = traced("EngineCore_DP0 pid=272", error, message, raised_in)
         lines = (*HEAD, f"(EngineCore_DP0 pid=272) {error}EngineCore failed to start.", *engine, *START_END)
         yield Case(f"start {number}: {message[:50]}", "said", label, lines, 1)
     for text in (

@@ -1,7 +1,7 @@
 """What servers print when their configuration does not work, one row a message.
 
-Sources read: the wheels of vLLM 0.8.5, 0.11.0, 0.19.0, 0.24.0, 0.28.0 and 0.33.0; "H100", "H200" and "CPU" are running
-servers.
+Sources read: the wheels of vLLM 0.8.5, 0.11.0, 0.19.0, 0.20.2, 0.24.0, 0.28.0, 0.30.0 and 0.33.0; "H100",
+"H200" and "CPU" are running servers.
 Within a line the first row that fits counts, so what is specific stands before what is general.
 """
 
@@ -367,6 +367,14 @@ ARGUMENTS: Final = (
         limit=at_most("max_num_seqs", "tokens"),
         confidence=99,
         seen="0.8.5, 0.11.0, 0.19.0, 0.33.0; H100 0.24.0",
+    ),
+    Pattern(
+        crash_class=CrashClass.INVALID_ARGUMENTS,
+        needles=("max_tokens_per_mm_item",),
+        regex=re.compile(r"max_tokens_per_mm_item \((?P<tokens>\d+)\) is larger than max_num_batched_tokens"),
+        limit=at_least("max_num_batched_tokens", "tokens"),
+        confidence=97,
+        seen="0.20.2, 0.30.0",
     ),
     Pattern(
         crash_class=CrashClass.INVALID_ARGUMENTS,

@@ -336,14 +336,14 @@ PROGRESS: Final = (
     ),
     Pattern(
         crash_class=CrashClass.STARTUP_TIMEOUT,
-        needles=("imed out waiting for", "response from front-end process"),
+        needles=("imed out waiting for", "response from front-end process", "failed to report ZMQ addresses"),
         regex=re.compile(
-            r"Did not receive response from front-end process within"
+            r"Did not receive response from front-end process within|failed to report ZMQ addresses within timeout"
             r"|Timed out waiting for (?:new )?engines?\b(?:.{0,400}?Waited (?P<seconds>\d+)\s?s)?"
         ),
         limit=says("start-up over {seconds} s"),
         confidence=95,
-        seen="0.11.0, 0.19.0, 0.33.0",
+        seen="0.11.0, 0.19.0, 0.20.2, 0.30.0, 0.33.0",
     ),
 )
 

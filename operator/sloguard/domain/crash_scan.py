@@ -76,6 +76,7 @@ _SOURCE_OF_ARGUMENT_ERRORS: Final = re.compile(
     r"|distributed/utils)\.py$"
 )
 _SOURCE_OF_QUANTIZATION_ERRORS: Final = re.compile(r"vllm/model_executor/layers/quantization/")
+_OWN_SOURCE: Final = re.compile(r"(?:^|/)vllm/")
 _ARGUMENT_ERROR: Final = re.compile(r"^(?:ValueError|NotImplementedError|AssertionError|TypeError|KeyError)\b")
 
 _CLASSES_WITH_A_PHASE: Final = frozenset(
@@ -106,6 +107,22 @@ _FROM_QUANTIZATION: Final = Pattern(
     confidence=75,
     rank=Rank.SYMPTOM,
     seen="any version: the innermost frame is in the quantization layers",
+)
+
+_REFUSED: Final = Pattern(
+    crash_class=CrashClass.INVALID_ARGUMENTS,
+    regex=re.compile(
+        r"^(?:ValueError|NotImplementedError): .{0,300}?(?:\bnot (?:yet |currently )?supported\b"
+        r"|\b(?:do|does) not (?:yet |currently )?support\b|\b(?:currently|only) supports?\b|\bsupports? only\b"
+        r"|\bincompatible\b|\bnot compatible\b|\bcannot be (?:used|combined|enabled)\b|\bmust divide\b"
+        r"|\bmust (?:not )?be (?:a|an|at|greater|less|divisible|positive|non-negative|set|one of|the same|[<>]=?)\b"
+        r"|\brequires\b|\b(?:is|are) required\b|\bUnknown [\w -]{1,40}: |\b(?:larger|greater) than max_\w"
+        r"|\b[Pp]lease (?:set|unset|pass|use|enable|disable|increase|decrease|reduce|lower|specify)\b"
+        r"|\b(?:[Ss]et|[Pp]ass) (?:VLLM_|`?--?\w))"
+    ),
+    confidence=65,
+    rank=Rank.SYMPTOM,
+    seen="0.20.0, 0.30.0 and any version: code of vLLM's own refuses what was asked for, or asks for another setting",
 )
 
 _EXCEPTION: Final = re.compile(
@@ -279,6 +296,8 @@ class _Scanner:
         self._memory_bytes: dict[str, int] = {}
         self._reports = Reports()
         self._previous = ""
+        self._broken: LogLine | None = None
+        """A traceback's entry that a carrier broke before the path."""
         self._stopping = False
         self._quoting = False
         self._answers = 0
@@ -293,6 +312,9 @@ class _Scanner:
     def read(self, line: LogLine) -> None:
         if not line.text:
             return
+        if self._broken is not None and line.text.startswith('"'):
+            line = replace(self._broken, text=f"{self._broken.text} {line.text}")
+        self._broken = line if line.text == "File" else None
         if line.routine:
             self._wrapped = None
             self._quoting = self.scan.ready and _has(line.text, _QUOTES_OF_REQUESTS)
@@ -456,6 +478,8 @@ class _Scanner:
             yield _FROM_CONFIGURATION
         elif _SOURCE_OF_QUANTIZATION_ERRORS.search(traceback.path):
             yield _FROM_QUANTIZATION
+        elif _OWN_SOURCE.search(traceback.path):
+            yield _REFUSED
 
     def _phase(self, line: LogLine, pattern: Pattern) -> CrashPhase | None:
         if self.scan.ready:

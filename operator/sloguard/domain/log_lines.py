@@ -57,7 +57,10 @@ _LEVEL_NAMES: Final = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"
 _ROUTINE: Final = frozenset({"DEBUG", "INFO", "WARNING"})
 _PROGRESS_BARS: Final = ("Capturing CUDA graph", "Loading ")
 
-_FRAME: Final = re.compile(r'\s*(?:[|+]\s*)*File "(?P<path>[^"]+)", line \d+, in (?P<function>\S+)')
+_FRAME: Final = re.compile(
+    r'\s*(?:[|+]\s*)*File "(?P<path>[^"]+)(?:"(?:, line \d+, in (?P<function>\S+)|[, \w]{0,24}$)|$)'
+)
+"""Some carriers break long lines: then the path, or its beginning, has to do."""
 
 _SOURCE: Final = re.compile(r"(?:raise |return |await |assert |self\.|[frb]{0,2}[\"']|#|\^+$|~*\^+~*$)")
 
@@ -164,4 +167,4 @@ def frame(text: str) -> Frame | None:
     if 'File "' not in text:
         return None
     match = _FRAME.match(text)
-    return Frame(match["path"], match["function"]) if match else None
+    return Frame(match["path"], match["function"] or "") if match else None

@@ -563,4 +563,10 @@ STARTS = [
         None,
         "RuntimeError: DataLoader worker (pid 88) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory.",
     ),
+    (
+        CrashClass.INVALID_ARGUMENTS,
+        C,
+        "max_num_batched_tokens at least 16384",
+        "ValueError: Chunked MM input disabled but max_tokens_per_mm_item (16384) is larger than max_num_batched_tokens (2048). Please increase max_num_batched_tokens.",
+    ),
 ]

@@ -104,6 +104,27 @@ def test_words_that_no_table_knows_are_told_by_the_code_that_raised_them(path, c
 
 
 @pytest.mark.parametrize(
+    ("path", "crash_class"),
+    [
+        ("vllm/v1/worker/block_table.py", CrashClass.INVALID_ARGUMENTS),
+        ("torch/nn/modules/module.py", CrashClass.UNKNOWN),
+        ("myvllm/plugin.py", CrashClass.UNKNOWN),
+    ],
+)
+def test_what_code_of_vllms_own_refuses_was_asked_for(path, crash_class):
+    crash = verdict_on(failed_start("ValueError: odd_knob 3 is not yet supported with even_knob 4", "f", path=path), 1)
+    assert crash is not None
+    assert crash.class_ is crash_class
+
+
+def test_what_vllm_trips_over_itself_is_not_known():
+    said = "ValueError: Mismatched batch sizes: 7 and 8"
+    crash = verdict_on(failed_start(said, "f", path="vllm/model_executor/layers/x.py"), 1)
+    assert crash is not None
+    assert crash.class_ is CrashClass.UNKNOWN
+
+
+@pytest.mark.parametrize(
     "said",
     [
         "RuntimeError: Engine core initialization failed. Failed core proc(s): {'EngineCore_0': -9}",
