@@ -127,8 +127,10 @@ async def gather(
     _warn(namespace, name, {k: why for k, why in records.passed_over.items() if k not in records.unreadable})
     broken = {raw_trials[name]["metadata"]["uid"]: name for name in records.unreadable if name in raw_trials}
     own = {t.metadata.uid: t.name for t in records.trials} | broken
-    under_load = any(t.status.load_started_at and not t.finished for t in records.trials)
-    children = await children_of(api, namespace, mine, own, loaded=whole or under_load)
+    under_way = [t.status for t in records.trials if not t.finished and t.status.started_at]
+    begun = whole or bool(under_way or broken)
+    under_load = whole or any(status.load_started_at for status in under_way)
+    children = await children_of(api, namespace, mine, own, begun=begun, loaded=under_load)
     seen: dict[str, Observation] = {}
     for trial in records.trials:
         if not trial.finished or trial.name in children:
@@ -182,19 +184,20 @@ def _known_fields(stored: Object) -> Object:
 
 
 async def children_of(
-    api: Api, namespace: str, mine: str, trials: Mapping[str, str], *, loaded: bool = True
+    api: Api, namespace: str, mine: str, trials: Mapping[str, str], *, begun: bool = True, loaded: bool = True
 ) -> dict[str, Children]:
     """All children of all trials in three calls, by the trial's name; `trials` has the names by UID.
 
     Labels narrow the search; ownership decides. A server's pod belongs to a ReplicaSet, which is not read: its name
-    and the pod's labels have to do. Where no trial is `loaded`, Jobs are looked for only if pods tell of one: a load
-    is recorded before its Job is made, and a trial's Job is removed before its Deployment.
+    and the pod's labels have to do. Where no trial is `begun`, or `loaded`, Deployments or Jobs are looked for only if
+    pods tell of one: that a trial begins, and its load, is recorded before either is made.
     """
     found: dict[str, Children] = defaultdict(Children)
-    for deployment in await api.items(DEPLOYMENTS, namespace, labels=mine):
+    pods = await api.items(PODS, namespace, labels=mine)
+    begun = begun or any(not being_deleted(pod) for pod in pods)
+    for deployment in await api.items(DEPLOYMENTS, namespace, labels=mine) if begun else ():
         if (trial := _owner_among(deployment, trials)) is not None:
             found[trial].deployment = deployment
-    pods = await api.items(PODS, namespace, labels=mine)
     loaded = loaded or any(section(pod, "metadata", "labels").get(ROLE) == LOAD for pod in pods)
     for job in await api.items(JOBS, namespace, labels=mine) if loaded else ():
         if (trial := _owner_among(job, trials)) is not None:

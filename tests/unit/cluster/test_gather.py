@@ -302,14 +302,17 @@ JOB_POD["metadata"] |= {"labels": {"sloguard.dev/trial": "s-0-1", "sloguard.dev/
 @pytest.mark.parametrize(
     ("status", "pods", "whole", "looked_for"),
     [
-        (begun(), [], False, False),
-        (begun(), [], True, True),
-        (begun(loadStartedAt=LATER), [], False, True),
-        (finished(loadStartedAt=LATER), [], False, False),
-        (finished(loadStartedAt=LATER), [JOB_POD], False, True),
+        ({}, [], False, set()),
+        ({}, [], True, {"deployments", "jobs"}),
+        (begun(), [], False, {"deployments"}),
+        (begun(), [], True, {"deployments", "jobs"}),
+        (begun(loadStartedAt=LATER), [], False, {"deployments", "jobs"}),
+        (finished(loadStartedAt=LATER), [], False, set()),
+        (finished(loadStartedAt=LATER), [JOB_POD], False, {"deployments", "jobs"}),
+        (begun(gpus="two"), [], False, {"deployments"}),
     ],
 )
-async def test_jobs_are_looked_for_where_there_may_be_one(status, pods, whole, looked_for):
+async def test_children_are_looked_for_where_there_may_be_any(status, pods, whole, looked_for):
     api = Listing(sloguardtrials=[trial_object(0, status=status)], pods=pods)
     await gather(api, "prod", "s", whole=whole)
-    assert ("jobs" in api.listed) == looked_for
+    assert {"deployments", "jobs"} & set(api.listed) == looked_for
