@@ -60,9 +60,9 @@ UNKNOWN_BYTES_PER_TOKEN = 131072.0
 UNKNOWN_TOKENS, TYPICAL_SHARE = 1024.0, 0.6
 """Of a request, prompt and answer: where the workload says nothing, and against its longest where it says that."""
 
-SHARPNESS = 3.0
-"""Of the bend between what max_num_seqs allows, the cache holds and the load wants: a factor of 1.3 away, each still
-counts."""
+SHARPNESS = 12.0
+"""Of the bend between what max_num_seqs allows, the cache holds and the load wants: a scheduler admits up to the least
+of them. Where two are alike, 4 % less; a rounder bend would promise the more, the less max_num_seqs holds back."""
 
 LEAST_RESERVED_GIB, MOST_RESERVED_GIB = 0.2, 1.4
 """Of the CUDA context: what is never free at the start, and so cannot be asked for."""

@@ -268,3 +268,12 @@ def test_more_than_the_load_keeps_running_never_runs_at_once():
     assert few == pytest.approx(4, rel=0.01)
     assert enough == pytest.approx(many, rel=0.05)
     assert many < 20
+
+
+def test_max_num_seqs_costs_hardly_anything_where_it_just_allows_what_the_load_keeps_running():
+    encoding = Encoding(SPACE, Context(vram_bytes=24 * GIB, concurrency=20.0))
+    starts = [started(0, {K.GPU_MEMORY_UTILIZATION: 0.9}, 6.0, 14.3, 0.5, tokens=int(6 * GIB / 57344))]
+    memory = learn(encoding, starts, encoding.configurations([starts[0].parameters]))
+    points = encoding.configurations([{K.MAX_NUM_SEQS: seqs, K.GPU_MEMORY_UTILIZATION: 0.9} for seqs in (20, 512)])
+    just, many = (2 ** (3 * memory.concurrency_place(points))).tolist()
+    assert 0.95 * many < just < many
