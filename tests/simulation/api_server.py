@@ -7,8 +7,9 @@ as it is; whoever changes an object reads a copy of its own.
 """
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +38,9 @@ KINDS = {
 }
 OWN_KINDS = {"sloguardstudies", "sloguardtrials"}
 """Those defined by a CRD: they say their kind also in a list."""
+
+MOST_WANTED_WHOLE = 100
+"""Who limits a list to no more than this wants no second page of it."""
 
 WITHOUT_STATUS = {"events", "configmaps", "leases", "replicasets"}
 
@@ -105,6 +109,15 @@ class ApiServer:
     logs: dict[str, str] = field(default_factory=dict)
     """Of containers, by their pod's name: of the last one that ended, or of the one that runs."""
 
+    page: int = 250
+    """Objects of a list at a time, of those who would take many."""
+
+    _past: deque[tuple[datetime, str, Key, Stored | None]] = field(default_factory=lambda: deque(maxlen=200))
+    """What was there before each of the last changes."""
+
+    _rests: dict[str, list[bytes]] = field(default_factory=dict)
+    """Of lists, by what they are asked for with."""
+
     _uids: dict[str, Key] = field(default_factory=dict)
     _dependents: dict[str, list[tuple[str, Key]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -172,13 +185,15 @@ class ApiServer:
             body["metadata"]["generation"] += 1
             self._store(plural, key, stored, body, by)
 
-    def request(self, method: str, path: str, query: dict[str, str], body: Any, kind: str, by: str) -> bytes:
-        """As HTTP has it. Raises Refusal."""
+    def request(
+        self, method: str, path: str, query: dict[str, str], body: Any, kind: str, by: str, age_seconds: float = 0.0
+    ) -> bytes:
+        """As HTTP has it; a list may be of so many seconds ago. Raises Refusal."""
         plural, namespace, name, subresource = place(path)
         key = (namespace, name)
         match method, bool(name):
             case "GET", False:
-                return self._list(plural, namespace, query)
+                return self._list(plural, namespace, query, age_seconds)
             case "GET", True if subresource == "log":
                 if not self._find(plural, key).body.get("status", {}).get("containerStatuses"):
                     raise Refusal(400, "BadRequest", f'container in pod "{name}" is waiting to start')
@@ -211,16 +226,42 @@ class ApiServer:
         version, kind = KINDS[plural]
         return f'{{"kind": "{kind}", "apiVersion": "{version}", '.encode() + stored.text[1:]
 
-    def _list(self, plural: str, namespace: str, query: dict[str, str]) -> bytes:
+    def _list(self, plural: str, namespace: str, query: dict[str, str], age_seconds: float) -> bytes:
+        if "continue" in query:
+            found = self._rests[query["continue"]]
+        else:
+            found = self._selected(plural, namespace, query, age_seconds)
+        limit = int(query.get("limit", 0))
+        size = self.page if limit > MOST_WANTED_WHOLE else limit or len(found)
+        following = ""
+        if len(found) > size:
+            following = f"{self.version}-{len(self._rests)}"
+            self._rests[following] = found[size:]
+        head = f'{{"resourceVersion": "{self.version}", "continue": "{following}"}}'
+        return f'{{"kind": "List", "metadata": {head}, "items": ['.encode() + b", ".join(found[:size]) + b"]}"
+
+    def _selected(self, plural: str, namespace: str, query: dict[str, str], age_seconds: float) -> list[bytes]:
         labels = [part.split("=") for part in query.get("labelSelector", "").split(",") if part]
         fields = [part.split("=") for part in query.get("fieldSelector", "").split(",") if part]
-        found = [
+        objects = self._as_they_were(plural, age_seconds) if age_seconds else self.objects[plural]
+        return [
             stored.text
-            for (where, _), stored in self.objects[plural].items()
+            for (where, _), stored in objects.items()
             if (not namespace or where == namespace) and _selected(stored.body, labels, fields)
         ]
-        head = f'{{"kind": "List", "metadata": {{"resourceVersion": "{self.version}"}}, "items": ['
-        return head.encode() + b", ".join(found) + b"]}"
+
+    def _as_they_were(self, plural: str, age_seconds: float) -> dict[Key, Stored]:
+        objects, then = dict(self.objects[plural]), self.now() - timedelta(seconds=age_seconds)
+        for when, what, key, before in reversed(self._past):
+            if when <= then:
+                break
+            if what != plural:
+                continue
+            if before is None:
+                objects.pop(key, None)
+            else:
+                objects[key] = before
+        return objects
 
     def _put(self, plural: str, key: Key, subresource: str, body: Object, by: str) -> Stored:
         stored = self._find(plural, key)
@@ -276,6 +317,7 @@ class ApiServer:
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
         new = Stored(body, json.dumps(body).encode())
+        self._past.append((self.now(), plural, key, stored))
         self.objects[plural][key] = new
         self._tell(Change(plural, stored.body if stored else None, body, by))
         return new
@@ -289,6 +331,7 @@ class ApiServer:
 
     def _remove(self, plural: str, key: Key, stored: Stored, by: str) -> None:
         del self.objects[plural][key]
+        self._past.append((self.now(), plural, key, stored))
         uid = stored.metadata["uid"]
         self._uids.pop(uid, None)
         self._tell(Change(plural, stored.body, None, by))

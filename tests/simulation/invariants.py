@@ -19,6 +19,12 @@ DOUBLE_START_SECONDS = 60.0
 POLL_SECONDS = 20.0
 """Between two looks of an operator that nothing disturbs; a pod's times are of whole seconds."""
 
+LATE_SECONDS = 60
+"""For so long may arrive what was decided before, by way of a bad network; ..."""
+
+AT_ONCE_SECONDS = 5
+"""... and for so long what an operator decided that nothing disturbs."""
+
 TERMINAL = {"Completed", "Failed"}
 
 
@@ -113,6 +119,8 @@ class Watchman:
         name = change.object["metadata"]["name"]
         if change.before is None:
             spec = change.object["spec"]
+            self._within_a_window(name)
+            self._within_the_quota(name)
             self.check(name not in self.recorded or name in self.world.people.deleted_trials, f"{name} recorded twice")
             self.recorded.add(name)
             self.numbers.add(spec["number"])
@@ -127,10 +135,23 @@ class Watchman:
             if status.get("outcome"):
                 self.finished[name] = status
 
+    def _within_a_window(self, name: str) -> None:
+        seconds = AT_ONCE_SECONDS if self.world.undisturbed else LATE_SECONDS
+        self.check(self.world.open_lately(seconds), f"{name} is begun outside of the study's windows")
+
+    def _within_the_quota(self, name: str) -> None:
+        """It is asked before it is taken."""
+        since = self.world.machinery.quota_full_since
+        seconds = POLL_SECONDS if self.world.undisturbed else LATE_SECONDS
+        fresh = since is None or self.world.loop.time() - since < seconds
+        self.check(fresh, f"{name} is begun though no more pods may be")
+
     # Deployments
 
     def _deployment(self, change: Change) -> None:
         labels = change.object["metadata"].get("labels", {})
+        if change.before is None and "sloguard.dev/trial" in labels:
+            self._within_a_window(change.object["metadata"]["name"])
         if "sloguard.dev/trial" not in labels:
             if _by_operator(change):
                 self._production_touched(change)
@@ -140,17 +161,22 @@ class Watchman:
     def _count_servers(self) -> None:
         study = self.world.server.get("sloguardstudies", "s")
         most = self.world.parallelism_lately() if study else 9
-        there = [
-            d["metadata"]["name"]
-            for d in self.world.server.items("deployments")
-            if "sloguard.dev/trial" in d["metadata"].get("labels", {}) and "deletionTimestamp" not in d["metadata"]
-        ]
+        # Those of a study that was deleted and made anew are the garbage collector's, in its own time.
+        there = [n for d in self._servers() if self.world.is_of(n := d["metadata"]["name"], study)]
         if len(there) <= most:
             self.too_many_since = None
         elif not self.world.doubled:
             self.check(False, f"{there} are there at once, and {most} may be")
         elif self.too_many_since is None:
             self.too_many_since = self.world.loop.time()
+
+    def _servers(self) -> list[Object]:
+        """Of trials, those that nobody has taken away yet."""
+        return [
+            d
+            for d in self.world.server.items("deployments")
+            if "sloguard.dev/trial" in d["metadata"].get("labels", {}) and "deletionTimestamp" not in d["metadata"]
+        ]
 
     def _production_touched(self, change: Change) -> None:
         if change.before is None or change.after is None:
@@ -181,6 +207,7 @@ class Watchman:
         late = since is not None and self.world.loop.time() - since > DOUBLE_START_SECONDS
         self.check(not late or not self.world.somebody_works(), "more trials are live than may be, for too long")
         self._budget()
+        self._stopped_with_the_window()
 
     def _budget(self) -> None:
         study = self.world.server.get("sloguardstudies", "s")
@@ -190,6 +217,14 @@ class Watchman:
         budget = max(study["spec"]["budget"]["gpuMinutes"], self.world.minutes_lately()) * 60
         spare = self.world.parallelism_lately() * POLL_SECONDS if self.world.undisturbed else latest
         self.check(used - spare <= budget, f"{used:.0f} GPU-seconds are used of {budget}, {latest:.0f} by the last")
+
+    def _stopped_with_the_window(self) -> None:
+        study = self.world.server.get("sloguardstudies", "s")
+        if study is None or not self.world.undisturbed or self.world.open_lately(POLL_SECONDS):
+            return
+        left = [d["metadata"]["name"] for d in self._servers()]
+        stops = self.world.stops_lately(POLL_SECONDS)
+        self.check(not (left and stops), f"{left} run on after the window that stops them has closed")
 
     # at rest
 
@@ -204,11 +239,20 @@ class Watchman:
         conditions = {c["type"]: c for c in status.get("conditions", [])}
         stalled = conditions.get("Stalled", {}).get("status") == "True"
         phase = status.get("phase", "Pending")
-        if conditions.get("Ready", {}).get("reason") == "WaitingForGPUs":
+        waits = conditions.get("Ready", {}).get("reason")
+        if waits == "WaitingForGPUs":
             return "" if self._none_is_free() else "it waits for GPUs, and some are free"
+        if waits == "WaitingForQuota":
+            full = self.world.machinery.quota_full_since is not None
+            return "" if full and not self._servers() else "it waits for a quota that has room"
         if phase not in TERMINAL | {"AwaitingApproval", "Suspended"} and not stalled:
             return f"still {phase}: {json.dumps(conditions.get('Ready', {}))}"
         return ""
+
+    def waits_within_windows(self) -> bool:
+        """Then what it waits for is said anew whenever a window opens or closes."""
+        study = self.world.server.get("sloguardstudies", "s") or {"spec": {}}
+        return bool(study["spec"].get("windows")) and study.get("status", {}).get("phase") not in TERMINAL
 
     def _none_is_free(self) -> bool:
         """Production has them all, or waits for the rest of them."""

@@ -41,6 +41,10 @@ class Machinery:
     """Which ReplicaSet each Deployment began with."""
     _awaited: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
     _pods_made: int = 0
+    _complaints: int = 0
+    quota_full_since: float | None = None
+    """Since when there are as many pods as may be, in the loop's seconds."""
+
     busy_until: float = 0.0
     """In the loop's seconds: by then every container that was started is ready or has ended, if it ever will."""
 
@@ -56,6 +60,7 @@ class Machinery:
                     self._soon(self.work, change.object["metadata"]["name"])
             case "pods":
                 self._hear_of_pod(change)
+                self.count_quota()
             case _:
                 pass
 
@@ -108,6 +113,8 @@ class Machinery:
         recreates = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
         if not old or not recreates:
             for _ in range(wanted - len(new)):
+                if not self._admitted("ReplicaSet", current, lambda: self.deploy(name)):
+                    break
                 self._make_pod(current["metadata"]["name"], "ReplicaSet", current, template, {})
         surplus = sorted(new, key=_ready)[: max(len(new) - wanted, 0)]
         for pod in surplus + (old if recreates or len(ready) >= wanted else []):
@@ -138,6 +145,8 @@ class Machinery:
         owned = [p for p in self.world.server.items("pods") if (o := _owner(p)) and o["uid"] == job["metadata"]["uid"]]
         completions = job["spec"].get("completions", 1)
         if not owned and "active" not in job.get("status", {}):
+            if not self._admitted("Job", job, lambda: self.work(name)):
+                return
             self.world.server.change("jobs", name, lambda body: body.update(status={"active": completions}), CONTROLLER)
             for index in range(completions):
                 marks = {"batch.kubernetes.io/job-completion-index": str(index)} if completions > 1 else {}
@@ -162,6 +171,39 @@ class Machinery:
     def _end_job(self, name: str, kind: str, reason: str, message: str) -> None:
         condition = {"type": kind, "status": "True", "reason": reason, "message": message}
         self.world.server.change("jobs", name, lambda body: body.update(status={"conditions": [condition]}), CONTROLLER)
+
+    def count_quota(self) -> None:
+        """What the quota says is used: pods that have not ended."""
+        quota = self.world.server.get("resourcequotas", "quota")
+        if quota is None:
+            self.quota_full_since = None
+            return
+        hard = quota["spec"]["hard"]
+        alive = sum(p["status"].get("phase") not in {"Failed", "Succeeded"} for p in self.world.server.items("pods"))
+        status = {"hard": hard, "used": {"pods": str(alive)}}
+        self.world.server.change("resourcequotas", "quota", lambda body: body.update(status=status), CONTROLLER)
+        if alive < int(hard["pods"]):
+            self.quota_full_since = None
+        elif self.quota_full_since is None:
+            self.quota_full_since = self.world.loop.time()
+
+    def _admitted(self, kind: str, owner: Object, again) -> bool:
+        """Whether the quota lets another pod in; else an event says so, and it is tried again."""
+        if self.quota_full_since is None:
+            return True
+        self._complaints += 1
+        name, uid = owner["metadata"]["name"], owner["metadata"]["uid"]
+        message = f'Error creating: pods "{name}-" is forbidden: exceeded quota: quota, requested: pods=1'
+        event = {
+            "metadata": {"name": f"{name}.{self._complaints}"},
+            "involvedObject": {"kind": kind, "name": name, "uid": uid},
+            "type": "Warning",
+            "reason": "FailedCreate",
+            "message": message,
+        }
+        self.world.server.create("events", event, CONTROLLER)
+        self.world.later(6.0, again)
+        return False
 
     def _make_pod(self, prefix: str, kind: str, owner: Object, template: Object, marks: dict[str, str]) -> None:
         self._pods_made += 1

@@ -32,6 +32,20 @@ class Weather:
     killed: float = 0.0
     event_lost: float = 0.0
     event_late: float = 0.0
+    answer_late: float = 0.0
+    """The server has done it, and the operator goes on with what has changed meanwhile."""
+
+    stale: float = 0.0
+    """A list is of some seconds ago."""
+
+    touched: float = 0.0
+    """Somebody annotates an object as soon as it was read, so that what was read is no longer its version."""
+
+    expired: float = 0.0
+    """The rest of a list that came in pages is gone (410)."""
+
+    watch_broken: float = 0.0
+    """With a change: nothing is told for a while, and then everything anew, as after a 410."""
 
 
 CALM = Weather()
@@ -91,6 +105,7 @@ class Process:
     world: Any
     name: str
     alive: bool = False
+    deaf: bool = False
     asked: deque[float] = field(default_factory=deque)
     """When its last requests were."""
     _operator: Any = None
@@ -102,7 +117,7 @@ class Process:
         return self.alive and self._operator is not None and self._operator._resync is not None
 
     async def start(self) -> None:
-        self.alive = True
+        self.alive, self.deaf = True, False
         self._starts += 1
         world, identity = self.world, f"{self.name} {self._starts}"
         lease = LeaseSettings("ns", "sloguard", identity, seconds=world.lease_seconds)
@@ -128,7 +143,7 @@ class Process:
 
     def hear(self, change: Change) -> None:
         """A watch tells of a change; the change itself has to be looked up."""
-        if not self.alive or self._operator._reconciler is None:
+        if not self.alive or self.deaf or self._operator._reconciler is None:
             return
         metadata = change.object["metadata"]
         if change.plural == "sloguardstudies":
@@ -142,6 +157,22 @@ class Process:
         except StopIteration:
             return
         raise AssertionError("a watch handler waits for something")
+
+    def lose_watch(self, seconds: float) -> None:
+        if self.alive and not self.deaf:
+            self.deaf = True
+            self.world.note("%s: its watches broke", self.name)
+            self.world.later(seconds, self.list_anew)
+
+    def list_anew(self) -> None:
+        """As kopf does when a watch cannot go on from where it was."""
+        if self.deaf:
+            self.deaf = False
+            server = self.world.server
+            for plural in ("sloguardstudies", *sorted(WATCHED)):
+                there = (Change(plural, None, each, "list") for each in server.items(plural))
+                for change in filter(watched, there):
+                    self.hear(change)
 
 
 @dataclass(frozen=True)
@@ -175,8 +206,11 @@ class _Incarnation:
         if luck < weather.refused + weather.cut_before:
             world.note("%s: %s %s -> the connection broke before it", name, method, path)
             raise random.choice([TimeoutError(), aiohttp.ClientConnectionError("reset")])
+        if "continue" in query and random.random() < weather.expired:
+            return _refusal(410, "Expired", "the provided continue parameter is too old")
+        age = random.uniform(0.2, 10) if method == "GET" and random.random() < weather.stale else 0.0
         try:
-            answer = Answer(200, world.serve(self.process, method, path, query, body, kind))
+            answer = Answer(200, world.serve(self.process, method, path, query, body, kind, age))
         except Refusal as refusal:
             if method != "GET":
                 world.note("%s: %s %s -> %s", name, method, path, refusal)
@@ -185,6 +219,10 @@ class _Incarnation:
         if luck > 1 - weather.cut_after:
             world.note("%s: %s %s -> the connection broke after it", name, method, path)
             raise random.choice([TimeoutError(), aiohttp.ServerDisconnectedError()])
+        if method == "GET" and random.random() < weather.touched:
+            world.people.annotate(path)
+        if random.random() < weather.answer_late:
+            await self._pause(random.uniform(0.1, 12))
         return answer
 
     async def follow(self, path, query):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.api_server import Object, Refusal
-from tests.simulation.studies import ARGUMENTS, production
+from tests.simulation.api_server import Object, Refusal, place
+from tests.simulation.studies import ARGUMENTS, production, windows
 
 PERSON = "person"
 OTHER_ARGUMENTS = ["org/model", "--max-num-seqs=3", "--port=8000"]
@@ -36,11 +36,23 @@ class People:
         server, random = self.world.server, self.world.random
         if server.get("deployments", "llama") is None:
             self.create_production()
+        if random.random() < 0.7:
+            self.no_quota()
         study = server.get("sloguardstudies", "s")
         if study is not None and study["spec"].get("suspend") and random.random() < 0.7:
             self._spec("resumes the study", suspend=False)
         if self._running_with() == OTHER_ARGUMENTS and random.random() < 0.7:
             self._arguments(ARGUMENTS)
+        # A study that nothing is owed to is not looked at for minutes, whatever somebody did to its records meanwhile.
+        self.annotate("/apis/sloguard.dev/v1alpha1/namespaces/ns/sloguardstudies/s")
+
+    def annotate(self, path: str) -> None:
+        """As tools do that keep something of their own at an object."""
+        plural, _, name, _ = place(path)
+        if plural in {"sloguardstudies", "sloguardtrials", "deployments"} and (name or (name := self._any(plural))):
+            self.world.note("person: annotates %s %s", plural, name)
+            mark = {"seen": str(self.world.loop.time())}
+            self.world.server.change(plural, name, lambda b: b["metadata"].update(annotations=mark), PERSON)
 
     # the study
 
@@ -61,6 +73,10 @@ class People:
 
     def parallelism(self) -> None:
         self._nested("trial", parallelism=self.world.random.choice([1, 1, 2, 3]))
+
+    def windows(self) -> None:
+        random = self.world.random
+        self._spec("sets windows", windows=windows(random) if random.random() < 0.5 else [])
 
     def mode(self) -> None:
         self._nested("promotion", mode=self.world.random.choice(["Off", "Manual", "Automatic"]), approvedTrial="")
@@ -111,6 +127,23 @@ class People:
         if self.world.server.get("deployments", "llama") is None:
             self.world.note("person: creates production")
             self.world.server.create("deployments", production(), PERSON)
+
+    # what others allow
+
+    def quota(self) -> None:
+        """Of pods, in the study's namespace; often with room for production alone."""
+        server, most = self.world.server, self.world.random.choice([1, 1, 2, 4])
+        self.no_quota()
+        self.world.note("person: allows %s pods", most)
+        body = {"metadata": {"name": "quota"}, "spec": {"hard": {"pods": str(most)}}}
+        server.create("resourcequotas", body, PERSON)
+        self.world.machinery.count_quota()
+
+    def no_quota(self) -> None:
+        if self.world.server.get("resourcequotas", "quota") is not None:
+            self.world.note("person: allows any number of pods")
+            self.world.server.delete("resourcequotas", "quota", PERSON)
+            self.world.machinery.count_quota()
 
     # what trials caused
 
@@ -202,6 +235,9 @@ DEEDS = (
     (People.retries, 0.5),
     (People.parallelism, 0.2),
     (People.mode, 0.2),
+    (People.windows, 0.05),
+    (People.quota, 0.1),
+    (People.no_quota, 0.2),
     (People.approve, 0.5),
     (People.delete_study, 0.05),
     (People.edit_production, 0.15),

@@ -1,5 +1,6 @@
 """The study and the production that a schedule begins with."""
 
+from datetime import datetime
 from random import Random
 
 from tests.short_study import short_spec
@@ -47,8 +48,31 @@ def study(random: Random) -> Object:
             "minimumImprovementPercent": random.choice([0, 5]),
             "verification": {"durationSeconds": random.choice([1, 30])},
         },
+        windows=windows(random) if random.random() < 0.2 else [],
     )
     return {"metadata": {"name": "s"}, "spec": spec}
+
+
+def windows(random: Random) -> list[Object]:
+    """One that opens several times an hour, for longer than any start may take."""
+    first, minutes = random.choice([0, 2, 4]), random.choice([10, 20])
+    window = {
+        "schedule": f"{first}-59/{minutes} * * * *",
+        "durationMinutes": random.randint(3, 5),
+        "timeZone": random.choice(["Etc/UTC", "Europe/Paris"]),
+        "onClose": random.choice(["Finish", "Stop"]),
+    }
+    return [window]
+
+
+def is_open(windows: list[Object], moment: datetime) -> bool:
+    """By the clock alone, which shows the same minutes in all zones of these windows."""
+    if not windows:
+        return True
+    opened = (
+        (w["schedule"].split("-")[0], w["schedule"].split()[0].split("/")[1], w["durationMinutes"]) for w in windows
+    )
+    return any(m >= int(f) and (m - int(f)) % int(step) < length for m in [moment.minute] for f, step, length in opened)
 
 
 def node(gpus: int) -> Object:

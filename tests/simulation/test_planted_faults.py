@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from sloguard.api.v1alpha1 import PromotionState
-from sloguard.cluster import execute, reconcile, records
+from sloguard.cluster import execute, reconcile, records, room_view
 from sloguard.cluster.api import JOBS, Api
-from sloguard.engine import candidates, next_trial, plan, progress, promotion
+from sloguard.engine import candidates, halt, next_trial, plan, progress, promotion
 from sloguard.engine.actions import StopTrial
+from sloguard.engine.room import AMPLE
+from sloguard.engine.windows import ALWAYS_OPEN
 from tests.simulation.invariants import ViolationError
 from tests.simulation.world import run
 
@@ -55,7 +57,7 @@ def test_trials_that_are_never_stopped(monkeypatch):
             await _do(api, settings, gathered, action)
 
     monkeypatch.setattr(execute, "_do", do)
-    assert_found("there at once", "are live than may be", "left over")
+    assert_found("there at once", "are live than may be", "left over", "it waits for GPUs, and some are free")
 
 
 def test_a_promotion_that_is_only_said(monkeypatch):
@@ -107,3 +109,14 @@ def test_a_defect_that_is_logged(monkeypatch):
 
     monkeypatch.setattr(progress, "_verdict", verdict)
     assert_found("traceback")
+
+
+def test_windows_that_are_not_kept(monkeypatch):
+    monkeypatch.setattr(next_trial, "_outside", lambda _: None)
+    monkeypatch.setattr(halt, "hours_of", lambda *_: ALWAYS_OPEN)
+    assert_found("begun outside of the study's windows")
+
+
+def test_a_quota_that_is_not_asked_for(monkeypatch):
+    monkeypatch.setattr(room_view, "quota_room", lambda *_: AMPLE)
+    assert_found("though no more pods may be")

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.simulation.invariants import Tracebacks, ViolationError, Watchman
 from tests.simulation.machinery import Machinery
 from tests.simulation.operators import CALM, Process, Weather, watched
 from tests.simulation.people import PERSON, People
-from tests.simulation.studies import node, production, study
+from tests.simulation.studies import is_open, node, production, study
 from tests.simulation.virtual_time import VirtualLoop
 
 CALM_HOURS = 3
@@ -44,14 +45,19 @@ class World:
     processes: list[Process] = field(default_factory=list)
 
     def __post_init__(self):
-        self.server = ApiServer(self.now)
+        self.server = ApiServer(self.now, page=self.random.choice([1, 3, 250]))
         self.machinery = Machinery(self, gpus=self.random.choice([2, 4, 8]))
         self.people = People(self)
         self.watchman = Watchman(self)
         self.server.orphaned = self.machinery.orphaned
         self.server.told = [self._keep, self.watchman.hear, self.machinery.hear, self._tell_operators]
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lately: dict[str, list[tuple[float, Any]]] = {"arguments": [], "parallelism": [], "minutes": []}
+        self._lately: dict[str, list[tuple[float, Any]]] = {
+            "arguments": [],
+            "parallelism": [],
+            "minutes": [],
+            "windows": [],
+        }
         self._owners: dict[str, str] = {}
         self._acting_since = 0.0
         self._undisturbed = not (self.doubled or self.weather.refused or self.weather.killed)
@@ -79,9 +85,11 @@ class World:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told of
             self.watchman.check(False, f"the simulation itself: {type(error).__name__}: {error}")
 
-    def serve(self, process: Process, method: str, path: str, query: Any, body: Any, kind: str) -> bytes:
+    def serve(
+        self, process: Process, method: str, path: str, query: Any, body: Any, kind: str, age_seconds: float = 0.0
+    ) -> bytes:
         self.watchman.asked(process, method, path)
-        return self.server.request(method, path, query, body, kind, process.name)
+        return self.server.request(method, path, query, body, kind, process.name, age_seconds)
 
     # history
 
@@ -101,6 +109,7 @@ class World:
         if change.plural == "sloguardstudies":
             self._lately["parallelism"].append((time, after["spec"].get("trial", {}).get("parallelism", 1)))
             self._lately["minutes"].append((time, after["spec"]["budget"]["gpuMinutes"]))
+            self._lately["windows"].append((time, after["spec"].get("windows", [])))
         if change.plural == "sloguardtrials":
             self._owners[name] = after["metadata"]["ownerReferences"][0]["uid"]
 
@@ -119,6 +128,21 @@ class World:
 
     def minutes_lately(self) -> int:
         return max(self._recent("minutes", 1e9), default=1)
+
+    def is_of(self, trial: str, study: Any) -> bool:
+        """Without a study, whosever it was."""
+        return study is None or self._owners.get(trial) == study["metadata"]["uid"]
+
+    def open_lately(self, seconds: float) -> bool:
+        """Whether any of the windows of so many seconds was open within them, by any second's count."""
+        now = self.now()
+        moments = [now - timedelta(seconds=back) for back in range(int(seconds) + 1)]
+        return any(is_open(windows, moment) for windows in self._recent("windows", seconds) for moment in moments)
+
+    def stops_lately(self, seconds: float) -> bool:
+        """Whether all of them end what runs when they close."""
+        recent = self._recent("windows", seconds)
+        return all(windows and all(w["onClose"] == "Stop" for w in windows) for windows in recent)
 
     def gpu_seconds(self, uid: str) -> tuple[float, float]:
         """That servers of this study's trials really held, and those of the trials that came last, side by side."""
@@ -145,6 +169,8 @@ class World:
             return
         for process in self.processes:
             luck = self.random.random()
+            if self.random.random() < self.weather.watch_broken:
+                process.lose_watch(self.random.uniform(1, 60))
             if luck < self.weather.event_lost:
                 continue
             late = self.random.uniform(1, 60) if luck > 1 - self.weather.event_late else 0.03
@@ -179,7 +205,8 @@ class World:
         before = self.watchman.writes_ever
         await self._pass(QUIET_SECONDS)
         self.watchman.at_rest()
-        self.watchman.check(self.watchman.writes_ever == before, "a study at rest was written")
+        written = self.watchman.writes_ever != before and not self.watchman.waits_within_windows()
+        self.watchman.check(not written, "a study at rest was written")
         self._raise()
 
     async def _settle(self) -> None:
@@ -225,8 +252,16 @@ def make_world(seed: int, loop: VirtualLoop) -> World:
         killed=random.choice([0.0, 0.002, 0.01]),
         event_lost=0.2 * rough,
         event_late=0.1 * rough,
+        answer_late=0.01 * rough,
+        stale=0.05 * rough,
+        touched=0.03 * rough,
+        expired=0.2 * rough,
+        watch_broken=0.03 * rough,
     )
     doubled = random.random() < 0.15
+    if doubled:
+        # Writes that are on their way for longer than the Lease lasts.
+        weather = replace(weather, slow=weather.slow + 0.02)
     return World(seed, loop, random, weather, doubled=doubled)
 
 
