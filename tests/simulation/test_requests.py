@@ -41,13 +41,14 @@ class Counting(World):
 
     def __post_init__(self):
         super().__post_init__()
+        self.server.page = 250  # else a list may come one by one
         self.asked = Counter()
 
-    def serve(self, process, method, path, query, body, kind):
+    def serve(self, process, method, path, *request):
         plural, _, _, subresource = place(path)
         if plural != "leases":
             self.asked[f"{method} {plural}{'/' + subresource if subresource else ''}"] += 1
-        return super().serve(process, method, path, query, body, kind)
+        return super().serve(process, method, path, *request)
 
 
 def asked_in_a_study(seed: int) -> Counter[str]:
