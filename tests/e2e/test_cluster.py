@@ -122,6 +122,20 @@ def test_an_image_can_be_taken_from_one_node_and_brought_back(kind_cluster, name
     assert ended(kind_cluster, "starved", namespace)["exitCode"] == 0
 
 
+ASK_UNTIL_ANSWERED = """
+import time, urllib.request
+end = time.monotonic() + 30
+while True:
+    try:
+        print(urllib.request.urlopen("{url}", timeout=20).status)
+        break
+    except OSError:
+        if time.monotonic() > end:
+            raise
+        time.sleep(0.5)
+"""
+
+
 def test_services_are_found_by_name_from_the_other_node(kind_cluster, namespace):
     server = pod("server", namespace, command=["python3", "-m", "http.server", "8000"])
     server["metadata"]["labels"] = {"app": "server"}
@@ -131,7 +145,8 @@ def test_services_are_found_by_name_from_the_other_node(kind_cluster, namespace)
     kind_cluster.create(server)
     kind_cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
     kind_cluster.kubectl("wait", "--for=condition=Ready", "pod/server", "-n", namespace, "--timeout=30s")
-    ask = f"import urllib.request as u; print(u.urlopen('http://web.{namespace}.svc', timeout=20).status)"
+    # A pod without a probe is Ready before its program listens, and a node learns of a Service in its own time.
+    ask = ASK_UNTIL_ANSWERED.format(url=f"http://web.{namespace}.svc")
     client = pod("client", namespace, **python(ask))
     client["spec"]["nodeName"] = kind_cluster.control_plane
     kind_cluster.create(client)

@@ -1,5 +1,6 @@
 """The study and the production that a schedule begins with."""
 
+import re
 from datetime import datetime
 from random import Random
 
@@ -65,14 +66,20 @@ def windows(random: Random) -> list[Object]:
     return [window]
 
 
+OURS = re.compile(r"(\d+)-59/(\d+) \* \* \* \*")
+
+
 def is_open(windows: list[Object], moment: datetime) -> bool:
-    """By the clock alone, which shows the same minutes in all zones of these windows."""
-    if not windows:
+    """By the clock alone, which shows the same minutes in all zones of these windows. Any others may be open."""
+    return not windows or any(_is_open(window, moment.minute) for window in windows)
+
+
+def _is_open(window: Object, minute: int) -> bool:
+    schedule = OURS.fullmatch(window["schedule"])
+    if schedule is None:
         return True
-    opened = (
-        (w["schedule"].split("-")[0], w["schedule"].split()[0].split("/")[1], w["durationMinutes"]) for w in windows
-    )
-    return any(m >= int(f) and (m - int(f)) % int(step) < length for m in [moment.minute] for f, step, length in opened)
+    first, step = map(int, schedule.groups())
+    return minute >= first and (minute - first) % step < window["durationMinutes"]
 
 
 def node(gpus: int) -> Object:
