@@ -22,6 +22,9 @@ class Held:
     """GPUs of one server's pod: from its container's start until its end."""
 
     trial: str
+    study: str
+    """Its UID: a study that is made anew has trials of the same names."""
+
     gpus: int
     since: float
     until: float | None = None
@@ -202,6 +205,9 @@ class Machinery:
             "message": message,
         }
         self.world.server.create("events", event, CONTROLLER)
+        if kind == "Job":
+            # A load that cannot begin is given up by its operator some time, and till then nothing is settled.
+            self.busy_until = max(self.busy_until, self.world.loop.time() + 7.0)
         self.world.later(6.0, again)
         return False
 
@@ -253,7 +259,7 @@ class Machinery:
         if role == "server":
             trial = pod["metadata"]["labels"][TRIAL]
             if self.world.server.get("deployments", trial) is not None:
-                self.held[name] = Held(trial, _gpus(pod), self.world.loop.time())
+                self.held[name] = Held(trial, self.world.study_of(trial), _gpus(pod), self.world.loop.time())
         self.busy_until = max(self.busy_until, self.world.loop.time() + fate.starts_after)
         self.world.later(fate.starts_after, self.started, name, fate, begun)
 

@@ -233,6 +233,7 @@ class _Incarnation:
     def _arrive_late(self, method, path, query, body, kind):
         if method != "GET":
             self.process.world.note("%s: %s %s arrives late", self.process.name, method, path)
+            self.process.world.arrives_late()
             with contextlib.suppress(Refusal):
                 self.process.world.serve(self.process, method, path, query, body, kind)
 

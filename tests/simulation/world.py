@@ -38,6 +38,7 @@ class World:
     weather: Weather
     storm: bool = True
     doubled: bool = False
+    late_since: float = float("-inf")
     lease_seconds: int = 15
     lines: list[tuple[float, str, tuple[Any, ...]]] = field(default_factory=list)
     fates: dict[str, Fate] = field(default_factory=dict)
@@ -113,6 +114,10 @@ class World:
         if change.plural == "sloguardtrials":
             self._owners[name] = after["metadata"]["ownerReferences"][0]["uid"]
 
+    def arrives_late(self) -> None:
+        """What its sender has given up, and may have done again and undone since."""
+        self.late_since = self.loop.time()
+
     def _recent(self, what: str, seconds: float) -> list[Any]:
         """Values that were in force within so many seconds."""
         history, since = self._lately[what], self.loop.time() - seconds
@@ -131,7 +136,11 @@ class World:
 
     def is_of(self, trial: str, study: Any) -> bool:
         """Without a study, whosever it was."""
-        return study is None or self._owners.get(trial) == study["metadata"]["uid"]
+        return study is None or self.study_of(trial) == study["metadata"]["uid"]
+
+    def study_of(self, trial: str) -> str:
+        """The UID of the study that the last trial of this name was recorded for."""
+        return self._owners.get(trial, "")
 
     def open_lately(self, seconds: float) -> bool:
         """Whether any of the windows of so many seconds was open within them, by any second's count."""
@@ -150,7 +159,7 @@ class World:
         spans = sorted(
             (held.since, ((held.until or now) - held.since) * held.gpus)
             for held in self.machinery.held.values()
-            if self._owners.get(held.trial) == uid
+            if held.study == uid
         )
         return sum(s for _, s in spans), sum(s for _, s in spans[-self.parallelism_lately() :])
 
