@@ -238,7 +238,12 @@ class Machinery:
             self.world.later(7.0, self.schedule, name)
             return
         self._placed[name] = wanted
-        self.world.server.change("pods", name, lambda body: body["spec"].update(nodeName="node-1"), KUBELET)
+        taken_in = stamp(self.world.now())
+
+        def place(body: Object) -> None:
+            body["spec"]["nodeName"], body["status"]["startTime"] = "node-1", taken_in
+
+        self.world.server.change("pods", name, place, KUBELET)
         self.world.later(self.world.random.uniform(0.1, 1.5), self.start, name, fate)
 
     def start(self, name: str, fate: Fate) -> None:

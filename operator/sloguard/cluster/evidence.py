@@ -65,13 +65,20 @@ def server_state(pod: Object | None, container: Container | None) -> ServerState
 
 
 def running_since(pod: Object | None, container: Container | None) -> datetime | None:
-    """When the container first ran: from then on it held its GPUs."""
+    """When the container first ran: from then on it held its GPUs.
+
+    Of a pod that was evicted some kubelets leave no containers' states, but when they took it in.
+    """
     if pod is None or container is None:
         return None
     states = (container.last_terminated, container.state.get("terminated"), container.state.get("running"))
     started = (datetime.fromisoformat(state["startedAt"]) for state in states if state and state.get("startedAt"))
     # Of a container that could not be started the kubelet says that it was, in 1970.
-    return min((moment for moment in started if moment.timestamp() > 0), default=None)
+    first = min((moment for moment in started if moment.timestamp() > 0), default=None)
+    status = section(pod, "status")
+    if status.get("reason") == "Evicted" and not listing(pod, "status", "containerStatuses"):
+        return datetime.fromisoformat(status["startTime"]) if status.get("startTime") else None
+    return first
 
 
 def evidence_of(

@@ -71,6 +71,7 @@ SINCE = {
     # what the kubelet writes of a container that never ran, and of one that it knows nothing about any more
     "start failed": (pod(terminated(128, "StartError", since="1970-01-01T00:00:00Z")), None),
     "unknown": (pod(terminated(137, "ContainerStatusUnknown", since=None, until=None)), None),
+    "evicted, its containers forgotten": (pod(status=EVICTED | {"startTime": T0}), T0),
     "started at the second try": (
         pod(running(LATER), last=terminated(128, "StartError", since="1970-01-01T00:00:00Z"), restarts=1),
         LATER,
