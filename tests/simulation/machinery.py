@@ -28,6 +28,8 @@ class Held:
     gpus: int
     since: float
     until: float | None = None
+    recorded: float | None = None
+    """When its trial's end was written down. An operator that dies then leaves the server for a while."""
 
 
 @dataclass

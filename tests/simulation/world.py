@@ -13,7 +13,7 @@ from sloguard.cluster import clock
 from tests.simulation.api_server import ApiServer, Change
 from tests.simulation.fates import Fate
 from tests.simulation.invariants import Tracebacks, ViolationError, Watchman
-from tests.simulation.machinery import Machinery
+from tests.simulation.machinery import Held, Machinery
 from tests.simulation.operators import CALM, Process, Weather, watched
 from tests.simulation.people import PERSON, People
 from tests.simulation.studies import is_open, node, production, study
@@ -113,6 +113,8 @@ class World:
             self._lately["windows"].append((time, after["spec"].get("windows", [])))
         if change.plural == "sloguardtrials":
             self._owners[name] = after["metadata"]["ownerReferences"][0]["uid"]
+            if after.get("status", {}).get("outcome"):
+                self._recorded(name)
 
     def arrives_late(self) -> None:
         """What its sender has given up, and may have done again and undone since."""
@@ -157,11 +159,21 @@ class World:
         """That servers of this study's trials really held, and those of the trials that came last, side by side."""
         now = self.loop.time()
         spans = sorted(
-            (held.since, ((held.until or now) - held.since) * held.gpus)
+            (held.since, (self._end(held, now) - held.since) * held.gpus)
             for held in self.machinery.held.values()
             if held.study == uid
         )
         return sum(s for _, s in spans), sum(s for _, s in spans[-self.parallelism_lately() :])
+
+    def _recorded(self, trial: str) -> None:
+        for held in self.machinery.held.values():
+            if held.trial == trial and held.study == self.study_of(trial) and held.recorded is None:
+                held.recorded = self.loop.time()
+
+    def _end(self, held: Held, now: float) -> float:
+        """Of a server that an operator left behind when it died, by what it had written before."""
+        end = held.until or now
+        return end if self.undisturbed or held.recorded is None else max(min(end, held.recorded), held.since)
 
     def somebody_works(self) -> bool:
         return not self.storm and any(process.alive for process in self.processes)
