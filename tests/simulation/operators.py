@@ -14,7 +14,7 @@ import kopf
 
 from sloguard.cluster.app import Operator
 from sloguard.cluster.execute import Settings
-from sloguard.cluster.lease import LeaseSettings
+from sloguard.cluster.lease import Lease, LeaseSettings
 from tests.simulation.api_server import Change, Refusal, place
 
 WATCHED = {"pods"}
@@ -281,6 +281,12 @@ REFUSALS = (
     (HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),
 )
+
+
+def without_a_lease(monkeypatch) -> None:
+    """Every operator acts, whoever else does."""
+    monkeypatch.setattr(Lease, "_free", lambda *_: True)
+    monkeypatch.setattr(Lease, "held", property(lambda _: True))
 
 
 def watched(change: Change) -> bool:

@@ -10,24 +10,25 @@ from sloguard.engine.actions import StopTrial
 from sloguard.engine.room import AMPLE
 from sloguard.engine.windows import ALWAYS_OPEN
 from tests.simulation.invariants import ViolationError
+from tests.simulation.operators import without_a_lease
 from tests.simulation.world import run
 
 ENOUGH = 120
 """Schedules within which each of them shows; most show in the first few."""
 
 
-def found():
+def found(**how):
     """The first broken promise."""
     for seed in range(ENOUGH):
         try:
-            run(seed)
+            run(seed, **how)
         except ViolationError as error:
             return str(error)
     return "nothing"
 
 
-def assert_found(*signs):
-    told = found()
+def assert_found(*signs, **how):
+    told = found(**how)
     assert any(sign in told for sign in signs), told
 
 
@@ -120,3 +121,17 @@ def test_windows_that_are_not_kept(monkeypatch):
 def test_a_quota_that_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(room_view, "quota_room", lambda *_: AMPLE)
     assert_found("though no more pods may be")
+
+
+def test_a_write_that_asks_for_no_version(monkeypatch):
+    """What another operator wrote meanwhile is lost."""
+
+    async def put(self, resource, body, *subresource, _put=Api._put):
+        there = await self.get(resource, body["metadata"]["namespace"], body["metadata"]["name"])
+        version = there["metadata"]["resourceVersion"] if there else ""
+        fresh = body | {"metadata": body["metadata"] | {"resourceVersion": version}}
+        return await _put(self, resource, fresh, *subresource)
+
+    without_a_lease(monkeypatch)
+    monkeypatch.setattr(Api, "_put", put)
+    assert_found("was finished and has changed", doubled=True)

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from tests.simulation.operators import without_a_lease
 from tests.simulation.world import run
 
 SAME = int(os.environ.get("SLOGUARD_SIMULATIONS", "1500"))
@@ -39,6 +40,13 @@ def test_every_schedule_keeps_every_promise(chunk):
         except Exception as error:
             again = f"python -m tests.simulation --seed {seed} -v"
             raise AssertionError(f"{again}: {type(error).__name__}: {error}") from error
+
+
+def test_two_operators_do_no_harm_where_nothing_tells_them_apart(monkeypatch):
+    """The Lease saves work; names and resourceVersions keep the promises."""
+    without_a_lease(monkeypatch)
+    for seed in range(max(SAME // 30, 1)):
+        run(seed, doubled=True)
 
 
 def test_a_schedule_is_the_same_wherever_it_runs():
