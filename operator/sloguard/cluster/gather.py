@@ -40,7 +40,7 @@ from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
 from sloguard.domain.text import readable
 from sloguard.engine.progress import is_late
-from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.promotion import is_under_way
 from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot
 from sloguard.measure.prometheus import Prometheus
 
@@ -115,9 +115,7 @@ async def gather(
     study = loaded.study
     target_name, container = study.spec.target.name or "", study.spec.target.container or ""
     production = await api.get(DEPLOYMENTS, namespace, target_name)
-    promotion = study.status.promotion
-    promoting = promotion is not None and promotion.state in UNDER_WAY
-    pods = await production_pods(api, namespace, production) if promoting else []
+    pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
     problem = loaded.problem or missing_prometheus(study, prometheus)
     target = problem or target_state(production, target_name, container, pods)
     mine = f"{STUDY}={name}"

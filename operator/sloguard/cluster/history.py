@@ -19,7 +19,7 @@ from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import kept_for_good, owner_of
 from sloguard.engine.actions import Event, EventType
 from sloguard.engine.known import latest_attempts
-from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.promotion import is_under_way
 from sloguard.engine.snapshot import Snapshot
 
 logger = logging.getLogger("sloguard.history")
@@ -70,7 +70,7 @@ def next_part(snapshot: Snapshot, history: History) -> tuple[Trial, ...]:
     status = study.status
     if study.metadata.deletion_timestamp is not None or len(status.history) >= MOST_PARTS:
         return ()
-    if status.promotion is not None and status.promotion.state in UNDER_WAY:
+    if is_under_way(status.promotion):
         return ()
     told = {*history.trials, *history.doubled}
     objects = [trial for trial in snapshot.trials if trial.name not in told]

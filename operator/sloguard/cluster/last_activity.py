@@ -14,7 +14,7 @@ from sloguard.measure.prometheus import Prometheus, PrometheusError
 logger = logging.getLogger("sloguard.prometheus")
 
 LOOKS_BACK = timedelta(seconds=120)
-"""Several scrapes of most, so that a standstill before the end is seen."""
+"""For a standstill: several scrapes of most, and few enough to be asked for at each look."""
 
 
 async def last_activity(

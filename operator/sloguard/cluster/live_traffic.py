@@ -5,13 +5,14 @@ trial under measurement; whoever wants it measured mirrors or routes requests th
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sloguard.api.v1alpha1 import LoadResult, Measurement, Study, Trial
 from sloguard.cluster import clock
 from sloguard.cluster.api import SERVICES, Api
 from sloguard.cluster.cross_check import PATIENCE, pod_selector
 from sloguard.cluster.labels import TRIAL, live_name
+from sloguard.cluster.last_activity import LOOKS_BACK
 from sloguard.cluster.objects import Object, owned_by, section
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.engine.snapshot import Load, LoadState, TargetProblem
@@ -20,10 +21,6 @@ from sloguard.measure.live import stood_still, watched
 from sloguard.measure.prometheus import Prometheus, PrometheusError
 
 logger = logging.getLogger("sloguard.prometheus")
-
-
-LOOKS_BACK = timedelta(seconds=120)
-"""For a standstill: enough scrapes of most, and few enough to be asked for at each look."""
 
 
 def is_live(study: Study) -> bool:

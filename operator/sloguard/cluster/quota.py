@@ -14,11 +14,11 @@ _OBJECTS = ("count/deployments.apps", "count/replicasets.apps", "count/pods", "p
 
 def quota_room(quotas: Iterable[Object], template: Object, begun: int, missing: int) -> Room:
     """For one more candidate of this pod template, when `begun` others and `missing` of production have yet to come."""
+    needs = _needs(template)
     for quota in quotas:
         if not _selects(quota, template):
             continue
         hard, used = (amounts(section(quota, "status", key)) for key in ("hard", "used"))
-        needs = _needs(template)
         for name in sorted(hard.keys() & needs.keys()):
             # Production's missing replicas are pods alone: they need no Deployment and no Service.
             others = begun + (0 if name.startswith(("count/deploy", "count/rep", "count/serv", "serv")) else missing)

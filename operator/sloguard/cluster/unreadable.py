@@ -33,7 +33,7 @@ from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignTrialError, identified
 from sloguard.cluster.target import find_container, gpus, target_state
 from sloguard.domain.knobs import KnobError
-from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.promotion import is_under_way
 from sloguard.engine.snapshot import Observation, Server, Snapshot, TargetProblem
 
 logger = logging.getLogger("sloguard.unreadable")
@@ -84,9 +84,7 @@ async def gather_unreadable(api: Api, stored: Object) -> Gathered:
     study = readable_part(stored)
     namespace, target = study.metadata.namespace or "", study.spec.target
     production = await api.get(DEPLOYMENTS, namespace, target.name) if target.name else None
-    promotion = study.status.promotion
-    promoting = promotion is not None and promotion.state in UNDER_WAY
-    pods = await production_pods(api, namespace, production) if promoting else []
+    pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
     mine = f"{STUDY}={study.name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     trials = tuple(trial for raw in raw_trials.values() if (trial := _identified_or_none(study, raw)) is not None)
@@ -134,8 +132,7 @@ async def end_unreadable_trials(api: Api, gathered: Gathered) -> TargetProblem |
     for trial, children in gathered.unreadable.items():
         if trial in gathered.trials:
             await _end(api, study, gathered.trials[trial], children, problem.reason)
-    promotion = study.status.promotion
-    promoting = promotion is not None and promotion.state in UNDER_WAY
+    promoting = is_under_way(study.status.promotion)
     return None if promoting or study.metadata.deletion_timestamp is not None else problem
 
 

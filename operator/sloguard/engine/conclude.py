@@ -22,7 +22,7 @@ from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
 from sloguard.engine.halt import seconds_until_halt
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, latest_attempts
-from sloguard.engine.promotion import UNDER_WAY
+from sloguard.engine.promotion import is_under_way
 from sloguard.engine.room import AMPLE
 from sloguard.engine.search_end import CONFIRMING
 from sloguard.engine.target_change import target_status
@@ -77,7 +77,7 @@ def conclude(
     told = any(verdict.message == event.message for event in draft.events)
     if not told and (verdict.phase is not before.phase or (verdict.stalled and not _is_stalled(before, verdict))):
         draft.events.append(_phase_event(known, verdict))
-    owes = current is not None and current.state in UNDER_WAY
+    owes = is_under_way(current)
     return Plan(
         status,
         tuple(draft.actions),

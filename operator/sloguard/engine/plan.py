@@ -43,7 +43,7 @@ from sloguard.engine.known import (
 )
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way
 from sloguard.engine.progress import Step, advance, cancel
-from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, take_back, undo
+from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
 from sloguard.engine.snapshot import Observation, Snapshot, TargetProblem, TargetState
@@ -148,7 +148,7 @@ def stand_still(snapshot: Snapshot, problem: TargetProblem, now: datetime) -> Pl
         step = take_back(promotion, snapshot.target, study, f"{problem.reason}: {problem.message}", now)
         wake = AT_ONCE if _take_promotion(draft, promotion, step) else LOOK_AGAIN_SECONDS
         promotion = step.status
-    owes = promotion is not None and promotion.state in UNDER_WAY
+    owes = is_under_way(promotion)
     if status.phase not in TERMINAL:
         status = status.model_copy(
             update={

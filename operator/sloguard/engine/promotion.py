@@ -73,6 +73,11 @@ def advance_promotion(promotion: PromotionStatus, target: TargetState, study: St
             return PromotionStep(promotion)
 
 
+def is_under_way(promotion: PromotionStatus | None) -> bool:
+    """Whether production is owed an end."""
+    return promotion is not None and promotion.state in UNDER_WAY
+
+
 def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
     """The study is being deleted: leave production as it was found, unless somebody else has changed it."""
     done = _to(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted during its promotion")
