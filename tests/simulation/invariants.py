@@ -146,7 +146,7 @@ class Watchman:
 
     def _within_the_quota(self, name: str) -> None:
         """It is asked before it is taken."""
-        since = self.world.machinery.quota_full_since
+        since = self.world.machinery.quota_short_since
         seconds = POLL_SECONDS if self.world.undisturbed else LATE_SECONDS
         fresh = since is None or self.world.loop.time() - since < seconds
         self.check(fresh, f"{name} is begun though no more pods may be")
@@ -248,8 +248,8 @@ class Watchman:
         if waits == "WaitingForGPUs":
             return "" if self._none_is_free() else "it waits for GPUs, and some are free"
         if waits == "WaitingForQuota":
-            full = self.world.machinery.quota_full_since is not None
-            return "" if full and not self._servers() else "it waits for a quota that has room"
+            short = self.world.machinery.quota_short_since is not None
+            return "" if short and not self._servers() else "it waits for a quota that has room"
         if phase not in TERMINAL | {"AwaitingApproval", "Suspended"} and not stalled:
             return f"still {phase}: {json.dumps(conditions.get('Ready', {}))}"
         return ""

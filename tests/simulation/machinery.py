@@ -15,6 +15,8 @@ from tests.simulation.fates import GARBAGE, OUT_OF_MEMORY, Fate, fate_of, result
 CONTROLLER = "controller manager"
 KUBELET = "kubelet"
 ROLE, TRIAL = "sloguard.dev/role", "sloguard.dev/trial"
+PODS_OF_A_TRIAL = 2
+"""Its server and its load."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,9 @@ class Machinery:
     _complaints: int = 0
     quota_full_since: float | None = None
     """Since when there are as many pods as may be, in the loop's seconds."""
+
+    quota_short_since: float | None = None
+    """Since when a server and its load do not both find room."""
 
     busy_until: float = 0.0
     """In the loop's seconds: by then every container that was started is ready or has ended, if it ever will."""
@@ -181,16 +186,17 @@ class Machinery:
         """What the quota says is used: pods that have not ended."""
         quota = self.world.server.get("resourcequotas", "quota")
         if quota is None:
-            self.quota_full_since = None
+            self.quota_full_since = self.quota_short_since = None
             return
         hard = quota["spec"]["hard"]
         alive = sum(p["status"].get("phase") not in {"Failed", "Succeeded"} for p in self.world.server.items("pods"))
         status = {"hard": hard, "used": {"pods": str(alive)}}
         self.world.server.change("resourcequotas", "quota", lambda body: body.update(status=status), CONTROLLER)
-        if alive < int(hard["pods"]):
-            self.quota_full_since = None
-        elif self.quota_full_since is None:
-            self.quota_full_since = self.world.loop.time()
+        self.quota_full_since = self._since(self.quota_full_since, alive >= int(hard["pods"]))
+        self.quota_short_since = self._since(self.quota_short_since, alive + PODS_OF_A_TRIAL > int(hard["pods"]))
+
+    def _since(self, before: float | None, holds: bool) -> float | None:
+        return (self.world.loop.time() if before is None else before) if holds else None
 
     def _admitted(self, kind: str, owner: Object, again) -> bool:
         """Whether the quota lets another pod in; else an event says so, and it is tried again."""

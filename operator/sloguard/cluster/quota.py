@@ -1,6 +1,7 @@
-"""Whether the namespace's ResourceQuotas would let another candidate in. Pure."""
+"""Whether the namespace's ResourceQuotas would let another candidate in, and its load after it. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sloguard.cluster.objects import Object, listing, section, texts
 from sloguard.cluster.pod_request import PODS_RESOURCE, Amounts, amounts, limits_of, requests_of
@@ -9,47 +10,82 @@ from sloguard.engine.room import AMPLE, Room
 
 WAITING_FOR_QUOTA = "WaitingForQuota"
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
-_OBJECTS = ("count/deployments.apps", "count/replicasets.apps", "count/pods", "pods", "count/services", "services")
+_PODS = ("count/pods", PODS_RESOURCE)
+_SERVERS = ("count/deployments.apps", "count/replicasets.apps", "count/services", "services")
+_LOADS = ("count/jobs.batch",)
 
 
-def quota_room(quotas: Iterable[Object], template: Object, begun: int, missing: int) -> Room:
-    """For one more candidate of this pod template, when `begun` others and `missing` of production have yet to come."""
-    needs = _needs(template)
+@dataclass(frozen=True, slots=True)
+class LoadPods:
+    """What a Job brings that loads a candidate: so many pods of this spec; none where traffic is live."""
+
+    spec: Object
+    pods: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What takes room soon: trials that begin, servers whose load is yet to come, and production's missing replicas."""
+
+    begun: int = 0
+    unloaded: int = 0
+    missing: int = 0
+
+
+def quota_room(quotas: Iterable[Object], template: Object, load: LoadPods, coming: Coming) -> Room:
+    """For one more candidate of this pod template and its load, which must find room later while the GPUs are held."""
     for quota in quotas:
-        if not _selects(quota, template):
-            continue
+        server = _of_server(quota, section(template, "spec"))
+        loads = _of_load(quota, load)
         hard, used = (amounts(section(quota, "status", key)) for key in ("hard", "used"))
-        for name in sorted(hard.keys() & needs.keys()):
+        for name in sorted(hard.keys() & {**server, **loads}.keys()):
+            own, loaded = server.get(name, 0), loads.get(name, 0)
             # Production's missing replicas are pods alone: they need no Deployment and no Service.
-            others = begun + (0 if name.startswith(("count/deploy", "count/rep", "count/serv", "serv")) else missing)
-            if used.get(name, 0) + needs[name] * (1 + others) > hard[name]:
-                return Room(
-                    0, WAITING_FOR_QUOTA, _told(quota, name, hard[name], used.get(name, 0), needs[name], others)
-                )
+            servers = coming.begun + (0 if name in _SERVERS else coming.missing)
+            soon = own * servers + loaded * (coming.begun + coming.unloaded)
+            if used.get(name, 0) + soon + own + loaded > hard[name]:
+                told = _told(quota, name, hard[name], used.get(name, 0), soon)
+                return Room(0, WAITING_FOR_QUOTA, told + _need(name, hard[name], own + loaded, loaded))
     return AMPLE
 
 
-def _told(quota: Object, name: str, hard: int, used: int, need: int, others: int) -> str:
-    kept = f", and {others} more are about to come" if others else ""
-    never = f"; it never fits, so raise {name} there" if need > hard else ""
+def _told(quota: Object, name: str, hard: int, used: int, soon: int) -> str:
+    kept = f", and {shown(soon)} more are needed by what is about to come" if soon else ""
     return (
         f"ResourceQuota {quota['metadata']['name']} allows {shown(hard)} {name} in this namespace, of which "
-        f"{shown(used)} are used{kept}; a trial needs {shown(need)}{never}"
+        f"{shown(used)} are used{kept}"
     )
 
 
-def _needs(template: Object) -> Amounts:
-    spec = section(template, "spec")
+def _need(name: str, hard: int, need: int, loaded: int) -> str:
+    of_load = f", {shown(loaded)} of it for its load" if loaded else ""
+    never = f"; it never fits, so raise {name} there" if need > hard else ""
+    return f"; a trial needs {shown(need)}{of_load}{never}"
+
+
+def _of_server(quota: Object, spec: Object) -> Amounts:
+    return _needs(spec, 1) | dict.fromkeys(_SERVERS, 1000) if _selects(quota, spec) else {}
+
+
+def _of_load(quota: Object, load: LoadPods) -> Amounts:
+    """All of its pods run at once."""
+    if not load.pods or not _selects(quota, load.spec):
+        return {}
+    return _needs(load.spec, load.pods) | dict.fromkeys(_LOADS, 1000)
+
+
+def _needs(spec: Object, pods: int) -> Amounts:
+    """Of so many such pods."""
     requests, limits = requests_of(spec), limits_of(spec)
-    needs = dict.fromkeys(_OBJECTS, 1000)
+    needs = dict.fromkeys(_PODS, 1000)
     needs |= {f"requests.{name}": amount for name, amount in requests.items() if name != PODS_RESOURCE}
     needs |= {f"limits.{name}": amount for name, amount in limits.items()}
-    return needs | {name: requests[name] for name in _COMPUTE if name in requests}
+    needs |= {name: requests[name] for name in _COMPUTE if name in requests}
+    return {name: amount * pods for name, amount in needs.items()}
 
 
-def _selects(quota: Object, template: Object) -> bool:
+def _selects(quota: Object, spec: Object) -> bool:
     """Whether the quota is about such pods; one with scopes is about no other objects."""
-    spec = section(template, "spec")
     scopes = texts(quota, "spec", "scopes")
     chosen = listing(quota, "spec", "scopeSelector", "matchExpressions")
     return all(_in_scope(scope, spec) for scope in scopes) and all(_chosen(each, spec) for each in chosen)

@@ -46,6 +46,9 @@ PATIENT = {"periodSeconds": 60, "timeoutSeconds": 30, "failureThreshold": 60}
 MOST_GRACE_SECONDS = 30
 """Kubernetes' own default."""
 
+LOAD_RESOURCES = {"requests": {"cpu": "300m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+"""Of each pod that sends load."""
+
 QUEUE = "kueue.x-k8s.io/queue-name"
 QUEUE_LABELS = {QUEUE, "kueue.x-k8s.io/priority-class"}
 
@@ -159,7 +162,7 @@ def load_job(
                         "value": request.model_dump_json(by_alias=True, exclude_none=True),
                     }
                 ],
-                "resources": {"requests": {"cpu": "300m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+                "resources": LOAD_RESOURCES,
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,

@@ -7,12 +7,14 @@ from sloguard.cluster import clock
 from sloguard.cluster.api import NODES, PODS, RESOURCE_QUOTAS, Api, RefusedError
 from sloguard.cluster.free_gpus import Census, Waiting, needs_gpus, room
 from sloguard.cluster.gather import Gathered
+from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
-from sloguard.cluster.quota import quota_room
-from sloguard.cluster.render import queue_labels
+from sloguard.cluster.quota import Coming, LoadPods, quota_room
+from sloguard.cluster.render import LOAD_RESOURCES, queue_labels
 from sloguard.engine.actions import Plan, RecordTrial
 from sloguard.engine.room import AMPLE, Room
+from sloguard.engine.snapshot import LoadState
 
 LEAST_AGE_SECONDS = 3.0
 MOST_SHARE = 0.05
@@ -53,9 +55,7 @@ class RoomView:
         quotas = await self._quotas(namespace)
         # From here on nothing is waited for, so that no two studies are promised the same place.
         begun = self._unseen(census)
-        status, replicas = section(production, "status"), production["spec"].get("replicas", 1)
-        mine = sum(w.namespace == namespace for w in begun)
-        allowed = quota_room(quotas, template, mine, max(replicas - status.get("replicas", 0), 0))
+        allowed = quota_room(quotas, template, _load_of(gathered), _coming(gathered, begun))
         if not allowed.places:
             return allowed
         if isinstance(census, Census):
@@ -115,6 +115,26 @@ class RoomView:
             if error.status != FORBIDDEN:
                 raise
             return []
+
+
+def _load_of(gathered: Gathered) -> LoadPods:
+    study = gathered.snapshot.study
+    pods = 0 if is_live(study) else study.spec.workload.generators
+    return LoadPods({"containers": [{"resources": LOAD_RESOURCES}]}, pods)
+
+
+def _coming(gathered: Gathered, begun: list[Waiting]) -> Coming:
+    """In the study's namespace. Of other studies' trials whose server is there, a load that is to come is not seen."""
+    production, snapshot = gathered.production, gathered.snapshot
+    namespace = snapshot.study.metadata.namespace or ""
+    new = {w.owner for w in begun if w.namespace == namespace}
+    started = [t for t in snapshot.trials if not t.finished and t.name not in new]
+    wanted, there = section(production, "spec").get("replicas", 1), section(production, "status").get("replicas", 0)
+    return Coming(
+        begun=len(new),
+        unloaded=sum(snapshot.observation(t).load.state is LoadState.ABSENT for t in started),
+        missing=max(wanted - there, 0),
+    )
 
 
 def _gpu_node(node: Object) -> Object | None:

@@ -11,9 +11,9 @@ from sloguard.cluster.labels import TRIAL
 from sloguard.cluster.room_view import RoomView
 from sloguard.engine.actions import Plan, RecordTrial
 from sloguard.engine.candidates import trial_name
-from sloguard.engine.snapshot import Snapshot, TargetState
+from sloguard.engine.snapshot import Load, LoadState, Observation, Snapshot, TargetState
 from tests.unit.cluster.nodes import gpu_pod, node, own, production
-from tests.unit.cluster.objects import STUDY, study, trial
+from tests.unit.cluster.objects import STUDY, begun, study, trial
 
 
 class FakeApi:
@@ -110,6 +110,41 @@ async def test_a_quota_bounds_it_too_and_one_that_may_not_be_seen_does_not():
     assert (found.places, found.reason) == (0, "WaitingForQuota")
     api.refused = {"resourcequotas"}
     assert (await RoomView(api).room(gathered())).places == 3
+
+
+def allows(pods, used):
+    return {"metadata": {"name": "team"}, "spec": {}, "status": {"hard": {"pods": pods}, "used": {"pods": used}}}
+
+
+LIVE = {
+    "measurement": "Prometheus",
+    "workload": {"arrival": {"pattern": "Live"}, "promptTokens": None, "outputTokens": None},
+}
+
+
+def with_trials(*trials, seen=None, **spec):
+    return Gathered(Snapshot(study(**spec), trials, TargetState(()), seen or {}), STUDY, {}, production(), {})
+
+
+async def test_a_quota_needs_room_for_the_load_too():
+    api = FakeApi(node(), pods=own(), quotas=[allows("3", "1")])
+    assert (await RoomView(api).room(gathered())).places
+    assert (await RoomView(api).room(with_trials(workload={"generators": 2}))).reason == "WaitingForQuota"
+    api.kept["resourcequotas"] = [allows("2", "1")]
+    assert (await RoomView(api).room(gathered())).reason == "WaitingForQuota"
+    assert (await RoomView(api).room(with_trials(**LIVE))).places, "live traffic needs no load"
+
+
+async def test_a_load_that_a_running_server_waits_for_keeps_its_room_in_the_quota():
+    starting = trial(2, status=begun())
+    api = FakeApi(node(), pods=own(), quotas=[allows("4", "2")])
+    assert (await RoomView(api).room(with_trials(starting))).reason == "WaitingForQuota"
+    loaded = {"s-2-1": Observation(load=Load(LoadState.RUNNING))}
+    assert (await RoomView(api).room(with_trials(starting, seen=loaded))).places
+    view = RoomView(api)
+    view.begin(with_trials(starting), recording(2))
+    api.kept["resourcequotas"] = [allows("5", "1")]
+    assert (await view.room(with_trials(starting))).places, "it counts once, with server and load"
 
 
 async def test_a_queue_decides_for_itself_who_runs():
