@@ -24,8 +24,9 @@ from sloguard.cluster.knowledge import keep, leave_behind
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
 from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
-from sloguard.cluster.records import check_arguments, owner_of
+from sloguard.cluster.records import ForeignArgumentsError, check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
+from sloguard.domain.arguments import ArgumentsError
 from sloguard.domain.text import readable
 from sloguard.engine.actions import (
     Action,
@@ -180,6 +181,11 @@ def _check(gathered: Gathered, arguments: tuple[str, ...]) -> None:
     target = gathered.snapshot.target
     assert isinstance(target, TargetState), "the planner starts nothing without a target"
     check_arguments(target.arguments, arguments)
+    container = find_container(_production(gathered), gathered.snapshot.study.spec.target.container or "")
+    try:
+        with_arguments(container or {}, arguments)
+    except ArgumentsError as error:
+        raise ForeignArgumentsError(readable(str(error))) from error
 
 
 async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> bool:

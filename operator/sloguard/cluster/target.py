@@ -3,25 +3,23 @@
 import copy
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
-from sloguard.domain.arguments import ArgumentsError, split_command
+from sloguard.domain.arguments import ArgumentsError
+from sloguard.domain.container_command import ContainerCommand, read_command
 from sloguard.domain.text import readable
 from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
-
-_INTERPRETERS = re.compile(r"(ba|da|a|z)?sh|python[0-9.]*|env|tini|dumb-init")
-"""As the first word of `args` these are programs that the image's entrypoint starts, not the name of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
     """A container's command and arguments, taken apart: what starts vLLM, and vLLM's own arguments.
 
-    `command` is None where the image's entrypoint starts vLLM and the whole of `args` is vLLM's.
+    `command` is None where the image's entrypoint starts vLLM and the whole of `args` is vLLM's; of a shell's script it
+    is the shell.
     """
 
     command: tuple[str, ...] | None
@@ -32,48 +30,31 @@ def command_line(container: Object) -> CommandLine:
     """Where vLLM's arguments begin.
 
     Raises:
-        ArgumentsError: it cannot be told (a shell wrapper, say).
+        ArgumentsError: it cannot be told.
 
     """
-    command, args = words_of(container, "command"), words_of(container, "args")
-    if command or (args and _INTERPRETERS.fullmatch(args[0].rsplit("/", 1)[-1])):
-        prefix, arguments = split_command([*command, *args])
-        return CommandLine(tuple(prefix), tuple(arguments))
-    return _entrypoint_arguments(args)
+    read = _read(container)
+    return CommandLine(read.prefix, read.arguments)
 
 
-def words_of(container: Object, field: str) -> list[str]:
-    """`command` or `args`; empty where it is absent."""
-    return container.get(field) or []
-
-
-def _entrypoint_arguments(args: list[str]) -> CommandLine:
-    """The image's entrypoint may leave `vllm serve` to the arguments; else all of them are vLLM's."""
-    try:
-        prefix, arguments = split_command(args)
-    except ArgumentsError:
-        return CommandLine(None, tuple(args))
-    return CommandLine(tuple(prefix), tuple(arguments))
+def _read(container: Object) -> ContainerCommand:
+    return read_command(container.get("command") or [], container.get("args") or [])
 
 
 def with_arguments(container: Object, arguments: tuple[str, ...]) -> Object:
     """The container with other vLLM arguments, in the shape that its owner gave it.
 
     `command` changes only if it holds arguments that change.
+
+    Raises:
+        ArgumentsError: the container is not understood, or its script cannot be given these.
+
     """
-    line = command_line(container)
-    command, args = words_of(container, "command"), words_of(container, "args")
-    words = [*(line.command or ()), *arguments]
+    command, args = _read(container).with_arguments(arguments)
     changed = copy.deepcopy(container)
-    if arguments == line.arguments:
-        return changed
-    if words[: len(command)] == command and (args or len(words) > len(command)):
-        changed["args"] = words[len(command) :]
-    elif not args:
-        changed["command"] = words
-    else:
-        head = len(line.command or ())
-        changed["command"], changed["args"] = words[:head], words[head:]
+    for field, words in (("command", command), ("args", args)):
+        if words != (container.get(field) or []):
+            changed[field] = words
     return changed
 
 

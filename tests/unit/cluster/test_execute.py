@@ -1,6 +1,7 @@
 """What is written, in which order, and at which version."""
 
 import copy
+import shlex
 
 import pytest
 
@@ -111,6 +112,17 @@ async def test_other_words_than_settings_reach_neither_production_nor_a_server(m
     api = FakeApi()
     with pytest.raises(ForeignArgumentsError):
         await execute(api, SETTINGS, gathered(), planned(make((*NEW, "--middleware=evil"))))
+    assert api.asked == []
+
+
+@pytest.mark.parametrize("make", [ApplyArguments, lambda words: StartServer(trial(), words)])
+async def test_what_a_shell_would_run_gets_into_no_script(make):
+    api = FakeApi()
+    script = shlex.join(["exec", "vllm", "serve", *VLLM["args"]])
+    container = VLLM | {"command": ["sh", "-c", script], "args": []}
+    words = (*VLLM["args"], "--quantization", "$(id)")
+    with pytest.raises(ForeignArgumentsError, match="cannot be written into"):
+        await execute(api, SETTINGS, gathered(deployment(container)), planned(make(words)))
     assert api.asked == []
 
 

@@ -36,13 +36,22 @@ SHAPES = {
         ["python3", "-m", "vllm.entrypoints.openai.api_server"],
         ["--model", "m"],
     ),
+    "a shell": ({"command": ["sh", "-c", "vllm serve m --x"]}, ["sh", "-c"], ["m", "--x"]),
+    "a shell and its script": (
+        {"command": ["/bin/bash", "-ec"], "args": ["exec vllm serve m"]},
+        ["/bin/bash", "-ec"],
+        ["m"],
+    ),
+    "a shell's path in args": (
+        {"args": ["/bin/sh", "-c", "ulimit -n 65535\nvllm serve m --x '1' | tee log\n"]},
+        ["/bin/sh", "-c"],
+        ["m", "--x", "1"],
+    ),
     "the simulator": ({"command": ["sloguard", "simulate", "m"]}, ["sloguard", "simulate"], ["m"]),
 }
 REFUSED = {
-    "sh -c": {"command": ["sh", "-c", "vllm serve m"]},
-    "a shell's path": {"command": ["/bin/bash", "-c"], "args": ["exec vllm serve m"]},
-    "a shell in args": {"args": ["sh", "-c", "vllm serve m"]},
-    "a shell's path in args": {"args": ["/bin/sh", "-c", "vllm serve m"]},
+    "a shell and a file": {"command": ["/bin/bash", "/start.sh"]},
+    "a shell in args": {"args": ["sh", "-c", "eval 'vllm serve m'"]},
     "a script": {"command": ["/start.sh"], "args": ["--max-num-seqs", "2"]},
     "another program": {"command": ["python3", "app.py"]},
     "another program in args": {"args": ["python3", "app.py"]},
@@ -84,18 +93,18 @@ def test_changed_arguments_are_read_back_and_start_the_same_program(shape, chang
     }[change]
     after = with_arguments(before, new)
     assert command_line(after).arguments == new
-    assert split(after)[0] == split(before)[0]
+    assert started(after) == started(before)
     assert after.keys() - {"args", "command"} == before.keys() - {"args", "command"}
     assert command_line(with_arguments(after, old.arguments)) == old
 
 
-def split(one):
+def started(one):
     """What starts the server, as the container runtime sees it: command before args."""
     words = [*(one.get("command") or ()), *(one.get("args") or ())]
     try:
-        return split_command(words)
+        return split_command(words)[0]
     except ArgumentsError:
-        return [], words
+        return words[:2] if "-c" in words or "-ec" in words else []
 
 
 def test_equal_arguments_leave_the_container_as_it_is():
@@ -118,7 +127,7 @@ def test_a_command_line_that_is_all_command_stays_so():
 PROBLEMS = {
     "TargetNotFound": (None, "no Deployment llama"),
     "ContainerNotFound": (deployment(VLLM | {"name": "web"}), "can be one of: web"),
-    "ArgumentsNotUnderstood": (deployment(VLLM | {"command": ["sh", "-c", "vllm serve"]}), "through a shell"),
+    "ArgumentsNotUnderstood": (deployment(VLLM | {"command": ["sh", "-c", "./go"], "args": []}), "through a shell"),
     "TargetIsCandidate": (deployment(metadata={"labels": {"sloguard.dev/study": "other"}}), "candidate of a study"),
 }
 
