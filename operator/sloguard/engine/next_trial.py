@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sloguard.api.v1alpha1 import Purpose, StudyPhase, Trial, TrialSpec
+from sloguard.api.v1alpha1 import OnClose, Purpose, StudyPhase, Trial, TrialSpec
 from sloguard.engine import budget, candidates
 from sloguard.engine.arms import taught
 from sloguard.engine.beliefs import believing
@@ -13,8 +13,9 @@ from sloguard.engine.infrastructure_faults import back_off, exhausted
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
 from sloguard.engine.target_change import first_trial
+from sloguard.engine.trial_length import Needed, needed
 from sloguard.engine.watch import watch_of
-from sloguard.engine.windows import WindowError, hours
+from sloguard.engine.windows import WindowError, hours, longest
 
 LOOK_AGAIN_SECONDS = 1.0
 """While Prometheus may yet have what is missing, or after a ledger was found."""
@@ -95,17 +96,31 @@ def _outside(known: Known) -> Verdict | None:
         return Verdict(phase, "WindowInvalid", str(error), stalled=True)
     wake = math.inf if found.changes_at is None else (found.changes_at - known.now).total_seconds()
     moment = "" if found.changes_at is None else f"{found.changes_at:%Y-%m-%d %H:%M} UTC"
+    least = needed(known)
+    if found.is_open and (not found.stops or wake >= least.length.total_seconds()):
+        return None
+    if _too_short(known, least):
+        minutes = math.floor(least.length / timedelta(minutes=1)) + 1
+        message = (
+            f"{least.why}, and no window is that long: raise durationMinutes in spec.windows to {minutes} at least, "
+            "or set onClose: Finish"
+        )
+        return Verdict(phase, "WindowsTooShort", message, stalled=True, wake_after_seconds=_asleep(wake))
     if not found.is_open:
         message = f"no trial starts before the next window opens{moment and ', at '}{moment}"
-        return Verdict(phase, "OutsideWindow", message, wake_after_seconds=min(wake, MOST_ASLEEP_SECONDS))
-    if not found.stops or wake >= known.used.a_trial_seconds:
-        return None
-    trial = f"a trial takes about {known.used.a_trial_seconds / 60:.0f} minutes"
-    message = f"the window closes at {moment} and would stop a new trial before its end; {trial}"
-    never = found.longest.total_seconds() < known.used.a_trial_seconds
-    if never:
-        message += ", and no window is that long: raise its durationMinutes, or set onClose: Finish"
-    return Verdict(phase, "WindowCloses", message, stalled=never, wake_after_seconds=min(wake, MOST_ASLEEP_SECONDS))
+        return Verdict(phase, "OutsideWindow", message, wake_after_seconds=_asleep(wake))
+    message = f"the window closes at {moment} and would stop a new trial before its end; {least.why}"
+    return Verdict(phase, "WindowCloses", message, wake_after_seconds=_asleep(wake))
+
+
+def _asleep(seconds: float) -> float:
+    return min(seconds, MOST_ASLEEP_SECONDS)
+
+
+def _too_short(known: Known, least: Needed) -> bool:
+    """Whether each window would stop a trial before its end, whenever it began."""
+    windows = known.study.spec.windows
+    return all(w.on_close is OnClose.STOP for w in windows) and longest(windows, known.now) < least.length
 
 
 def _busy(known: Known) -> Verdict:

@@ -38,8 +38,6 @@ class Hours:
     is_open: bool
     changes_at: datetime | None = None
     stops: bool = False
-    longest: timedelta = timedelta.max
-    """How long the longest window is, by itself."""
 
 
 ALWAYS_OPEN = Hours(is_open=True)
@@ -55,25 +53,33 @@ def hours(windows: Sequence[Window], now: datetime) -> Hours:
     if not windows:
         return ALWAYS_OPEN
     last = [(opened + _length(w), w) for w in windows if (opened := _last_opening(w, now)) is not None]
-    longest = max(_length(w) for w in windows)
     closing = max((end for end, _ in last), default=None)
     stops = any(end == closing and w.on_close is OnClose.STOP for end, w in last)
     if closing is None or closing <= now:
         openings = [opening for w in windows if (opening := _next_opening(w, now)) is not None]
-        return Hours(False, min(openings, default=None), stops, longest)
-    return _open(windows, closing, longest)
+        return Hours(False, min(openings, default=None), stops)
+    return _open(windows, closing)
 
 
-def _open(windows: Sequence[Window], closing: datetime, longest: timedelta) -> Hours:
+def longest(windows: Sequence[Window], now: datetime) -> timedelta:
+    """Of the windows, each by itself, and the next one to open, together with those that it runs into."""
+    alone = max(map(_length, windows), default=timedelta.max)
+    closing = now if not (present := hours(windows, now)).is_open else present.changes_at
+    opening = None if closing is None else hours(windows, closing).changes_at
+    end = None if opening is None else hours(windows, opening).changes_at
+    return alone if opening is None or end is None else max(alone, end - opening)
+
+
+def _open(windows: Sequence[Window], closing: datetime) -> Hours:
     """On through windows that open before the others are closed."""
     for _ in range(MOST_IN_A_ROW):
         ends = [(opened + _length(w), w) for w in windows if (opened := _last_opening(w, closing)) is not None]
         later = max(end for end, _ in ends)
         if later <= closing:
             stops = any(end == closing and w.on_close is OnClose.STOP for end, w in ends)
-            return Hours(True, closing, stops, longest)
+            return Hours(True, closing, stops)
         closing = later
-    return Hours(True, longest=longest)
+    return Hours(True)
 
 
 def _length(window: Window) -> timedelta:

@@ -42,9 +42,13 @@ def timetable(workload: Workload, starts_at: datetime) -> Iterator[Slot]:
 def whole_seconds(workload: Workload) -> int:
     """How long a load takes at the most, with every window drained to its limit."""
     windows = len(workload.sweep_percent) + 1
-    measuring = workload.duration_seconds * len(workload.sweep_percent) + workload.warmup_seconds
     pauses = windows * int(PAUSE.total_seconds()) if workload.generators > 1 else 0
-    return measuring + windows * workload.drain_seconds + pauses
+    return measuring_seconds(workload) + windows * workload.drain_seconds + pauses
+
+
+def measuring_seconds(workload: Workload) -> int:
+    """How long requests become due: the warm-up and each rate, unless the sweep is ended early."""
+    return workload.duration_seconds * len(workload.sweep_percent) + workload.warmup_seconds
 
 
 def too_late(slot: Slot, now: datetime) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from sloguard.api.v1alpha1 import Outcome, StudyPhase, TrialPhase
 from sloguard.engine.actions import RecordTrial, StopTrial, UpdateTrial
 from sloguard.engine.plan import plan
-from sloguard.engine.snapshot import LoadState, ServerState, TargetProblem, TargetState
+from sloguard.engine.snapshot import LoadState, Server, ServerState, TargetProblem, TargetState
 from tests.unit.engine.builders import (
     PRODUCTION,
     T0,
@@ -132,12 +132,89 @@ def test_nothing_starts_that_the_window_would_stop(minutes, starts):
         assert not is_stalled(planned.status)
 
 
-def test_a_window_that_is_too_short_for_any_trial_stalls_the_study():
-    study = make_study(windows=[STOPPING | {"durationMinutes": 1}])
+def stopping(minutes, schedule="0 1 * * *"):
+    return STOPPING | {"durationMinutes": minutes, "schedule": schedule}
+
+
+@pytest.mark.parametrize("hour", [1, 12])
+def test_a_window_that_is_too_short_for_any_trial_stalls_the_study(hour):
+    study = make_study(windows=[stopping(1)])
     both = [feasible(n, 100, finished_at=T0 + timedelta(seconds=90)) for n in (0, 1)]
-    planned = plan(snapshot(study, *both), T0.replace(hour=1) + timedelta(days=1))
+    planned = plan(snapshot(study, *both), T0.replace(hour=hour) + timedelta(days=1))
     assert is_stalled(planned.status)
-    assert "durationMinutes" in condition(planned.status, "Stalled").message
+    told = condition(planned.status, "Stalled")
+    assert told.reason == "WindowsTooShort"
+    assert "a trial takes about 90 seconds" in told.message
+    assert "raise durationMinutes in spec.windows to 2 at least, or set onClose: Finish" in told.message
+
+
+@pytest.mark.parametrize(
+    ("minutes", "sweep", "starts"), [(3, [100], True), (3, [50, 100], False), (4, [50, 100], True)]
+)
+def test_no_trial_begins_in_a_window_that_is_shorter_than_its_load(minutes, sweep, starts):
+    """20 s of warm-up and 90 s for each rate, and nothing is known of its start-up yet."""
+    workload = {"warmupSeconds": 20, "durationSeconds": 90, "sweepPercent": sweep}
+    planned = plan(snapshot(make_study(windows=[stopping(minutes)], workload=workload)), T0.replace(hour=1))
+    assert bool(actions(planned, RecordTrial)) is starts
+    assert is_stalled(planned.status) is not starts
+    if not starts:
+        assert "a trial's load alone takes 3 minutes" in condition(planned.status, "Stalled").message
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        [stopping(1), NIGHT | {"schedule": "0 3 * * *"}],
+        [stopping(1), stopping(60, "0 3 * * *")],
+        [stopping(1), stopping(1, "1 1 * * *")],
+        [stopping(1, "* * * * *")],
+    ],
+)
+def test_a_window_that_finishes_or_is_long_or_runs_into_another_is_not_too_short(windows):
+    both = [feasible(n, 100, finished_at=T0 + timedelta(seconds=90)) for n in (0, 1)]
+    planned = plan(snapshot(make_study(windows=windows), *both), T0)
+    assert not is_stalled(planned.status)
+
+
+def cut(number, attempt, minutes, **more):
+    ended = {"finished_at": T0 + timedelta(minutes=minutes), "gpu_seconds": 60 * minutes}
+    return make_trial(number, Outcome.CANCELLED, attempt=attempt, **ended | more)
+
+
+def test_what_two_windows_have_cut_short_is_not_begun_again_in_a_third_of_that_length():
+    study = make_study(windows=[stopping(60)])
+    night = T0.replace(hour=1) + timedelta(days=3)
+    assert recorded(plan(snapshot(study, cut(0, 1, 59)), night)).name == "s-0-2"
+    planned = plan(snapshot(study, cut(0, 1, 59), cut(0, 2, 60)), night)
+    assert not planned.actions
+    told = condition(planned.status, "Stalled")
+    assert told.reason == "WindowsTooShort"
+    assert "2 attempts of s-0 were cut short after 59 minutes or more, and no window is that long" in told.message
+    assert "to 65 at least" in told.message
+    longer = make_study(windows=[stopping(65)])
+    assert recorded(plan(snapshot(longer, cut(0, 1, 59), cut(0, 2, 60)), night)).name == "s-0-3"
+
+
+def test_attempts_that_never_ran_or_came_late_in_their_window_say_nothing_of_its_length():
+    study = make_study(windows=[stopping(60)])
+    night = T0.replace(hour=1) + timedelta(days=3)
+    assert recorded(plan(snapshot(study, cut(0, 1, 59, gpu_seconds=0), cut(0, 2, 59)), night))
+    assert recorded(plan(snapshot(study, cut(0, 1, 5), cut(0, 2, 59)), night))
+
+
+def test_a_start_that_takes_longer_than_each_window_is_tried_three_times_and_not_a_hundred():
+    study = make_study(windows=[stopping(60)], trial={"startupTimeoutSeconds": 7200})
+    world = World(study, now=T0.replace(hour=0, minute=10))
+    for _ in range(12 * 80):
+        world.step(60 if world.now.hour == 1 else 3000 if world.now.hour > 1 else 600)
+        for name, server in world.servers.items():
+            if server.state is ServerState.WAITING:
+                world.servers[name] = Server(ServerState.STARTING, running_since=world.now)
+    assert world.now > T0 + timedelta(days=7)
+    assert condition(world.study.status, "Stalled").reason == "WindowsTooShort"
+    assert is_stalled(world.study.status)
+    assert {t.status.outcome for t in world.trials.values()} == {Outcome.CANCELLED}
+    assert 2 <= len(world.trials) <= 3
 
 
 def test_a_study_that_is_done_says_so_outside_its_windows_too():
