@@ -19,6 +19,7 @@ from sloguard.api.v1alpha1 import (
     StudyPhase,
     StudyStatus,
     Trial,
+    TrialPhase,
     TrialSpec,
 )
 from sloguard.engine import budget
@@ -46,7 +47,7 @@ from sloguard.engine.progress import Step, advance, cancel
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
-from sloguard.engine.snapshot import Observation, Snapshot, TargetProblem, TargetState
+from sloguard.engine.snapshot import Observation, ServerState, Snapshot, TargetProblem, TargetState
 from sloguard.engine.target_change import first_trial, target_status
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -193,11 +194,16 @@ def _move_trials(snapshot: Snapshot, ground: Ground | TargetProblem, draft: Draf
         new = trial.status.started_at is None
         arguments = ground.arguments_of(trial) if new and isinstance(ground, Ground) else ()
         step = _with_platform(advance(trial, seen, snapshot.study.spec, arguments, now), seen)
-        why = halted.unbegun if new else halted.under_way
+        why = halted.unbegun if new or _has_to_begin_anew(trial, seen) else halted.under_way
         if why and not trial.finished and step.status.outcome is None:
             step = cancel(trial, seen, why, now)
         moved.append(_take(trial, step, draft))
     return tuple(moved)
+
+
+def _has_to_begin_anew(trial: Trial, seen: Observation) -> bool:
+    """Somebody took its server away while it started."""
+    return trial.status.phase is TrialPhase.STARTING and seen.server.state is ServerState.ABSENT
 
 
 def _with_platform(step: Step, seen: Observation) -> Step:

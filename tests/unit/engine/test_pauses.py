@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sloguard.api.v1alpha1 import Outcome, StudyPhase, TrialPhase
-from sloguard.engine.actions import RecordTrial, StopTrial, UpdateTrial
+from sloguard.engine.actions import RecordTrial, StartServer, StopTrial, UpdateTrial
 from sloguard.engine.plan import plan
 from sloguard.engine.snapshot import LoadState, Server, ServerState, TargetProblem, TargetState
 from tests.unit.engine.builders import (
@@ -116,6 +116,17 @@ def test_a_trial_that_was_recorded_and_not_begun_does_not_begin_outside_a_window
     assert planned.actions[0].status.outcome is Outcome.CANCELLED
     next_night = T0.replace(hour=1) + timedelta(days=1)
     assert recorded(plan(snapshot(make_study(windows=[NIGHT]), make_trial(0, Outcome.CANCELLED)), next_night))
+
+
+@pytest.mark.parametrize(("state", "starts"), [(ServerState.ABSENT, True), (ServerState.STARTING, False)])
+def test_a_server_that_was_taken_away_is_asked_for_again_within_a_window_alone(state, starts):
+    starting = make_trial(0, phase=TrialPhase.STARTING, started_at=T0)
+    there = {"s-0-1": seen(state)}
+    planned = plan(snapshot(make_study(windows=[NIGHT]), starting, seen=there), T0.replace(hour=1))
+    assert bool(actions(planned, StartServer)) is starts
+    planned = plan(snapshot(make_study(windows=[NIGHT]), starting, seen=there), T0)
+    assert not actions(planned, StartServer)
+    assert bool(actions(planned, StopTrial)) is starts, "what runs may finish"
 
 
 @pytest.mark.parametrize(("minutes", "starts"), [(2, True), (1, False)])
