@@ -10,6 +10,7 @@ from sloguard import __version__
 COMMANDS = {
     "tune": "sloguard.local.command:tune",
     "report": "sloguard.local.report_command:report",
+    "promote": "sloguard.gitops.promote_command:promote",
     "classify": "sloguard.report.classify:classify",
     "load": "sloguard.measure.command:load",
     "measure": "sloguard.measure.live_command:measure",
@@ -21,6 +22,7 @@ COMMANDS = {
 SHORT_HELP = {
     "tune": "Run a study on this machine.",
     "report": "Show what a study on this machine found.",
+    "promote": "Write what a study found into manifests or values.",
     "classify": "Say why a vLLM server died, from its log.",
     "load": "Put a study's load on a server and measure goodput.",
     "measure": "Hold live traffic against a study's SLOs, from Prometheus.",

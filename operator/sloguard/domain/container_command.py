@@ -28,6 +28,8 @@ _SHELL = re.compile(r"(ba|da|a|z)?sh")
 _BEFORE_A_SHELL = re.compile(r"tini|dumb-init|env|catatonit|--|-s|-g|/.*/(tini|dumb-init|env|catatonit)")
 _WITH_VALUE = {"-o", "+o", "-O", "+O"}
 
+_A_SCRIPT = re.compile(r"\bvllm\s+serve\b|-m\s+vllm\.entrypoints")
+
 _STARTERS = re.compile(
     r"vllm|sloguard|python[0-9.]*|exec|nohup|env|nice|ionice|numactl|taskset|stdbuf|setsid|command|tini|dumb-init"
     r"|uv|opentelemetry-instrument|ddtrace-run|nsys|gosu|su-exec"
@@ -122,6 +124,12 @@ def is_explicit(read: ContainerCommand) -> bool:
 
 def _entrypoint_arguments(args: Sequence[str]) -> ContainerCommand:
     """The image's entrypoint may leave `vllm serve` to the arguments; else all of them are vLLM's."""
+    for word in args:
+        if _A_SCRIPT.search(word):
+            raise ArgumentsError(
+                "args hold a script, and command does not start a shell for it; write command and args together, such "
+                "as command: [sh, -c]"
+            )
     try:
         prefix, arguments = split_command(args)
     except ArgumentsError:

@@ -1,0 +1,218 @@
+"""`sloguard promote`: what a study on this machine recommends, as a change of the files that make production."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from sloguard.api.v1alpha1 import KnobName, Recommendation, Study
+from sloguard.domain.arguments import ArgumentsError, split_command, tuned
+from sloguard.domain.knobs import KNOBS, KnobError, parse_value
+from sloguard.gitops.edit import Finder, diff, with_settings
+from sloguard.gitops.errors import EditError
+from sloguard.gitops.find import Wanted, in_kustomize, in_manifest, in_values
+from sloguard.gitops.patch import API_VERSIONS, strategic_merge_patch
+from sloguard.local.errors import RunDirectoryError
+from sloguard.local.records import read_run
+from sloguard.local.report_command import Refused
+
+EXIT_NO_RECOMMENDATION = 3
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class NothingToPromote(click.ClickException):
+    """Exit code 3, as of `sloguard tune`."""
+
+    exit_code = EXIT_NO_RECOMMENDATION
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), metavar="RESULTS")
+@click.option("--manifest", type=FILE, help="A file with the Deployment, or anything else that has the container.")
+@click.option(
+    "--kustomize",
+    type=click.Path(path_type=Path),
+    help="A patch (strategic merge or JSON 6902), or a kustomization that holds it.",
+)
+@click.option(
+    "--helm-values",
+    type=FILE,
+    help="A chart's values, or an Argo CD Application or Flux HelmRelease that has them; needs --path.",
+)
+@click.option(
+    "--path",
+    default="",
+    help="Where in the values the arguments are, such as engine.extraArgs, models[0].args or models[name=llama].args.",
+)
+@click.option("--patch", is_flag=True, help="Print a strategic merge patch; needs --name and --container.")
+@click.option("--kind", default="", help="Of the object, where a file has several.")
+@click.option("--name", default="", help="Of the object, where a file has several.")
+@click.option("--container", default="", help="Where the object has several.")
+@click.option("--write", is_flag=True, help="Change the file. Without it, the change is printed.")
+def promote(
+    directory: Path,
+    manifest: Path | None,
+    kustomize: Path | None,
+    helm_values: Path | None,
+    path: str,
+    patch: bool,
+    kind: str,
+    name: str,
+    container: str,
+    write: bool,
+) -> None:
+    """Write what `sloguard tune` recommends into the file that production is made from.
+
+    Only the settings that were tuned change, in the lines that hold them; the change is printed as a diff for
+    `git apply`, or written with --write. A file that cannot be changed so is refused with the reason.
+
+    \b
+    Exit codes:
+      0    the change was printed or written, or the file has these settings already
+      2    the options, the results or the file are not as needed; nothing was written
+      3    the study recommends nothing else than production's settings
+    """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    ways = [one for one in (manifest, kustomize, helm_values, patch or None) if one is not None]
+    if len(ways) != 1:
+        raise click.UsageError("give one of --manifest, --kustomize, --helm-values and --patch")
+    if bool(path) != (helm_values is not None):
+        raise click.UsageError("--helm-values and --path go together")
+    study, recommendation = _recommended(directory)
+    if patch:
+        if write:
+            raise click.UsageError("--patch prints a patch; redirect it into a file instead of --write")
+        click.echo(_patch(recommendation, kind or "Deployment", name, container), nl=False)
+        return
+    wanted = Wanted(kind, name, container)
+    file, find = _place(manifest, kustomize, helm_values, path, wanted)
+    _change(file, find, study, recommendation, write=write)
+
+
+def _recommended(directory: Path) -> tuple[Study, Recommendation]:
+    try:
+        study = read_run(directory).study
+    except RunDirectoryError as error:
+        raise Refused(f"{error}.") from error
+    recommendation = study.status.recommendation
+    if recommendation is None:
+        raise NothingToPromote(
+            f"{directory}: the study recommends nothing (sloguard report {directory} says why); nothing was changed."
+        )
+    return study, recommendation
+
+
+def _patch(recommendation: Recommendation, kind: str, name: str, container: str) -> str:
+    if kind not in API_VERSIONS:
+        raise click.UsageError(f"--kind {kind}: a patch can be made for {', '.join(API_VERSIONS)}")
+    if not name or not container:
+        raise click.UsageError("--patch needs the object's --name and its --container")
+    click.echo(
+        "The patch sets the whole of args: compare with what production has, such as its model and port.", err=True
+    )
+    return strategic_merge_patch(kind, name, container, recommendation.arguments)
+
+
+def _place(
+    manifest: Path | None, kustomize: Path | None, helm_values: Path | None, path: str, wanted: Wanted
+) -> tuple[Path, Finder]:
+    if manifest is not None:
+        return manifest, lambda text: in_manifest(text, wanted)
+    if kustomize is not None:
+        return _kustomization(kustomize), lambda text: in_kustomize(text, wanted)
+    assert helm_values is not None, "one of them is given"
+    return helm_values, lambda text: in_values(text, path, wanted)
+
+
+def _kustomization(path: Path) -> Path:
+    """The file itself; of a directory, its kustomization."""
+    if not path.is_dir():
+        return path
+    for name in ("kustomization.yaml", "kustomization.yml", "Kustomization"):
+        if (path / name).is_file():
+            return path / name
+    raise Refused(f"{path}: there is no kustomization.yaml in it; give the file that holds the patch.")
+
+
+def _change(file: Path, find: Finder, study: Study, recommendation: Recommendation, *, write: bool) -> None:
+    names = _tuned_names(study, recommendation)
+    try:
+        before = file.read_bytes().decode()
+        place = find(before)
+        _warn(file, study, place.place.settings(), recommendation)
+        after = with_settings(before, find, names, recommendation.parameters)
+    except UnicodeDecodeError as error:
+        raise Refused(f"{file}: it is no text in UTF-8; nothing was changed.") from error
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}.") from error
+    except EditError as error:
+        raise Refused(f"{file}: {error}. Nothing was changed.") from error
+    if before == after:
+        click.echo(f"{file} ({place.title}) has these settings already.", err=True)
+    elif write:
+        _write(file, after)
+        click.echo(f"{file} ({place.title}) was changed.", err=True)
+    else:
+        sys.stdout.write(diff(before, after, file.as_posix().lstrip("/")))
+
+
+def _tuned_names(study: Study, recommendation: Recommendation) -> set[KnobName]:
+    """What was recommended, and what production sets and the recommendation leaves to vLLM's default."""
+    return set(recommendation.parameters) | (set(_production(study)) - set(tuned(recommendation.arguments)))
+
+
+def _production(study: Study) -> dict[KnobName, str]:
+    """The settings of the production that was measured."""
+    try:
+        return tuned(split_command(study.spec.target.command or [])[1])
+    except ArgumentsError:
+        return {}
+
+
+def _warn(file: Path, study: Study, there: dict[KnobName, str], recommendation: Recommendation) -> None:
+    """The improvement was measured against another production than this file's; and nobody may be served less.
+
+    Raises:
+        Refused: the longest request would be shorter than today.
+
+    """
+    measured = _production(study)
+    differing = [name for name in KNOBS if there.get(name) != measured.get(name) and name in {*there, *measured}]
+    if differing:
+        said = ", ".join(
+            f"{name.value} is {there.get(name, 'absent')} there, was {measured.get(name, 'absent')}"
+            for name in differing
+        )
+        click.echo(f"Note: the study measured another production than {file} has: {said}.", err=True)
+    longest = KnobName.MAX_MODEL_LEN
+    if study.spec.search_space.allow_quality_change or longest not in recommendation.parameters:
+        return
+    if _is_lower(longest, recommendation.parameters[longest], there.get(longest)):
+        raise Refused(
+            f"{file}: {longest.value} would go from {there[longest]} down to {recommendation.parameters[longest]}, and "
+            "longer requests would be refused; study this production, or set searchSpace.allowQualityChange. "
+            "Nothing was changed."
+        )
+
+
+def _is_lower(name: KnobName, new: str, old: str | None) -> bool:
+    if old is None:
+        return False
+    try:
+        values = parse_value(name, new), parse_value(name, old)
+    except KnobError:
+        return False
+    return all(isinstance(value, int) for value in values) and float(values[0]) < float(values[1])
+
+
+def _write(file: Path, text: str) -> None:
+    """In one piece or not at all; through a link to the file that it names, with its permissions."""
+    target = file.resolve()
+    draft = target.with_name(f".{target.name}.sloguard")
+    try:
+        draft.write_bytes(text.encode())
+        draft.chmod(target.stat().st_mode & 0o777)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise Refused(f"{file} cannot be written: {error.strerror}; nothing was changed.") from error
