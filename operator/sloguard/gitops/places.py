@@ -13,9 +13,9 @@ from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.container_command import ContainerCommand, read_command
 from sloguard.domain.knobs import KNOBS, parse_value
 from sloguard.domain.knobs import Kind as KnobKind
-from sloguard.domain.shell_script import Edit, ScriptError, Word, commands, word_edits
+from sloguard.domain.shell_script import Edit, ScriptError, Word, commands, edited, word_edits
 from sloguard.gitops.errors import EditError
-from sloguard.gitops.scalar_text import styled, value_edits
+from sloguard.gitops.scalar_text import fitting, styled, value_edits
 from sloguard.gitops.sequence_text import list_edits, words
 from sloguard.gitops.yaml_tree import MERGE, STRING, Kind, Node, Skipped, last_line_end, line_ending, line_start
 
@@ -76,9 +76,9 @@ class ContainerPlace:
         _check_config_file(read.arguments)
         arguments = _with_parameters(read.arguments, names, parameters)
         try:
-            command, args = read.with_arguments(arguments)
             if read.script is not None:
-                return self._in_script(text, read, read.script_edits(arguments)), (command, args)
+                return self._in_script(text, read, read.script_edits(arguments))
+            command, args = read.with_arguments(arguments)
         except ArgumentsError as error:
             raise EditError(f"line {self.container.line}: {error}") from error
         edits: list[Edit] = []
@@ -92,16 +92,16 @@ class ContainerPlace:
                 edits += list_edits(text, self.container.key(key), node, then)
         return edits, (command, args)
 
-    def _in_script(self, text: str, read: ContainerCommand, edits: list[Edit]) -> list[Edit]:
+    def _in_script(self, text: str, read: ContainerCommand, edits: list[Edit]) -> tuple[list[Edit], object]:
         assert read.script is not None, "called for a script"
-        index = read.script.index
-        in_command = index < len(read.command)
-        node = own(self.container, "command" if in_command else "args")
+        in_command = read.script.index < len(read.command)
+        key, index = ("command", read.script.index) if in_command else ("args", read.script.index - len(read.command))
+        node = own(self.container, key)
         assert node is not None, "the script was read from it"
-        item = node.items[index if in_command else index - len(read.command)]
-        if node.shared:
-            raise EditError(f"line {node.line}: the script is shared through &{node.shared}; write its own")
-        return value_edits(text, item, edits)
+        edits = fitting(node.items[index], edits)
+        content = {"command": list(read.command), "args": list(read.args)}
+        content[key][index] = edited(read.script.text, edits)
+        return value_edits(text, node.items[index], edits), (content["command"], content["args"])
 
     def content(self) -> object:
         return self._lists()
@@ -140,7 +140,7 @@ class ValuePlace:
         if node is not None and node.kind is Kind.SCALAR and not node.is_null:
             if any("$" in word or "`" in word for word in set(arguments) - set(before)):
                 raise EditError(f"line {node.line}: a value with $ or ` cannot be written into a string of flags")
-            edits = word_edits(node.value, 0, _flags_of(node), arguments)
+            edits = fitting(node, word_edits(node.value, 0, _flags_of(node), arguments))
             if not before:
                 edits = [Edit(edit.start, edit.end, edit.text.lstrip()) for edit in edits]
             return value_edits(text, node, edits), arguments

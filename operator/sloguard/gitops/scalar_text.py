@@ -43,6 +43,13 @@ def value_edits(text: str, node: Node, edits: Sequence[Edit]) -> list[Edit]:
     return [_in_text(text, node, places, edit) for edit in edits]
 
 
+def fitting(node: Node, edits: Sequence[Edit]) -> list[Edit]:
+    """The edits as the scalar's style can hold them: only some can be given another line."""
+    if node.style in {"|", '"'}:
+        return list(edits)
+    return [Edit(edit.start, edit.end, _CONTINUED.sub(" ", edit.text)) for edit in edits]
+
+
 def _in_text(text: str, node: Node, places: Sequence[_Unit], edit: Edit) -> Edit:
     if not places:
         return Edit(node.content, node.end, styled(edit.text.strip(), node, flow=True))
@@ -57,18 +64,14 @@ def _in_text(text: str, node: Node, places: Sequence[_Unit], edit: Edit) -> Edit
 def _encoded(text: str, node: Node, said: str) -> str:
     """More text within a scalar, in its style."""
     if node.style == "'":
-        return _on_one_line(said).replace("'", "''")
+        return said.replace("'", "''")
     if node.style == '"':
         return json.dumps(said, ensure_ascii=False)[1:-1]
     if node.style == "|":
         first = _block_lines(text, node)[0]
         ending = "\r\n" if "\r\n" in text[node.start : node.end] else "\n"
         return said.replace("\n", ending + " " * first[2])
-    return _on_one_line(said)
-
-
-def _on_one_line(said: str) -> str:
-    return _CONTINUED.sub(" ", said)
+    return said
 
 
 def _units(text: str, node: Node) -> Iterator[_Unit]:
