@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sloguard.api.v1alpha1 import SLO, Metric, ServerFaultKind
-from sloguard.domain import standstill
 from sloguard.domain.activity import activity_of
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.measure.live import watched
@@ -49,8 +48,7 @@ async def test_what_ended_within_the_window_is_measured_and_nothing_else(servers
     assert "0 requests ended" in after.invalid
 
 
-async def test_a_server_that_hangs_is_found_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(standstill, "STANDSTILL_SECONDS", 5.0)
+async def test_a_server_that_hangs_is_found_out(tmp_path):
     server = start("llama-d", "--fault", "hang@1.5")
     wait_ready(server)
     try:
@@ -62,7 +60,7 @@ async def test_a_server_that_hangs_is_found_out(tmp_path, monkeypatch):
             await asyncio.sleep(14)
             async with Prometheus(PrometheusSettings(scraping.url)) as client:
                 ends = datetime.now(UTC)
-                told = await watched(client, server.selector, begins, ends, SLOS)
+                told = await watched(client, server.selector, begins, ends, SLOS, 5)
                 activity = activity_of(await client.samples(server.selector, begins, ends), ends.timestamp())
     finally:
         server.stop()

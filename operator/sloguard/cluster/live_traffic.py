@@ -5,7 +5,7 @@ trial under measurement; whoever wants it measured mirrors or routes requests th
 """
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import LoadResult, Measurement, Study, Trial
 from sloguard.cluster import clock
@@ -45,14 +45,15 @@ async def live_load(
     service = await api.get(SERVICES, namespace, live_name(study.name))
     if not owned_by(service, study.metadata.uid) or section(service, "spec", "selector").get(TRIAL) != trial.name:
         return Load()
-    now = clock.now()
+    now, standstill = clock.now(), study.spec.trial.standstill_seconds
     if prometheus is None or pod is None:
         return Load(LoadState.RUNNING)
     selector = pod_selector(prometheus, namespace, pod["metadata"]["name"])
     if now < watch.readable_at:
-        return await _meanwhile(prometheus, selector, max(trial.status.load_started_at or now, now - LOOKS_BACK), now)
+        return await _meanwhile(prometheus, selector, trial.status.load_started_at or now, now, standstill)
     try:
-        return _told(study, await watched(prometheus, selector, watch.begins, watch.ends, study.spec.slos))
+        told = await watched(prometheus, selector, watch.begins, watch.ends, study.spec.slos, standstill)
+        return _told(study, told)
     except (NotCoveredError, PrometheusError) as error:
         logger.warning("live traffic is not measured: %s", error, extra={"trial": trial.name})
         where = f"for {selector}; see that it scrapes pods labelled sloguard.dev/role=server"
@@ -60,10 +61,13 @@ async def live_load(
         return Load(LoadState.RUNNING) if now - watch.ends < PATIENCE else Load(LoadState.FAILED, detail=detail)
 
 
-async def _meanwhile(prometheus: Prometheus, selector: str, since: datetime, now: datetime) -> Load:
+async def _meanwhile(
+    prometheus: Prometheus, selector: str, began: datetime, now: datetime, standstill_seconds: int
+) -> Load:
     """What Prometheus fails to answer now may well come later: at the window's end it has to."""
+    since = max(began, now - LOOKS_BACK - timedelta(seconds=standstill_seconds))
     try:
-        fault = await stood_still(prometheus, selector, since, now)
+        fault = await stood_still(prometheus, selector, since, now, standstill_seconds)
     except PrometheusError:
         fault = None
     return Load(LoadState.RUNNING) if fault is None else Load(LoadState.DONE, fault)

@@ -20,7 +20,7 @@ SIGNS = (GENERATED, STEPS, "vllm:prompt_tokens_total", KV_USAGE)
 """They change with the engine's steps; the fill of its KV cache even while a long prompt is computed piece by piece."""
 
 
-def standstill_since(timeline: Timeline) -> float | None:
+def standstill_since(timeline: Timeline, limit_seconds: float = STANDSTILL_SECONDS) -> float | None:
     """When the last sign of life was seen, in seconds since 1970, of a server that had requests at the end.
 
     None where it lives, has nothing to do, or was not looked at long and often enough to say.
@@ -31,7 +31,7 @@ def standstill_since(timeline: Timeline) -> float | None:
     signs = _signs(timeline)
     last = max(points[-1][0] for points in signs)
     looks = max(sum(at >= since for at, _ in points) for points in signs)
-    return since if last - since >= STANDSTILL_SECONDS and looks >= LEAST_SAMPLES else None
+    return since if last - since >= limit_seconds and looks >= LEAST_SAMPLES else None
 
 
 def last_sign(timeline: Timeline) -> float | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sloguard.api.v1alpha1 import SLO, LoadResult, ServerFault, ServerFaultKind
 from sloguard.domain.increments import Timeline
 from sloguard.domain.live import NotMeasuredError, live_measurement
-from sloguard.domain.standstill import standstill_since
+from sloguard.domain.standstill import STANDSTILL_SECONDS, standstill_since
 from sloguard.domain.timeline import observed
 
 from .prometheus import Prometheus
@@ -14,7 +14,12 @@ from .scrape import counters
 
 
 async def watched(
-    prometheus: Prometheus, selector: str, begins: datetime, ends: datetime, slos: Sequence[SLO]
+    prometheus: Prometheus,
+    selector: str,
+    begins: datetime,
+    ends: datetime,
+    slos: Sequence[SLO],
+    standstill_seconds: float = STANDSTILL_SECONDS,
 ) -> LoadResult:
     """What scrapes within the window say; invalid where it was too little traffic, with a fault where it stood still.
 
@@ -29,24 +34,26 @@ async def watched(
     try:
         rate = live_measurement(covered, slos, round((ends - begins).total_seconds()))
     except NotMeasuredError as error:
-        return whole.model_copy(update={"fault": _fault(timeline), "invalid": str(error)})
+        return whole.model_copy(update={"fault": _fault(timeline, standstill_seconds), "invalid": str(error)})
     rate = rate.model_copy(update={"server": counters(covered.increments)})
-    return whole.model_copy(update={"fault": _fault(timeline), "rates": [rate]})
+    return whole.model_copy(update={"fault": _fault(timeline, standstill_seconds), "rates": [rate]})
 
 
-async def stood_still(prometheus: Prometheus, selector: str, begins: datetime, now: datetime) -> LoadResult | None:
-    """A result that is a fault, where scrapes say that a server with requests has stood still until now.
+async def stood_still(
+    prometheus: Prometheus, selector: str, begins: datetime, now: datetime, standstill_seconds: float
+) -> LoadResult | None:
+    """A result that is a fault, where scrapes say that a server with requests has stood still until now, for so long.
 
     Raises:
         PrometheusError: it gave no answer.
 
     """
-    fault = _fault(await prometheus.samples(selector, begins, now))
+    fault = _fault(await prometheus.samples(selector, begins, now), standstill_seconds)
     return None if fault is None else LoadResult(started_at=begins, finished_at=now, fault=fault)
 
 
-def _fault(timeline: Timeline) -> ServerFault | None:
-    since = standstill_since(timeline)
+def _fault(timeline: Timeline, standstill_seconds: float) -> ServerFault | None:
+    since = standstill_since(timeline, standstill_seconds)
     if since is None:
         return None
     seconds = timedelta(seconds=max(points[-1][0] for points in timeline.values() if points) - since)

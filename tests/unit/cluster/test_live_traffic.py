@@ -105,6 +105,37 @@ async def test_a_standstill_ends_the_watch(scraped, tokens, running, state):
         assert told.result.fault.at < datetime.now(UTC) - timedelta(seconds=25)
 
 
+@pytest.mark.parametrize(("limit", "quiet", "state"), [(60, 4, LoadState.RUNNING), (15, 3, LoadState.DONE)])
+async def test_how_long_it_may_stand_still_is_the_studys_to_say(scraped, limit, quiet, state):
+    patient = study(measurement="Prometheus", workload=LIVE, trial={"standstillSeconds": limit})
+    prometheus, values = scraped
+    values |= {
+        "vllm:generation_tokens_total": [5, *range(6, 10), *[10] * quiet],
+        "vllm:num_requests_running": [3] * (5 + quiet),
+    }
+    told = await live_load(FakeApi(s_live=service()), prometheus, "prod", patient, loading(70), pod())
+    assert told.state is state
+
+
+async def test_a_limit_that_is_longer_than_a_look_back_is_looked_back_for(monkeypatch):
+    asked = []
+
+    async def samples(_self, _selector, since, until):
+        asked.append((until - since).total_seconds())
+        return {}
+
+    monkeypatch.setattr(Prometheus, "samples", samples)
+    patient = study(
+        measurement="Prometheus",
+        workload=LIVE | {"durationSeconds": 3000},
+        trial={"standstillSeconds": 600},
+        budget={"gpuMinutes": 1000},
+    )
+    async with Prometheus(PrometheusSettings("http://127.0.0.1:9")) as prometheus:
+        await live_load(FakeApi(s_live=service()), prometheus, "prod", patient, loading(1500), pod())
+    assert asked[0] > 600
+
+
 async def test_prometheus_is_asked_for_a_while_and_then_named():
     assert (await seen(90, service())).state is LoadState.RUNNING
     told = await seen(80 + PATIENCE.total_seconds() + 1, service())
