@@ -25,6 +25,9 @@ LATE_SECONDS = 60
 AT_ONCE_SECONDS = 5
 """... and for so long what an operator decided that nothing disturbs."""
 
+LEFT_SECONDS = 20.0
+"""For so long a server that stays after its trial's end is not counted."""
+
 _GONE = {"metadata": {"uid": "none"}}
 
 TERMINAL = {"Completed", "Failed"}
@@ -136,7 +139,8 @@ class Watchman:
             self.check(change.before["spec"] == change.after["spec"], f"the specification of {name} was changed")
             status = change.after.get("status", {})
             if name in self.finished:
-                self.check(status == self.finished[name], f"{name} was finished and has changed")
+                same = _but_left_behind(status) == _but_left_behind(self.finished[name])
+                self.check(same, f"{name} was finished and has changed")
             if status.get("outcome"):
                 self.finished[name] = status
 
@@ -231,6 +235,15 @@ class Watchman:
         stops = self.world.stops_lately(POLL_SECONDS)
         self.check(not (left and stops), f"{left} run on after the window that stops them has closed")
 
+    def _left_behind_counts(self, trials: list[Object]) -> None:
+        """What a dead operator left behind is on the record of its trial."""
+        by_name = {t["metadata"]["name"]: t for t in trials}
+        for held in () if self.world.people.helped_themselves else self.world.machinery.held.values():
+            if held.trial in by_name and held.recorded is not None and held.until is not None:
+                late = (held.until - held.recorded - LEFT_SECONDS) * held.gpus
+                told = _counted_late(by_name[held.trial])
+                self.check(late <= told, f"{held.trial} was left behind, and {told} of {late:.0f} GPU-seconds count")
+
     # at rest
 
     def explained(self) -> str:
@@ -280,6 +293,7 @@ class Watchman:
         if study is None:
             self.check(not trials, "trials outlive their study")
             return
+        self._left_behind_counts(trials)
         status = study.get("status", {})
         for each in status.get("conditions", []):
             self.check(each["message"], f"condition {each['type']} says nothing")
@@ -300,6 +314,15 @@ class Watchman:
         recommended = (status.get("recommendation") or {}).get("trial")
         names = {t["metadata"]["name"] for t in trials} | self.world.people.deleted_trials
         self.check(recommended is None or recommended in names, f"{recommended} is recommended and is not there")
+
+
+def _counted_late(trial: Object) -> int:
+    return trial.get("status", {}).get("leftBehindGpuSeconds", 0)
+
+
+def _but_left_behind(status: Object) -> Object:
+    """What an operator that died has left behind is counted by the next one."""
+    return {key: value for key, value in status.items() if key != "leftBehindGpuSeconds"}
 
 
 def _within(times: deque[float], now: float, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The simulation finds faults: each of these is planted, and some schedule tells of it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from sloguard.api.v1alpha1 import PromotionState
 from sloguard.cluster import execute, reconcile, records, room_view
@@ -9,6 +10,7 @@ from sloguard.engine import candidates, halt, next_trial, plan, progress, promot
 from sloguard.engine.actions import StopTrial
 from sloguard.engine.room import AMPLE
 from sloguard.engine.windows import ALWAYS_OPEN
+from tests.simulation import operators
 from tests.simulation.invariants import ViolationError
 from tests.simulation.operators import without_a_lease
 from tests.simulation.world import run
@@ -17,9 +19,9 @@ ENOUGH = 120
 """Schedules within which each of them shows; most show in the first few."""
 
 
-def found(**how):
+def found(seeds=range(ENOUGH), **how):
     """The first broken promise."""
-    for seed in range(ENOUGH):
+    for seed in seeds:
         try:
             run(seed, **how)
         except ViolationError as error:
@@ -121,6 +123,26 @@ def test_windows_that_are_not_kept(monkeypatch):
 def test_a_quota_that_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(room_view, "quota_room", lambda *_: AMPLE)
     assert_found("though no more pods may be")
+
+
+def test_a_server_that_a_dead_operator_left_behind_and_nobody_counts(monkeypatch):
+    """Each operator dies between writing down a trial's end and removing its server."""
+    died = set()
+
+    def maybe_die(self, dies, when, _maybe_die=operators._Incarnation._maybe_die):
+        removes = when.startswith("before DELETE") and "/jobs/" in when and when not in died
+        died.update({when} if removes else ())
+        _maybe_die(self, dies or removes, when)
+
+    def seen_dying():
+        died.clear()
+        return found(range(12))
+
+    monkeypatch.setattr(operators._Incarnation, "_maybe_die", maybe_die)
+    assert seen_dying() == "nothing"
+    assert died
+    monkeypatch.setattr(progress, "LEAVING", timedelta(days=1))
+    assert "was left behind, and 0 of" in seen_dying()
 
 
 def test_a_write_that_asks_for_no_version(monkeypatch):

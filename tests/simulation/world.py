@@ -12,7 +12,7 @@ from typing import Any
 from sloguard.cluster import clock
 from tests.simulation.api_server import ApiServer, Change
 from tests.simulation.fates import Fate
-from tests.simulation.invariants import Tracebacks, ViolationError, Watchman
+from tests.simulation.invariants import LEFT_SECONDS, Tracebacks, ViolationError, Watchman
 from tests.simulation.machinery import Held, Machinery
 from tests.simulation.operators import CALM, Process, Weather, watched
 from tests.simulation.people import PERSON, People
@@ -171,9 +171,13 @@ class World:
                 held.recorded = self.loop.time()
 
     def _end(self, held: Held, now: float) -> float:
-        """Of a server that an operator left behind when it died, by what it had written before."""
+        """Of a server that an operator left behind when it died, the next one counts all until it removes it, but for
+        the last seconds; until then only what was written before can be known."""
         end = held.until or now
-        return end if self.undisturbed or held.recorded is None else max(min(end, held.recorded), held.since)
+        if self.undisturbed or held.recorded is None:
+            return end
+        known = held.recorded if held.until is None else held.until - LEFT_SECONDS
+        return max(min(end, max(known, held.recorded)), held.since)
 
     def somebody_works(self) -> bool:
         return not self.storm and any(process.alive for process in self.processes)

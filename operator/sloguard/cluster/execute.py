@@ -102,7 +102,9 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
         case UpdateTrial(trial, status):
             if status.outcome is not None and not trial.finished:
                 await _leave_behind(api, gathered, trial.model_copy(update={"status": status}))
-            await _write_trial_status(api, gathered.trials[trial.name], status)
+            # A trial that is finished may be kept as text, and then no more is told of it.
+            if not trial.finished or trial.name in gathered.trials:
+                await _write_trial_status(api, gathered.trials[trial.name], status)
         case StartServer(trial, arguments):
             production = _production(gathered)
             _check(gathered, arguments)
@@ -145,6 +147,8 @@ def _what_was_done(action: Action) -> str:
         case RecordTrial(_, spec):
             told = " ".join(f"{name.value}={value}" for name, value in spec.parameters.items())
             return f"{spec.purpose.value} trial recorded: {told or 'defaults'}"
+        case UpdateTrial(trial, status) if trial.finished:
+            return f"its server was left behind for {status.left_behind_gpu_seconds} GPU-seconds"
         case UpdateTrial(_, status) if status.outcome is not None:
             return f"{status.outcome.value}: {status.message}"
         case UpdateTrial(_, status):

@@ -1,8 +1,9 @@
 """What a study has used and whether there is enough left for another trial. Pure.
 
 Trials are numbers, not attempts: another attempt after infrastructure's fault costs none. GPU-minutes are counted for
-every attempt, failed ones too, since the GPUs were held. Wall-clock minutes pass while a trial is under way: a study
-that is suspended, outside its windows, in a queue, or waits for GPUs or for a person uses none of them.
+every attempt, failed ones too, since the GPUs were held, and where an operator died and left a server behind, until
+another one removed it. Wall-clock minutes pass while a trial is under way: a study that is suspended, outside its
+windows, in a queue, or waits for GPUs or for a person uses none of them.
 
 A trial that would probably not fit is not started, and one that is under way when GPU- or wall-clock minutes are used
 up is ended then (`halt.py`). So the minutes are exceeded by no more than it takes to notice.
@@ -40,7 +41,7 @@ class Spent:
 def spent(snapshot: Snapshot, trials: Sequence[Trial], latest: Sequence[Trial], now: datetime) -> Spent:
     """From the records, and for trials under way from what is seen of them."""
     expected = _a_trial(trials, lambda t: t.status.gpu_seconds or 0)
-    done = sum(t.status.gpu_seconds or 0 for t in trials if t.finished)
+    done = sum((t.status.gpu_seconds or 0) + t.status.left_behind_gpu_seconds for t in trials if t.finished)
     live = [(t, snapshot.observation(t)) for t in trials if not t.finished]
     queued = {t.name for t, seen in live if seen.server.evidence is not None and seen.server.evidence.gated}
     held = [held_gpu_seconds(t, seen, now) for t, seen in live]

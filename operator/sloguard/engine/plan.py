@@ -23,7 +23,7 @@ from sloguard.api.v1alpha1 import (
     TrialSpec,
 )
 from sloguard.engine import budget
-from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, StopTrial, UpdateTrial
+from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.beliefs import believing
 from sloguard.engine.candidates import trial_name
@@ -43,7 +43,7 @@ from sloguard.engine.known import (
     know,
 )
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way
-from sloguard.engine.progress import Step, advance, cancel
+from sloguard.engine.progress import Step, advance, cancel, sweep
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
@@ -175,10 +175,7 @@ def _stalled_for(study: Study, problem: TargetProblem, now: datetime) -> list[St
 def _end_trials(snapshot: Snapshot, draft: Draft, why: str, now: datetime) -> None:
     for trial in snapshot.trials:
         seen = snapshot.observation(trial)
-        if not trial.finished:
-            _take(trial, cancel(trial, seen, why, now), draft)
-        elif seen.leftovers:
-            draft.actions.append(StopTrial(trial))
+        _take(trial, sweep(trial, seen, now) if trial.finished else cancel(trial, seen, why, now), draft)
 
 
 def _move_trials(snapshot: Snapshot, ground: Ground | TargetProblem, draft: Draft, now: datetime) -> tuple[Trial, ...]:

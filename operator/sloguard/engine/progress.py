@@ -49,6 +49,9 @@ MOST_SAID = 800
 CLOCK_SKEW = timedelta(seconds=5)
 """How far the clocks of a node and of the planner may be apart."""
 
+LEAVING = timedelta(seconds=15)
+"""So long after a trial's end its server may be seen though it was removed at once, and nothing is counted for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -62,7 +65,7 @@ def advance(trial: Trial, seen: Observation, spec: StudySpec, arguments: tuple[s
     """Move a trial on by what is seen of it. A finished one only has its leftovers removed."""
     match trial.status.phase:
         case TrialPhase.FINISHED:
-            return Step(trial.status, (StopTrial(trial),) if seen.leftovers else ())
+            return sweep(trial, seen, now)
         case TrialPhase.PENDING:
             return _started(trial, arguments, now)
         case TrialPhase.STARTING:
@@ -70,6 +73,20 @@ def advance(trial: Trial, seen: Observation, spec: StudySpec, arguments: tuple[s
         case TrialPhase.LOADING:
             step = _loading(trial, seen, spec, now)
     return _ended(trial, step.status, seen, now) if step.status.phase is TrialPhase.FINISHED else step
+
+
+def sweep(trial: Trial, seen: Observation, now: datetime) -> Step:
+    """Remove what is left of a finished trial. An operator that died before it could do so left GPUs held meanwhile.
+
+    How long is worked out anew at each look, so that it counts once, however often the removal is begun.
+    """
+    if not seen.leftovers:
+        return Step(trial.status)
+    held = now - (trial.status.finished_at or now)
+    status, gpu_seconds = trial.status, math.ceil(held.total_seconds() * seen.server.gpus)
+    if seen.server.running_since is not None and held > LEAVING:
+        status = status.model_copy(update={"left_behind_gpu_seconds": gpu_seconds})
+    return Step(status, (StopTrial(trial),))
 
 
 def cancel(trial: Trial, seen: Observation, why: str, now: datetime) -> Step:

@@ -9,9 +9,9 @@ from sloguard.api.v1alpha1 import StudyStatus
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import Gathered
 from sloguard.cluster.records import ForeignArgumentsError
-from sloguard.engine.actions import ApplyArguments, Event, Plan, RecordTrial, StartServer, StopTrial
+from sloguard.engine.actions import ApplyArguments, Event, Plan, RecordTrial, StartServer, StopTrial, UpdateTrial
 from sloguard.engine.snapshot import Snapshot, TargetState
-from tests.unit.cluster.objects import STUDY, VLLM, deployment, study, trial, trial_object
+from tests.unit.cluster.objects import STUDY, VLLM, deployment, finished, study, trial, trial_object
 
 SETTINGS = Settings("image")
 NEW = ("org/model", "--max-num-seqs=64", "--port=8000")
@@ -65,6 +65,13 @@ async def test_what_is_looked_for_when_stopping_goes_last():
         ("delete", "services", "s-2-1"),
         ("delete", "deployments", "s-2-1"),
     ]
+
+
+async def test_a_finished_trial_that_is_kept_as_text_is_not_written_and_its_server_goes():
+    api, done = FakeApi(), trial(2, status=finished())
+    left = done.status.model_copy(update={"left_behind_gpu_seconds": 60})
+    await execute(api, SETTINGS, gathered(), planned(UpdateTrial(done, left), StopTrial(done)))
+    assert {verb for verb, *_ in api.asked} == {"delete"}
 
 
 async def test_arguments_are_applied_at_the_version_that_was_read():

@@ -35,6 +35,21 @@ def used(*trials, now=T0, observed=None):
     return budget.spent(snapshot(make_study(), seen=observed), trials, latest_attempts(trials), now)
 
 
+def test_what_was_left_behind_is_used_but_is_not_what_a_trial_is_expected_to_take():
+    spent = used(*baselines(), feasible(2, 10, left_behind_gpu_seconds=500))
+    assert (spent.gpu_seconds, spent.a_trial_gpu_seconds) == (590, 30)
+
+
+def test_a_server_left_behind_counts_before_the_next_trial_begins():
+    study = make_study(budget={"gpuMinutes": 10})
+    left = feasible(2, 100)
+    later = T0 + timedelta(minutes=9)
+    assert recorded(plan(snapshot(study, *baselines(), left), later))
+    planned = plan(snapshot(study, *baselines(), left, seen={"s-2-1": seen(ServerState.READY)}), later)
+    assert [type(a).__name__ for a in planned.actions] == ["UpdateTrial", "StopTrial"]
+    assert planned.status.gpu_minutes == 10
+
+
 def test_attempts_cost_gpu_time_but_no_trial():
     spent = used(*baselines(), make_trial(2, Outcome.INFRASTRUCTURE), feasible(2, 10, attempt=2))
     assert (spent.trials, spent.gpu_seconds) == (3, 120)

@@ -267,8 +267,22 @@ def test_a_load_that_never_ends_is_the_generators_fault():
 def test_a_finished_trial_only_loses_its_leftovers():
     done = make_trial(2, Outcome.FEASIBLE, [100])
     assert step(done, Observation(), 99).actions == ()
-    swept = step(done, seen(READY), 99)
+    swept = step(done, seen(READY), 31)
     assert (swept.status, kinds(swept)) == (done.status, [StopTrial])
+
+
+def test_a_server_that_an_operator_left_behind_when_it_died_is_removed_and_what_it_held_counts_once():
+    """Recorded as finished at 30 s, and found at 99 s; its removal may be cut short as well."""
+    done = make_trial(2, Outcome.FEASIBLE, [100])
+    there = seen(READY)
+    two_gpus = replace(there, server=replace(there.server, gpus=2))
+    swept = step(done, two_gpus, 99)
+    assert kinds(swept) == [StopTrial]
+    assert (swept.status.gpu_seconds, swept.status.left_behind_gpu_seconds) == (30, 138)
+    again = step(done.model_copy(update={"status": swept.status}), two_gpus, 109)
+    assert again.status.left_behind_gpu_seconds == 158
+    waiting = Observation(Server(ServerState.WAITING), leftovers=True)
+    assert step(done, waiting, 99).status == done.status, "it held none"
 
 
 def test_a_cancelled_trial_pays_for_what_it_held():

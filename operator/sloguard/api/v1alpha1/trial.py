@@ -253,6 +253,9 @@ class TrialStatus(ObservedModel):
     finished_at: AwareDatetime | None = None
     gpus: int | None = Field(default=None, description="That the server holds.")
     gpu_seconds: int | None = None
+    left_behind_gpu_seconds: int = Field(
+        default=0, description="After its end was recorded, while no operator was there to remove its server."
+    )
     arguments: list[str] = Field(default=[], max_length=1024, description="The server's whole command line arguments.")
     saved_gpu_seconds: int = Field(default=0, description="Of load that was not needed, since it was hopeless.")
     goodput_tokens_per_second: int | None = Field(default=None, description="At 100 % of the rate, rounded.")
