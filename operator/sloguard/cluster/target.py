@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
-from sloguard.domain.arguments import ArgumentsError
+from sloguard.domain.arguments import ArgumentsError, option
 from sloguard.domain.container_command import ContainerCommand, read_command
 from sloguard.domain.text import readable
 from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
@@ -87,6 +87,12 @@ def target_state(
         line = command_line(found)
     except ArgumentsError as error:
         return TargetProblem("ArgumentsNotUnderstood", f"Deployment {name}, container {container}: {error}")
+    if (file := option(line.arguments, "config")) is not None:
+        message = (
+            f"Deployment {name}, container {container}: vLLM reads further settings from {readable(file)} (--config), "
+            "which cannot be seen here, and would be taken for its defaults; write them as arguments instead"
+        )
+        return TargetProblem("ArgumentsNotUnderstood", message)
     return TargetState(
         arguments=line.arguments,
         template_hash=template_hash(deployment),

@@ -11,7 +11,7 @@ from typing import Protocol
 from sloguard.api.v1alpha1 import KnobName
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.container_command import ContainerCommand, read_command
-from sloguard.domain.knobs import KNOBS, parse_value
+from sloguard.domain.knobs import KNOBS, parse_value, value_text
 from sloguard.domain.knobs import Kind as KnobKind
 from sloguard.domain.shell_script import Edit, ScriptError, Word, commands, edited, word_edits
 from sloguard.gitops.errors import EditError
@@ -223,10 +223,16 @@ class SettingsPlace:
                 edits.append(Edit(node.content, node.end, styled(said, node, flow=self.mapping.flow)))
                 content[name] = said
             elif name not in parameters and name in names:
-                raise EditError(
-                    f"line {node.line}: {name.value} is to be left to vLLM's default; remove the line, if the chart "
-                    "does not give a default of its own"
-                )
+                if KNOBS[name].kind is not KnobKind.SWITCH or KNOBS[name].default is None:
+                    raise EditError(
+                        f"line {node.line}: {name.value} is to be left to vLLM's default; remove the line, if the "
+                        "chart does not give a default of its own"
+                    )
+                content[name] = value_text(KNOBS[name].default or False)
+                if node.value.lower() != content[name]:
+                    edits.append(Edit(node.content, node.end, styled(content[name], node, flow=self.mapping.flow)))
+                else:
+                    content[name] = node.value
         missing = [name for name in KNOBS if name in parameters and name not in there]
         wanted = [name for name in missing if parse_value(name, parameters[name]) != KNOBS[name].absent_value]
         if wanted:
@@ -387,11 +393,10 @@ def added_list(text: str, mapping: Node, key: str, texts: Sequence[str], behind:
         start = line_start(text, neighbour.items[0].start)
         step = max(text.index("-", start) - start - column, 0)
     place = max(last_line_end(text, value if value.start < value.end else name) for name, value in pairs)
-    like = (
-        neighbour.items[-1]
-        if neighbour.kind is Kind.SEQUENCE and neighbour.items
-        else Node(Kind.SCALAR, 0, 0, 0, 0, tag=STRING)
-    )
+    scalars = [
+        item for item in neighbour.items if item.kind is Kind.SCALAR and item.tag == STRING and item.style != "|"
+    ]
+    like = scalars[-1] if scalars else Node(Kind.SCALAR, 0, 0, 0, 0, tag=STRING)
     lines = [" " * column + f"{key}:", *(" " * (column + step) + "- " + styled(one, like, flow=False) for one in texts)]
     return Edit(place, place, "".join(line_ending(text) + line for line in lines))
 
@@ -404,10 +409,32 @@ def _settings(arguments: Sequence[str]) -> dict[KnobName, str]:
 
 
 def _with_parameters(arguments: Sequence[str], names: Collection[KnobName], parameters: Parameters) -> list[str]:
+    """New settings as `--flag=value` where all others are written so."""
     try:
-        return with_parameters(arguments, names, parameters)
+        words_then = with_parameters(arguments, names, parameters)
+        there = tuned(arguments)
     except ArgumentsError as error:
         raise EditError(str(error)) from error
+    new = {KNOBS[name].flag for name in parameters if name not in there and KNOBS[name].kind is not KnobKind.SWITCH}
+    if not _attached(arguments):
+        return words_then
+    joined: list[str] = []
+    for word in words_then:
+        if joined and joined[-1] in new:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _attached(arguments: Sequence[str]) -> bool:
+    """Whether values stand behind an equals sign, and none on its own."""
+    flags = [word.startswith("-") for word in arguments]
+    apart = any(
+        flag and "=" not in word and not following
+        for word, flag, following in zip(arguments, flags, flags[1:], strict=False)
+    )
+    return not apart and any(flag and "=" in word for word, flag in zip(arguments, flags, strict=True))
 
 
 def _check_config_file(arguments: Sequence[str]) -> None:

@@ -29,6 +29,11 @@ def problem(spec: StudySpec) -> str | None:
         if Path(program).exists():
             return f"spec.target.command: {program} may not be executed; make it executable with: chmod +x {program}"
         return f"spec.target.command: {program} is not a program on this machine; install it or give its whole path"
+    if option(arguments, "config") is not None:
+        return (
+            "spec.target.command: remove --config and write the file's settings as arguments; they cannot be tuned in "
+            "the file, and would be taken for vLLM's defaults"
+        )
     for name in _UNREACHABLE:
         if option(arguments, name) is not None:
             return f"spec.target.command: remove --{name}; trials are reached by plain HTTP on a port of this machine"

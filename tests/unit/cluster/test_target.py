@@ -128,6 +128,7 @@ PROBLEMS = {
     "TargetNotFound": (None, "no Deployment llama"),
     "ContainerNotFound": (deployment(VLLM | {"name": "web"}), "can be one of: web"),
     "ArgumentsNotUnderstood": (deployment(VLLM | {"command": ["sh", "-c", "./go"], "args": []}), "through a shell"),
+    "ArgumentsNotUnderstood ": (deployment(VLLM | {"args": ["m", "--config=/x.yaml"]}), "settings from /x.yaml"),
     "TargetIsCandidate": (deployment(metadata={"labels": {"sloguard.dev/study": "other"}}), "candidate of a study"),
 }
 
@@ -137,7 +138,7 @@ def test_a_target_that_cannot_be_tuned_says_why(reason):
     stored, says = PROBLEMS[reason]
     problem = target_state(stored, "llama", "vllm", [])
     assert isinstance(problem, TargetProblem)
-    assert problem.reason == reason
+    assert problem.reason == reason.strip()
     assert says in problem.message
 
 

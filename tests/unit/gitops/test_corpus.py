@@ -12,8 +12,8 @@ from tests.unit.gitops.corpus_files import NAMES, shape
 K = KnobName
 NEW = {K.MAX_NUM_SEQS: "192", K.GPU_MEMORY_UTILIZATION: "0.93"}
 TYPED = {"production-stack-by-name.yaml", "values-flags-map.yaml", "values-snake-map.yaml", "config-map.yaml",
-         "config-file.yaml"}  # fmt: skip
-"""A chart's own keys, or those of vLLM's file, where nothing may be left out."""
+         "config-file.yaml", "kustomize-json6902-add.yaml"}  # fmt: skip
+"""A chart's own keys, or those of vLLM's file, where nothing may be left out; and operations of one word each."""
 
 
 def changed_lines(before, after):
@@ -49,7 +49,21 @@ def test_settings_are_written_and_read_back(name):
     after = with_settings(one.text, one.find, set(new), new)
     assert settings(one.find(after)) == before | new
     assert with_settings(after, one.find, set(new), new) == after
-    assert all(document is None or document for document in yaml.safe_load_all(after))
+    assert numbers_among_words(after) == (name == "values-numbers.yaml")
+
+
+def numbers_among_words(text):
+    """Kubernetes refuses them."""
+    return any(not isinstance(word, str) for document in yaml.safe_load_all(text) for word in words_in(document))
+
+
+def words_in(node):
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key in {"command", "args"} and isinstance(value, list):
+            yield from value
+        yield from words_in(value)
+    for item in node if isinstance(node, list) else ():
+        yield from words_in(item)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,12 +80,25 @@ def test_only_lines_with_settings_change(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TYPED])
 def test_a_setting_is_taken_out_and_put_back(name):
     one = shape(name)
-    if name == "kustomize-json6902-add.yaml":
-        pytest.skip("of single operations none may go")
     everything = settings(one.find(one.text))
     less = with_settings(one.text, one.find, set(everything), {})
     assert settings(one.find(less)) == {}
     assert settings(one.find(with_settings(less, one.find, set(everything), everything))) == everything
+
+
+def test_new_settings_are_written_as_their_neighbours_are():
+    one = shape("kserve-custom.yaml")
+    new = {K.MAX_NUM_SEQS: "192", K.ENFORCE_EAGER: "true", K.BLOCK_SIZE: "32"}
+    after = with_settings(one.text, one.find, set(new), new)
+    added = "          - --max-num-seqs=192\n          - --enforce-eager\n          - --block-size=32\n"
+    assert after == one.text + added
+
+
+def test_a_switch_of_a_file_is_turned_off():
+    one = shape("config-file.yaml")
+    after = with_settings(one.text, one.find, {K.ENFORCE_EAGER}, {})
+    assert after == one.text.replace("enforce_eager: true", "enforce_eager: false")
+    assert with_settings(after, one.find, {K.ENFORCE_EAGER}, {}) == after
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -32,6 +32,11 @@ def test_server_that_the_load_could_not_reach(flag: str):
     assert "spec.target.command: remove --" in (problem_of(["sloguard", "simulate", flag]) or "")
 
 
+@pytest.mark.parametrize("flag", [["--config", "vllm.yaml"], ["--config=vllm.yaml"]])
+def test_settings_in_a_file_would_be_taken_for_defaults(flag: list[str]):
+    assert "spec.target.command: remove --config" in (problem_of(["sloguard", "simulate", *flag]) or "")
+
+
 def test_one_trial_at_a_time():
     assert "set it to 1" in (problem_of(["sloguard", "simulate"], trial={"parallelism": 2}) or "")
 
