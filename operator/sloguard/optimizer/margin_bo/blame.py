@@ -3,11 +3,13 @@
 Every such crash has one culprit, or none (bad luck). A suspect is a value of a choice, a half-line of a number
 (max_num_seqs of 96 and more), or two of these together. A culprit kills nearly always, so each success that it covers
 all but acquits it; a suspect that explains several crashes needs to be believed once only, which is what makes a few
-culprits likelier than many. The posterior is sampled (Gibbs), with a seed of its own.
+culprits likelier than many, if they died alike. What each crash says of its culprit is in `clues`. The posterior is
+sampled (Gibbs), with a seed of its own.
 
 Suspects that no crash points at are not held against anything: many small doubts would wall off the best region.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from sloguard.api.v1alpha1 import KnobName
 
+from .clues import Clue, named
 from .encoding import Encoding, Floats, Ints, Points
 
 Bools = NDArray[np.bool_]
@@ -27,6 +30,12 @@ BAD_LUCK = 0.01
 
 REFUSED_FOR_A_RANGE = 0.1
 """Odds that a number is why vLLM refused the arguments: what it wants of numbers, the argument rules know already."""
+
+UNNAMED = 0.15
+"""Odds, for each of up to two settings that a crash points at, that another one is to blame in its stead."""
+
+OTHERWISE = 0.05
+"""Odds that who killed in one way kills in another as well."""
 
 LEAST_ODDS = 1e-6
 """A suspect with less is acquitted and not looked at: bad luck is ten thousand times likelier."""
@@ -42,6 +51,9 @@ CUTS = 6
 CHOICE_PRIOR, FORMAT_PRIOR, RANGE_PRIOR = 0.04, 0.15, 0.04
 PAIR_PRIOR = 0.03
 """Before any crash: that a value of a choice is a culprit, a quantization format, a number's range, a pair."""
+
+TOO_LITTLE = 0.3
+"""Odds that a number kills from some value downwards, not upwards: what is too large asks more of a server."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +126,11 @@ NOBODY = Blame(Atoms((), (), (), (), ()), ())
 
 @dataclass(frozen=True)
 class Shown:
-    """What some configurations show; `weights` is how much each says of this study: 1 for its own trials.
-
-    `refused` are those that vLLM would not even start.
-    """
+    """What some configurations show; `weights` is how much each says of this study: 1 for its own trials."""
 
     points: Points
     weights: Floats
-    refused: Bools
+    clues: tuple[Clue, ...]
 
 
 def accuse(encoding: Encoding, served: Shown, crashed: Shown, seed: int) -> Blame:
@@ -143,40 +152,72 @@ def accuse(encoding: Encoding, served: Shown, crashed: Shown, seed: int) -> Blam
     weight = _prior(atoms, pairs) * (1 - KILLS) ** np.minimum(spared, 12.0)
     kept = guilty.any(axis=1) & (weight > LEAST_ODDS)
     luck = BAD_LUCK ** crashed.weights[-MOST_CRASHES:]
-    ranged = np.asarray(atoms.ranges[pairs[kept]].any(axis=1), dtype=np.bool_)
-    doubts = np.where(ranged[:, None] & crashed.refused[None, -MOST_CRASHES:], REFUSED_FOR_A_RANGE, 1.0)
-    worlds = _sampled(guilty[kept], weight[kept], luck, doubts, np.random.default_rng(seed))
-    survivors = pairs[kept]
+    survivors, clues = pairs[kept], crashed.clues[-MOST_CRASHES:]
+    doubts = _doubts(encoding, atoms, survivors, died_holds[:, -MOST_CRASHES:], clues)
+    kinds = list(dict.fromkeys(clue.way for clue in clues))
+    ways = [kinds.index(clue.way) for clue in clues]
+    worlds = _sampled(guilty[kept], weight[kept], luck, doubts, ways, np.random.default_rng(seed))
     named = tuple(frozenset((int(survivors[i, 0]), int(survivors[i, 1])) for i in world) for world in worlds)
     return Blame(atoms, named)
 
 
-def _sampled(guilty: Bools, weight: Floats, luck: Floats, doubts: Floats, rng: np.random.Generator) -> list[set[int]]:
+def _doubts(encoding: Encoding, atoms: Atoms, pairs: Ints, holds: Bools, clues: Sequence[Clue]) -> Floats:
+    """How much less likely each pair is for each crash, after what that crash points at; 1 where that is nothing."""
+    ranged = np.asarray(atoms.ranges[pairs].any(axis=1), dtype=np.bool_)
+    doubts = np.ones((len(pairs), len(clues)))
+    for i, clue in enumerate(clues):
+        wanted = named(clue, encoding.columns)
+        pointed = np.array(
+            [k in wanted and (wanted[k] is None or c in wanted[k]) for k, c in zip(atoms.knobs, atoms.codes, strict=True)],
+            dtype=np.bool_,
+        )
+        met = pointed & holds[:, i]
+        most = min(2, len({name for name, is_met in zip(atoms.knobs, met.tolist(), strict=True) if is_met}))
+        if most:
+            one, other = met[pairs[:, 0]], met[pairs[:, 1]] & (pairs[:, 0] != pairs[:, 1])
+            doubts[:, i] = UNNAMED ** np.maximum(most - one.astype(np.int64) - other, 0)
+        elif clue.refused:
+            doubts[ranged, i] = REFUSED_FOR_A_RANGE
+    return doubts
+
+
+def _sampled(
+    guilty: Bools, weight: Floats, luck: Floats, doubts: Floats, ways: Sequence[int], rng: np.random.Generator
+) -> list[set[int]]:
     """Gibbs: give each crash in turn a culprit, given those of the others.
 
-    `luck` is each crash's odds of having none, `doubts` scales each suspect's odds for each crash.
+    `luck` is each crash's odds of having none, `doubts` scales each suspect's odds for each crash, `ways` numbers how
+    each died.
     """
     crashes = guilty.shape[1]
     nobody = len(weight)
     factors = np.vstack([doubts, np.ones((1, crashes))])
     options = [np.append(np.flatnonzero(guilty[:, i]), nobody) for i in range(crashes)]
     priors = [np.append(weight[mine[:-1]], luck[i]) for i, mine in enumerate(options)]
+    again = [np.maximum(prior, OTHERWISE) for prior in priors]
     scales = [factors[mine, i] for i, mine in enumerate(options)]
     culprit = np.full(crashes, nobody)
-    used = np.zeros(nobody + 1, dtype=np.int64)
-    used[nobody] = crashes
+    # How many crashes each is guilty of, by the way of dying, and in all.
+    used = np.zeros((max(ways) + 1, nobody + 1), dtype=np.int64)
+    in_all = np.zeros(nobody + 1, dtype=np.int64)
+    in_all[nobody] = crashes
+    np.add.at(used[:, nobody], ways, 1)
     worlds: list[set[int]] = []
     draws = rng.random((SWEEPS, crashes))
     for sweep in range(SWEEPS):
-        for i in range(crashes):
-            used[culprit[i]] -= 1
+        for i, way in enumerate(ways):
+            alike = used[way]
+            alike[culprit[i]] -= 1
+            in_all[culprit[i]] -= 1
             mine = options[i]
-            # Who is guilty of another crash already costs nothing more to believe; bad luck is new each time.
-            chances = np.where(used[mine] > 0, 1.0, priors[i])
+            # Who is guilty of such a crash already costs nothing more to believe; bad luck is new each time.
+            chances = np.where(in_all[mine] > 0, again[i], priors[i])
+            chances[alike[mine] > 0] = 1.0
             chances[-1] = luck[i]
             chances = (chances * scales[i]).cumsum()
             culprit[i] = mine[np.searchsorted(chances, draws[sweep, i] * chances[-1])]
-            used[culprit[i]] += 1
+            alike[culprit[i]] += 1
+            in_all[culprit[i]] += 1
         if sweep >= DISCARDED:
             worlds.append({int(c) for c in culprit if c != nobody})
     return worlds
@@ -195,7 +236,8 @@ def _atoms(encoding: Encoding, lived: Points, died: Points) -> Atoms:
             continue
         for side in (_AT_LEAST, _AT_MOST):
             cuts = _cuts(lived.unit[:, column], died.unit[:, column], side)
-            rows += [(name, side, cut, column, RANGE_PRIOR / len(cuts)) for cut in cuts]
+            prior = RANGE_PRIOR * (1.0 if side == _AT_LEAST else TOO_LITTLE) / max(len(cuts), 1)
+            rows += [(name, side, cut, column, prior) for cut in cuts]
         column += 1
     knobs, codes, cuts, columns, priors = zip(*rows, strict=True) if rows else ((), (), (), (), ())
     return Atoms(knobs, codes, cuts, columns, priors)

@@ -9,14 +9,13 @@ from sloguard.api.v1alpha1 import CrashClass, Outcome
 from sloguard.domain.result import Result
 
 from .blame import Blame, Shown, accuse
+from .clues import clue_of
 from .earlier import Earlier, stacked
 from .encoding import Encoding, Floats, Points
 from .memory import EXPLAINED, Memory, learn
 
 SURPRISE = 0.6
 """An out-of-memory where memory was thought this likely to suffice has another cause."""
-
-REFUSALS = frozenset({CrashClass.INVALID_ARGUMENTS, CrashClass.UNSUPPORTED_QUANTIZATION})
 
 KIN_WEIGHTS = (0.95, 0.6, 0.3)
 """What an earlier trial says of crashes that memory does not explain: the same model, card and no other version known;
@@ -72,16 +71,14 @@ def _earlier_shown(earlier: Earlier, memory: Memory) -> tuple[Shown, Shown]:
 
 
 def _shown(results: Sequence[Result], points: Points, rows: Sequence[int], weights: Floats) -> Shown:
-    crashes = [results[i].crash for i in rows]
-    refused = np.array([crash is not None and crash.class_ in REFUSALS for crash in crashes], dtype=np.bool_)
-    return Shown(points.take(rows), weights[np.array(rows, dtype=np.int64)], refused)
+    return Shown(points.take(rows), weights[np.array(rows, dtype=np.int64)], tuple(clue_of(results[i]) for i in rows))
 
 
 def _joined(first: Shown, second: Shown) -> Shown:
     return Shown(
         stacked(first.points, second.points),
         np.append(first.weights, second.weights),
-        np.append(first.refused, second.refused),
+        first.clues + second.clues,
     )
 
 
