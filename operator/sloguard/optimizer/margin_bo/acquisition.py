@@ -47,7 +47,7 @@ def promise(points: Points, outlook: Outlook, alive: Floats, cost: Cost) -> Floa
     While nothing has met the SLOs, the way to the first that does.
     """
     view = outlook.view(points)
-    mean, sd = outlook.log_objective(view)
+    mean, sd = outlook.promised(points, view)
     met = outlook.slos_met(view)
     if outlook.best_log is None:
         nearly_dead = np.where(1 - alive > NEARLY_DEAD, 1e-3, 1.0)

@@ -6,7 +6,8 @@ all but acquits it; a suspect that explains several crashes needs to be believed
 culprits likelier than many, if they died alike. What each crash says of its culprit is in `clues`. The posterior is
 sampled (Gibbs), with a seed of its own.
 
-Suspects that no crash points at are not held against anything: many small doubts would wall off the best region.
+Suspects that no crash points at are not held against anything: many small doubts would wall off the best region. What
+was never tried together is `untried`'s.
 """
 
 from collections.abc import Sequence
@@ -167,9 +168,9 @@ def _doubts(encoding: Encoding, atoms: Atoms, pairs: Ints, holds: Bools, clues: 
     doubts = np.ones((len(pairs), len(clues)))
     for i, clue in enumerate(clues):
         wanted = named(clue, encoding.columns)
+        conditions = zip(atoms.knobs, atoms.codes, strict=True)
         pointed = np.array(
-            [k in wanted and (wanted[k] is None or c in wanted[k]) for k, c in zip(atoms.knobs, atoms.codes, strict=True)],
-            dtype=np.bool_,
+            [knob in wanted and (not wanted[knob] or code in wanted[knob]) for knob, code in conditions], dtype=np.bool_
         )
         met = pointed & holds[:, i]
         most = min(2, len({name for name, is_met in zip(atoms.knobs, met.tolist(), strict=True) if is_met}))

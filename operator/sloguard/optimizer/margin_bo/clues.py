@@ -54,15 +54,15 @@ def clue_of(result: Result) -> Clue:
     )
 
 
-def named(clue: Clue, columns: Mapping[KnobName, Column]) -> dict[KnobName, frozenset[int] | None]:
-    """The knobs that it points at, each with the codes of the values that it names, None where it names the knob.
+def named(clue: Clue, columns: Mapping[KnobName, Column]) -> dict[KnobName, frozenset[int]]:
+    """The knobs that it points at, each with the codes of the values that it names; none where it names the knob.
 
     Empty where it points at none, or at so many that it tells nothing.
     """
-    found: dict[KnobName, frozenset[int] | None] = {}
+    found: dict[KnobName, frozenset[int]] = {}
     for name, column in columns.items():
         if name in clue.at_work or _phrase(name.value.removeprefix("enable_")) in clue.said:
-            found[name] = None
+            found[name] = frozenset()
             continue
         if column.domain.scale is None:
             texts = [value_text(value) for value in column.domain.values]

@@ -17,6 +17,7 @@ from .curves import Look, looks_above, relative_noise
 from .encoding import Floats, Points
 from .memory import Memory
 from .surrogate import MOST_POINTS, Surrogate, condition, fit_shape
+from .untried import surprise_sd
 
 LEAST_SHARE = 0.1
 """Of the best objective: below that, how little was served is no longer told apart."""
@@ -58,13 +59,17 @@ class Live:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The surrogates of one ask. `best_log` is the best feasible configuration's posterior mean, None without one."""
+    """The surrogates of one ask. `best_log` is the best feasible configuration's posterior mean, None without one.
+
+    `known` are the configurations that they have seen, those under way among them.
+    """
 
     objective: Surrogate
     ratios: tuple[Surrogate, ...]
     best_log: float | None
     memory: Memory
     rate_columns: int
+    known: Points
 
     def view(self, points: Points) -> Floats:
         """What the surrogates see, at the rate that counts."""
@@ -74,6 +79,11 @@ class Outlook:
         """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
         mean, sd = self.objective.predict(view)
         return mean + _usual(view, self.rate_columns), sd
+
+    def promised(self, points: Points, view: Floats) -> tuple[Floats, Floats]:
+        """The same of configurations that may have something new: as likely better as worse than is believed."""
+        mean, sd = self.log_objective(view)
+        return mean, np.hypot(sd, surprise_sd(points, self.known))
 
     def worth(self, points: Points) -> Floats:
         """What each serves, less what is likely to break an SLO, without the noise of what was measured of it."""
@@ -156,7 +166,7 @@ def foresee(live: Live, memory: Memory) -> Outlook:
             ratios.append(_fitted(unit[known], column[known], live.rates[known], live.noise[known]))
     feasible = live.feasible
     best = float((objective.predict(unit[feasible])[0] + usual[feasible]).max()) if feasible.any() else None
-    return Outlook(objective, tuple(ratios), best, memory, live.rates.shape[1])
+    return Outlook(objective, tuple(ratios), best, memory, live.rates.shape[1], live.points)
 
 
 def _view(points: Points, memory: Memory) -> Floats:

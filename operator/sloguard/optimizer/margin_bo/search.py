@@ -188,7 +188,7 @@ class _Ask:
             aim = f"To learn from, unlike the {len(self.seen)} configurations known"
             return Suggestion(values, cut(f"{aim}: {fate}{after}"), predicted)
         view = self.outlook.view(points)
-        mean, sd = (float(figure[0]) for figure in self.outlook.log_objective(view))
+        mean, sd = (float(figure[0]) for figure in self.outlook.promised(points, view))
         met = float(self.outlook.slos_met(view)[0])
         predicted |= {"objective": round(float(np.exp(mean)), 3), "feasible_probability": round(met * alive, 4)}
         differs = changes(self.space, self._best[0].parameters, values)

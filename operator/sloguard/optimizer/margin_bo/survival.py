@@ -13,6 +13,7 @@ from .clues import clue_of
 from .earlier import Earlier, stacked
 from .encoding import Encoding, Floats, Points
 from .memory import EXPLAINED, Memory, learn
+from .untried import risk
 
 SURPRISE = 0.6
 """An out-of-memory where memory was thought this likely to suffice has another cause."""
@@ -24,14 +25,16 @@ the same model; the same version of vLLM, or the same card."""
 
 @dataclass(frozen=True)
 class Survival:
-    """What is believed of crashes at one ask."""
+    """What is believed of crashes at one ask. `served` are the configurations that did, earlier ones among them."""
 
     memory: Memory
     blame: Blame
+    served: Points
 
     def alive(self, points: Points) -> Floats:
         """How likely each survives."""
-        return self.memory.starts(points) * (1 - self.blame.kills(points))
+        known = self.memory.starts(points) * (1 - self.blame.kills(points))
+        return known * (1 - risk(points, self.served))
 
 
 def expect(encoding: Encoding, taught: Sequence[Result], points: Points, earlier: Earlier, seed: int) -> Survival:
@@ -46,7 +49,7 @@ def expect(encoding: Encoding, taught: Sequence[Result], points: Points, earlier
         _joined(shown, _shown(taught, points, rows, np.ones(len(taught))))
         for shown, rows in zip(before, (lived, died), strict=True)
     )
-    return Survival(memory, accuse(encoding, served, gone, seed))
+    return Survival(memory, accuse(encoding, served, gone, seed), served.points)
 
 
 def _earlier_shown(earlier: Earlier, memory: Memory) -> tuple[Shown, Shown]:

@@ -9,12 +9,14 @@ from sloguard.api.v1alpha1 import KnobName, SearchSpace
 from sloguard.domain.rules import Context
 from sloguard.optimizer import make_space
 from sloguard.optimizer.margin_bo.blame import Shown, accuse
+from sloguard.optimizer.margin_bo.clues import Clue
 from sloguard.optimizer.margin_bo.encoding import Encoding
 from tests.bench.lands.quant import SEARCH_SPACE
 
 K = KnobName
 SPACE = make_space(SearchSpace.model_validate(SEARCH_SPACE), {}, Context())
 ENCODING = Encoding(SPACE, SPACE.context)
+NO_CLUE = Clue()
 
 
 def drawn(count, seed=1, **fixed):
@@ -22,8 +24,8 @@ def drawn(count, seed=1, **fixed):
     return [{**SPACE.sample(rng), **{K[name]: value for name, value in fixed.items()}} for _ in range(count)]
 
 
-def shown(those, weight=1.0, *, refused=False):
-    return Shown(ENCODING.configurations(those), np.full(len(those), weight), np.full(len(those), refused))
+def shown(those, weight=1.0, clue=NO_CLUE):
+    return Shown(ENCODING.configurations(those), np.full(len(those), weight), (clue,) * len(those))
 
 
 def blamed(lived, died, seed=0):
@@ -115,7 +117,7 @@ def test_arguments_that_vllm_refuses_are_hardly_a_matter_of_a_range():
     probe = drawn(40, seed=5, QUANTIZATION="awq", KV_CACHE_DTYPE="fp8")
 
     def fear(refused):
-        crashed = shown(died, refused=refused)
+        crashed = shown(died, clue=Clue(refused=refused))
         return float(chances(accuse(ENCODING, shown(lived), crashed, 0), probe).mean())
 
     assert fear(True) > fear(False)
