@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sloguard.api.changeable import unchangeable
+from sloguard.api.documents import Problem
 from sloguard.api.v1alpha1 import Study, TargetKind, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster import clock
@@ -168,11 +170,17 @@ def read_study(stored: Object) -> Study:
     try:
         study = Study.model_validate(_known_fields(stored))
     except ValidationError as error:
-        broken = "; ".join(str(problem) for e in error.errors() for problem in problems(e))
-        raise StudyUnreadableError(readable(broken), stored) from error
+        raise StudyUnreadableError(_told([p for e in error.errors() for p in problems(e)]), stored) from error
     if study.spec.target.kind is not TargetKind.DEPLOYMENT:
-        raise StudyUnreadableError("spec.target.kind: only a Deployment can be tuned on a cluster", stored)
+        only = Problem(("spec", "target", "kind"), "only a Deployment can be tuned on a cluster")
+        raise StudyUnreadableError(_told([only]), stored)
     return study
+
+
+def _told(broken: list[Problem]) -> str:
+    """All that is wrong, and what to do where it cannot be mended in place."""
+    said = filter(None, [*map(str, broken), unchangeable(problem.path for problem in broken)])
+    return readable("; ".join(said))
 
 
 def _known_fields(stored: Object) -> Object:

@@ -96,6 +96,23 @@ def test_a_study_that_an_upgrade_refuses_frees_its_gpus_and_goes_on_when_mended(
     assert {"s-0-1", "s-0-2", "s-1-1", "s-2-1"} <= set(world.trials())
 
 
+def test_a_study_that_nobody_can_mend_in_place_says_so(world, process, older):
+    world.create("deployments", production())
+    process.kill()
+    before = copy.deepcopy(ONE_CANDIDATE)
+    before["spec"]["workload"] |= {"warmupSeconds": 9999}
+    before["spec"]["budget"] |= {"gpuMinutes": 10_000}
+    with older("sloguardstudies", "spec", "workload", "warmupSeconds", type="integer"):
+        once_possible(lambda: world.create("sloguardstudies", before))
+    process.start()
+    world.play(lambda: world.stalled("SpecInvalid"))
+    told = world.condition("Stalled")["message"]
+    assert told.startswith("spec.workload.warmupSeconds: 9999 is too high; the most is 3600")
+    assert "spec.workload cannot be changed in a study: create a new one" in told
+    with pytest.raises(RefusedError, match="workload cannot be changed"):
+        world.patch("sloguardstudies", "s", {"spec": {"workload": {"warmupSeconds": 0}}})
+
+
 def test_a_trial_that_an_upgrade_refuses_frees_its_gpus(world, process, older):
     world.create("deployments", production())
     world.create("sloguardstudies", ONE_CANDIDATE)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from sloguard.api.changeable import FIXED
 from sloguard.api.v1alpha1 import StudyPhase
 from sloguard.cluster import clock
 from sloguard.cluster.api import RefusedError
@@ -114,6 +115,34 @@ async def test_its_trial_is_ended_and_the_study_says_what_to_mend(running_trial)
     assert (status["phase"], status["trials"]["running"], status["gpuMinutes"]) == ("Baselining", 0, 3)
     told = [o["reason"] for (plural, _), o in running_trial.objects.items() if plural == "events"]
     assert told == ["TrialCancelled", "SpecInvalid"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            {"workload": {**STUDY["spec"]["workload"], "warmupSeconds": 9999}},
+            "9999 is too high; the most is 3600; spec.workload cannot be changed in a study: create a new one",
+        ),
+        (
+            {"objective": "Joy", "trial": {"parallelism": 99}, "slos": []},
+            "spec.objective and spec.slos cannot be changed in a study",
+        ),
+        (
+            {"target": {**STUDY["spec"]["target"], "kind": "Process", "command": ["vllm", "serve", "m"]}},
+            "spec.target cannot be changed in a study",
+        ),
+    ],
+)
+async def test_what_nobody_can_change_in_a_study_is_not_asked_to_be_mended_there(spec, told):
+    namespace = Namespace(STUDY | {"spec": STUDY["spec"] | spec})
+    await looked_at(namespace)
+    assert namespace.stalled()["reason"] == "SpecInvalid"
+    assert told in namespace.stalled()["message"]
+
+
+def test_every_field_that_the_api_server_keeps_as_it_is_is_known():
+    assert {"target", "slos", "objective", "workload", "measurement", "searchSpace", "optimizer"} == FIXED
 
 
 async def test_nothing_is_written_when_nothing_changed(running_trial):
