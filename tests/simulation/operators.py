@@ -151,7 +151,8 @@ class Process:
             handler = self._operator._study_changed(**where, meta=metadata)
         else:
             labels = metadata.get("labels", {})
-            handler = self._operator._child_changed(namespace=metadata["namespace"], labels=labels)
+            event = {"type": "MODIFIED" if change.after else "DELETED", "object": change.object}
+            handler = self._operator._pod_changed(namespace=metadata["namespace"], labels=labels, event=event)
         try:
             handler.send(None)
         except StopIteration:

@@ -16,6 +16,7 @@ from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.lease import Lease, LeaseSettings
 from sloguard.cluster.log_streams import LogStreams
+from sloguard.cluster.pod_news import is_worth_a_look
 from sloguard.cluster.reconcile import Reconciler
 from sloguard.measure.prometheus import Prometheus
 
@@ -69,7 +70,7 @@ class Operator:
         kopf.on.event(GROUP, VERSION, STUDIES.plural, registry=registry)(self._study_changed)
         # Whatever befalls a candidate or its load shows in a pod. Trials, Deployments and Jobs are the operator's own
         # writing: watching them would wake it for what it did itself, and kopf keeps each watched object in mind.
-        kopf.on.event("", "v1", "pods", labels={STUDY: kopf.PRESENT}, registry=registry)(self._child_changed)
+        kopf.on.event("", "v1", "pods", labels={STUDY: kopf.PRESENT}, registry=registry)(self._pod_changed)
 
     async def _login(self, **parameters: Any) -> kopf.ConnectionInfo | None:
         """In a pod by its service account, elsewhere by the kubeconfig."""
@@ -122,8 +123,10 @@ class Operator:
         if self._reconciler is not None and self._resync is not None and namespace and name:
             self._reconciler.hear((namespace, name), str(meta.get("resourceVersion") or ""))
 
-    async def _child_changed(self, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
+    async def _pod_changed(self, namespace: str | None, labels: kopf.Labels, event: kopf.RawEvent, **_: Any) -> None:
         name = labels.get(STUDY)
+        if event["type"] != "DELETED" and not is_worth_a_look(dict(event["object"])):
+            return
         if self._reconciler is not None and self._resync is not None and namespace and name:
             self._reconciler.wake((namespace, name))
 

@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -47,6 +48,9 @@ from sloguard.engine.snapshot import Load, LoadState, Observation, Server, Serve
 from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.gather")
+
+STARTS_WITHIN = timedelta(seconds=5)
+"""A pod that is not there or does not run by then may be held up by something that events tell of."""
 
 
 class StudyUnreadableError(Exception):
@@ -245,7 +249,8 @@ async def _server(
     prometheus: Prometheus | None,
 ) -> Server:
     """Log, events, node and metrics are asked for only where they are judged: at an end, once when ready, and where it
-    is late or the load found a fault, since an engine can die or stand still while its container runs on.
+    is late or the load found a fault, since an engine can die or stand still while its container runs on. Events also
+    of a server that does not start.
     """
     if children.deployment is None:
         return Server()
@@ -263,7 +268,8 @@ async def _server(
             logs.follow(Followed(namespace, pod["metadata"]["name"], pod["metadata"]["uid"], container))
         if failing or just_ready:
             log = await server_log(api, namespace, pod, serving, container, logs)
-    events = await _events(api, namespace, trial, pod) if failing or (wanted and state is ServerState.WAITING) else []
+    waits = wanted and state is ServerState.WAITING and _has_waited(trial)
+    events = await _events(api, namespace, trial, pod) if failing or waits else []
     just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}
     node = await node_of(api, pod) if failing or just_seen else {}
     evidence = evidence_of(
@@ -279,6 +285,11 @@ async def _server(
         gpus=gpus(find_container(children.deployment, container)),
         platform=platform_of(node, log.text) if just_seen else None,
     )
+
+
+def _has_waited(trial: Trial) -> bool:
+    begun = trial.status.started_at
+    return begun is not None and clock.now() - begun > STARTS_WITHIN
 
 
 def _is_faulty(load: Load) -> bool:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sloguard.api.v1alpha1 import CrashClass, Fault
+from sloguard.cluster import clock
 from sloguard.cluster.api import RefusedError, UnreachableNodeError
-from sloguard.cluster.gather import StudyUnreadableError, gather, read_study
+from sloguard.cluster.gather import STARTS_WITHIN, StudyUnreadableError, gather, read_study
 from sloguard.domain.crash import classify
 from sloguard.engine.snapshot import LoadState, ServerState
 from tests.unit.cluster.objects import (
@@ -242,6 +243,21 @@ async def test_events_are_of_the_trials_own_replica_set():
     ]
     found = await seen(FakeApi(sloguardtrials=[TRIAL], deployments=[server()], events=events))
     assert [e.message for e in found.server.evidence.events] == ["s-0-1-7d9f8c6b5"]
+
+
+async def test_events_of_a_server_that_was_just_asked_for_are_not_read(monkeypatch):
+    begun_at = datetime.fromisoformat(TRIAL["status"]["startedAt"])
+    monkeypatch.setattr(clock, "now", lambda: begun_at + STARTS_WITHIN)
+    event = {
+        "reason": "FailedCreate",
+        "message": "no",
+        "type": "Warning",
+        "involvedObject": {"name": "s-0-1-7d9f8c6b5"},
+    }
+    api = FakeApi(sloguardtrials=[TRIAL], deployments=[server()], events=[event])
+    assert not (await seen(api)).server.evidence.events
+    monkeypatch.setattr(clock, "now", lambda: begun_at + STARTS_WITHIN * 2)
+    assert (await seen(api)).server.evidence.events
 
 
 async def test_a_finished_trial_is_looked_at_only_while_something_of_it_is_left():
