@@ -162,15 +162,15 @@ class Api:
             if not following:
                 return
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> bool:
-        """False where there is one of that name already."""
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object | None:
+        """As it is stored; None where there is one of that name already."""
+        query = [("fieldManager", FIELD_MANAGER)]
         try:
-            await self._json("POST", resource.path(namespace), body=body, query=[("fieldManager", FIELD_MANAGER)])
+            return await self._json("POST", resource.path(namespace), body=body, query=query)
         except RefusedError as error:
             if error.exists:
-                return False
+                return None
             raise
-        return True
 
     async def replace(self, resource: Resource, body: Object) -> Object:
         """With the resourceVersion that `body` was read at: a lost race is refused as a conflict."""

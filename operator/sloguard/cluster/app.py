@@ -13,7 +13,7 @@ from sloguard.api.v1alpha1 import GROUP, VERSION
 from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api, RefusedError
 from sloguard.cluster.execute import Settings
-from sloguard.cluster.labels import STUDY
+from sloguard.cluster.labels import STUDY, TRIAL
 from sloguard.cluster.lease import Lease, LeaseSettings
 from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.pod_news import is_worth_a_look
@@ -128,7 +128,7 @@ class Operator:
         if event["type"] != "DELETED" and not is_worth_a_look(dict(event["object"])):
             return
         if self._reconciler is not None and self._resync is not None and namespace and name:
-            self._reconciler.wake((namespace, name))
+            self._reconciler.hear_of_pod((namespace, name), labels.get(TRIAL, ""))
 
     async def _resync_for_ever(self, reconciler: Reconciler) -> None:
         """A watch event can be lost; a list cannot."""

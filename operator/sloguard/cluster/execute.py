@@ -2,10 +2,10 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sloguard.api.v1alpha1 import API_VERSION, Trial, TrialStatus
+from sloguard.api.v1alpha1 import API_VERSION, Trial
 from sloguard.cluster import clock, render
 from sloguard.cluster.api import (
     DEPLOYMENTS,
@@ -64,8 +64,26 @@ class Settings:
     prometheus: PrometheusSettings | None = None
 
 
-async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> str:
-    """All of the plan, in its order. The study's resourceVersion then, as far as it is known.
+@dataclass(slots=True)
+class Written:
+    """The study and its trials as they are stored then, as far as that is known.
+
+    `recorded` are the trials that are new, `stopped` those of which nothing is left but what is leaving.
+    """
+
+    study: Object
+    trials: dict[str, Object]
+    recorded: bool = False
+    stopped: set[str] = field(default_factory=set[str])
+
+    @property
+    def version(self) -> str:
+        """The study's."""
+        return str(self.study["metadata"]["resourceVersion"])
+
+
+async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> Written:
+    """All of the plan, in its order.
 
     Events come first: an operator that dies tells them once more and not never.
 
@@ -82,29 +100,34 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     status = plan.status if taken is gathered.taken else plan.status.model_copy(update={"knowledge": taken.status})
     for event in (*gathered.history.events, *taken.events, *plan.events):
         await _tell(api, study, event)
+    written = Written(study, dict(gathered.trials))
     for action in plan.actions:
-        await _do(api, settings, gathered, action)
+        await _do(api, settings, gathered, action, written)
         logger.info(_what_was_done(action), extra=_about(gathered, action))
     if gathered.derived or status != gathered.snapshot.study.status:
         study = await api.replace_status(STUDIES, study | {"status": {**gathered.kept, **status.dump()}})
     if not plan.owes_production:
         study = await _with_finalizer(api, study, wanted=False)
-    return str(study["metadata"]["resourceVersion"])
+    written.study = study
+    return written
 
 
-async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) -> None:
+async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, written: Written) -> None:
     study = gathered.snapshot.study
     namespace = study.metadata.namespace or ""
     container = study.spec.target.container or ""
     match action:
-        case RecordTrial():
-            await _record(api, gathered, action)
+        case RecordTrial(name):
+            made = await _record(api, gathered, action)
+            if made is not None:
+                written.trials[name], written.recorded = made, True
         case UpdateTrial(trial, status):
             if status.outcome is not None and not trial.finished:
                 await _leave_behind(api, gathered, trial.model_copy(update={"status": status}))
             # A trial that is finished may be kept as text, and then no more is told of it.
             if not trial.finished or trial.name in gathered.trials:
-                await _write_trial_status(api, gathered.trials[trial.name], status)
+                stored = written.trials[trial.name] | {"status": status.dump()}
+                written.trials[trial.name] = await api.replace_status(TRIALS, stored)
         case StartServer(trial, arguments):
             production = _production(gathered)
             _check(gathered, arguments)
@@ -123,6 +146,7 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action) 
             await _create(api, JOBS, namespace, job)
         case StopTrial(trial):
             await take_away(api, namespace, trial.name)
+            written.stopped.add(trial.name)
         case ApplyArguments(arguments):
             _check(gathered, arguments)
             await _apply_arguments(api, gathered, container, arguments)
@@ -192,17 +216,18 @@ def _check(gathered: Gathered, arguments: tuple[str, ...]) -> None:
         raise ForeignArgumentsError(readable(str(error))) from error
 
 
-async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> bool:
-    """False where it was there already, and is ours."""
-    if await api.create(resource, namespace, body):
-        return True
+async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> Object | None:
+    """None where it was there already, and is ours."""
+    made = await api.create(resource, namespace, body)
+    if made is not None:
+        return made
     name = body["metadata"]["name"]
     there = await api.get(resource, namespace, name)
     if there is not None and not owned_by(there, body["metadata"]["ownerReferences"][0]["uid"]):
         raise NameTakenError(
             f"{body['kind']} {name} exists and is not this study's; rename or remove it, or give the study another name"
         )
-    return False
+    return None
 
 
 async def _lead(api: Api, service: Object) -> None:
@@ -216,17 +241,20 @@ async def _lead(api: Api, service: Object) -> None:
     await api.apply(SERVICES, metadata["namespace"], metadata["name"], service | {"metadata": own})
 
 
-async def _record(api: Api, gathered: Gathered, action: RecordTrial) -> None:
+async def _record(api: Api, gathered: Gathered, action: RecordTrial) -> Object | None:
+    """None where it was there already."""
     body = _trial_object(gathered, action)
     namespace = body["metadata"]["namespace"]
-    if await _create(api, TRIALS, namespace, body):
-        return
+    made = await _create(api, TRIALS, namespace, body)
+    if made is not None:
+        return made
     why = gathered.passed_over.get(action.name)
     there = await api.get(TRIALS, namespace, action.name)
     if why is None and section(there, "metadata", "labels").get(STUDY) != action.spec.study:
         why = f"its label {STUDY} is not {action.spec.study}"
     if there is not None and why is not None:
         raise NameTakenError(f"SLOGuardTrial {action.name} exists, but cannot be used: {why}; remove it to go on")
+    return None
 
 
 def _trial_object(gathered: Gathered, action: RecordTrial) -> Object:
@@ -240,10 +268,6 @@ def _trial_object(gathered: Gathered, action: RecordTrial) -> Object:
     return {"apiVersion": API_VERSION, "kind": "SLOGuardTrial", "metadata": metadata, "spec": action.spec.dump()}
 
 
-async def _write_trial_status(api: Api, stored: Object, status: TrialStatus) -> None:
-    await api.replace_status(TRIALS, stored | {"status": status.dump()})
-
-
 async def _apply_arguments(api: Api, gathered: Gathered, name: str, arguments: tuple[str, ...]) -> None:
     """Only the fields that hold arguments, at the resourceVersion that was looked at."""
     production = _production(gathered)
@@ -251,10 +275,10 @@ async def _apply_arguments(api: Api, gathered: Gathered, name: str, arguments: t
     assert container is not None, "the planner applies nothing without a container"
     changed = with_arguments(container, arguments)
     owned: Object = {"name": name}
-    for field in ("command", "args"):
+    for key in ("command", "args"):
         # Applying without a field that was applied before would remove it.
-        if changed.get(field) != container.get(field) or field in _applied_fields(production, name):
-            owned[field] = changed.get(field, [])
+        if changed.get(key) != container.get(key) or key in _applied_fields(production, name):
+            owned[key] = changed.get(key, [])
     metadata = production["metadata"]
     body = {
         "apiVersion": "apps/v1",

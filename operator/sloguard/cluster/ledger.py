@@ -51,7 +51,7 @@ async def _merge(api: Api, namespace: str, news: LedgerRecord, now: datetime) ->
     """False where somebody else created the ledger meanwhile."""
     stored = await api.get(CONFIG_MAPS, namespace, ledger_name(news.setup))
     if stored is None:
-        return await api.create(CONFIG_MAPS, namespace, _ledger(namespace, news.setup, [news]))
+        return await api.create(CONFIG_MAPS, namespace, _ledger(namespace, news.setup, [news])) is not None
     before = text_in(stored)
     records = merged([*read_text(before, now).records, news])
     if before != text_of_records(records):

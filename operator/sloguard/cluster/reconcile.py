@@ -16,6 +16,7 @@ from sloguard.cluster.gather import Gathered, StudyUnreadableError, gather
 from sloguard.cluster.history import tidy
 from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
+from sloguard.cluster.recorded import with_recorded
 from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.room_view import RoomView
 from sloguard.cluster.unreadable import end_unreadable_trials, gather_unreadable
@@ -63,6 +64,9 @@ class Reconciler:
     _heard: dict[Key, set[str]] = field(default_factory=dict[Key, set[str]])
     """Versions that watches told of since the last look began; empty where something else woke it."""
 
+    _left: dict[Key, set[str]] = field(default_factory=dict[Key, set[str]])
+    """Trials that are over, and nothing waits for their place: the next was begun when they were stopped."""
+
     _wakes: dict[Key, asyncio.Event] = field(default_factory=dict[Key, asyncio.Event])
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict[Key, "asyncio.Task[None]"])
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
@@ -81,6 +85,11 @@ class Reconciler:
         if version and version in (self._resting.get(key), self._own.get(key)):
             return
         self._wake(key, version)
+
+    def hear_of_pod(self, key: Key, trial: str) -> None:
+        """A watch tells of a trial's pod."""
+        if trial not in self._left.get(key, ()):
+            self._wake(key, "")
 
     def _wake(self, key: Key, version: str) -> None:
         if key not in self._tasks:
@@ -124,7 +133,7 @@ class Reconciler:
         finally:
             self._tasks.pop(key, None)
             self._wakes.pop(key, None)
-            for of in (self._resting, self._own, self._heard):
+            for of in (self._resting, self._own, self._heard, self._left):
                 of.pop(key, None)
 
     async def _attempt(self, key: Key) -> float | None:
@@ -174,7 +183,13 @@ class Reconciler:
             return LEAST_PAUSE_SECONDS
         planned = await self._planned(gathered, problem)
         try:
-            self._own[key] = await execute(self.api, self.settings, gathered, planned)
+            written = await execute(self.api, self.settings, gathered, planned)
+            while written.recorded:
+                self._left.setdefault(key, set()).update(written.stopped)
+                gathered = with_recorded(gathered, written)
+                planned = await self._planned(gathered, None)
+                written = await execute(self.api, self.settings, gathered, planned)
+            self._own[key] = written.version
         except NameTakenError as error:
             return await self._stall(key, "NameTaken", str(error))
         except ForeignArgumentsError as error:

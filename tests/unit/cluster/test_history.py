@@ -40,7 +40,7 @@ class FakeApi:
     async def create(self, _resource, _namespace, body):
         self._ask("create")
         self.maps.setdefault(body["metadata"]["name"], copy.deepcopy(body))
-        return True
+        return body
 
     async def delete(self, _resource, _namespace, name):
         self._ask("delete")

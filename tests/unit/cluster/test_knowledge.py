@@ -49,7 +49,7 @@ class FakeApi:
     async def create(self, _resource, _namespace, body):
         self._ask("create")
         self.between()
-        return self._store(body) if body["metadata"]["name"] not in self.stored else False
+        return self._store(body) if body["metadata"]["name"] not in self.stored else None
 
     async def replace(self, _resource, body):
         self._ask("replace")
@@ -67,7 +67,7 @@ class FakeApi:
         version = 1 if there is None else int(there["metadata"]["resourceVersion"]) + 1
         metadata = body["metadata"] | {"resourceVersion": str(version)}
         self.stored[metadata["name"]] = copy.deepcopy(body) | {"metadata": metadata}
-        return True
+        return self.stored[metadata["name"]]
 
     @property
     def ledgers(self):

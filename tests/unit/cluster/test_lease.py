@@ -67,9 +67,9 @@ class Client:
     async def create(self, _resource, _namespace, body):
         self._reach()
         if self._server.stored is not None:
-            return False
+            return None
         self._store(body)
-        return True
+        return body
 
     async def replace(self, _resource, body):
         self._reach()

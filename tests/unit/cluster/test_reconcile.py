@@ -9,7 +9,7 @@ import pytest
 from sloguard.api.v1alpha1 import Study, StudyPhase, StudyStatus
 from sloguard.cluster import reconcile as module
 from sloguard.cluster.api import RefusedError
-from sloguard.cluster.execute import Settings
+from sloguard.cluster.execute import Settings, Written
 from sloguard.cluster.gather import Gathered
 from sloguard.cluster.reconcile import LEAST_PAUSE_SECONDS, MOST_BACK_OFF_SECONDS, Reconciler, _stalled
 from sloguard.engine.actions import Event, Plan, StopTrial
@@ -35,6 +35,10 @@ class FakeApi:
         self.written.append(body)
         self.stored = body
         return body
+
+
+def written(version, **more):
+    return Written(STUDY | {"metadata": STUDY["metadata"] | {"resourceVersion": version}}, {}, **more)
 
 
 def test_what_is_said_of_a_study_is_one_readable_line():
@@ -133,7 +137,7 @@ def resting(monkeypatch):
         return gathered
 
     async def execute(*_):
-        pass
+        return written("7")
 
     monkeypatch.setattr(module, "gather", gather)
     monkeypatch.setattr(module, "plan", lambda *_: plans[0])
@@ -197,7 +201,7 @@ async def test_what_the_operator_wrote_itself_wakes_nobody(during, resting, monk
     async def execute(*_):
         if during:
             reconciler.hear(KEY, "8")
-        return "8"
+        return written("8")
 
     monkeypatch.setattr(module, "execute", execute)
     reconciler.hear(KEY, "7")
@@ -222,10 +226,35 @@ async def test_a_change_that_comes_with_the_operators_own_is_seen(resting, monke
         if len(looks) == 1:
             reconciler.hear(KEY, "8")
             reconciler.wake(KEY)
-        return "8"
+        return written("8")
 
     monkeypatch.setattr(module, "execute", execute)
     reconciler.hear(KEY, "7")
     await asyncio.sleep(0.6)
     await reconciler.stop()
     assert len(looks) == 2
+
+
+async def test_a_trial_is_begun_in_the_look_that_recorded_it_and_pods_of_the_one_before_wake_nobody(
+    resting, monkeypatch
+):
+    reconciler, looks, plans = resting
+    plans[0] = replace(plans[0], wake_after_seconds=100.0)
+    done = [written("8", recorded=True, stopped={"s-0-1"}), written("9")]
+
+    async def execute(*_):
+        return done.pop(0)
+
+    monkeypatch.setattr(module, "execute", execute)
+    reconciler.hear(KEY, "7")
+    await asyncio.sleep(0.1)
+    assert not done
+    reconciler.hear(KEY, "9")
+    reconciler.hear_of_pod(KEY, "s-0-1")
+    await asyncio.sleep(0.5)
+    assert len(looks) == 1
+    done.append(written("9"))
+    reconciler.hear_of_pod(KEY, "s-1-1")
+    await asyncio.sleep(0.5)
+    assert len(looks) == 2
+    await reconciler.stop()

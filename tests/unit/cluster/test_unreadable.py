@@ -47,7 +47,7 @@ class Namespace:
     async def create(self, resource, _namespace, body):
         key = resource.plural, body["metadata"]["name"]
         self.writes.append(("create", *key))
-        return self.objects.setdefault(key, body) is body
+        return body if self.objects.setdefault(key, body) is body else None
 
     async def replace_status(self, resource, body):
         self.writes.append(("status", resource.plural, body["metadata"]["name"]))
