@@ -55,9 +55,9 @@ def test_a_job_that_nobody_removes(monkeypatch):
 
 
 def test_trials_that_are_never_stopped(monkeypatch):
-    async def do(api, settings, gathered, action, _do=execute._do):
+    async def do(api, settings, gathered, action, written, _do=execute._do):
         if not isinstance(action, StopTrial):
-            await _do(api, settings, gathered, action)
+            await _do(api, settings, gathered, action, written)
 
     monkeypatch.setattr(execute, "_do", do)
     assert_found("there at once", "are live than may be", "left over", "it waits for GPUs, and some are free")

@@ -99,8 +99,8 @@ async def test_created_already_is_told_from_other_conflicts(api, server):
         (409, STATUS | {"reason": "AlreadyExists", "message": 'deployments "d" already exists'}),
         (409, STATUS | {"reason": "Conflict", "message": "resourcequotas: the object has been modified"}),
     ]
-    assert await api.create(DEPLOYMENTS, "prod", {}) is True
-    assert await api.create(DEPLOYMENTS, "prod", {}) is False
+    assert await api.create(DEPLOYMENTS, "prod", {}) == {}
+    assert await api.create(DEPLOYMENTS, "prod", {}) is None
     with pytest.raises(RefusedError) as caught:
         await api.create(DEPLOYMENTS, "prod", {})
     assert caught.value.conflict
