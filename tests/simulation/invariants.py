@@ -56,6 +56,7 @@ class Watchman:
     world: Any
     recorded: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
+    served: set[str] = field(default_factory=set)
     finished: dict[str, Object] = field(default_factory=dict)
     writes: deque[float] = field(default_factory=deque)
     writes_ever: int = 0
@@ -97,6 +98,7 @@ class Watchman:
         if change.before is None:
             self.recorded.clear()
             self.numbers.clear()
+            self.served.clear()
             self.finished.clear()
         if change.before is None or change.after is None or not _by_operator(change):
             return
@@ -142,11 +144,26 @@ class Watchman:
                 same = _but_left_behind(status) == _but_left_behind(self.finished[name])
                 self.check(same, f"{name} was finished and has changed")
             if status.get("outcome"):
+                self._measured_within_a_window(name, status)
                 self.finished[name] = status
+
+    def _begun(self, metadata: Object) -> None:
+        """What a person removed under a trial that goes on is made anew at any time, unless it has to end."""
+        name, again = metadata["name"], metadata["name"] in self.served
+        self.served.add(name)
+        if not again or self.world.stops_lately(POLL_SECONDS):
+            self._within_a_window(name)
 
     def _within_a_window(self, name: str) -> None:
         seconds = AT_ONCE_SECONDS if self.world.undisturbed else LATE_SECONDS
         self.check(self.world.open_lately(seconds), f"{name} is begun outside of the study's windows")
+
+    def _measured_within_a_window(self, name: str, status: Object) -> None:
+        """What a window ends when it closes comes to nothing; what had come to its end before that was seen counts."""
+        if name in self.finished or status["outcome"] not in {"Feasible", "Infeasible"} or not self.world.undisturbed:
+            return
+        inside = self.world.open_lately(AT_ONCE_SECONDS) or not self.world.stops_lately(AT_ONCE_SECONDS)
+        self.check(inside, f"{name} is measured though the window that stops it has closed")
 
     def _within_the_quota(self, name: str) -> None:
         """It is asked before it is taken."""
@@ -160,7 +177,7 @@ class Watchman:
     def _deployment(self, change: Change) -> None:
         labels = change.object["metadata"].get("labels", {})
         if change.before is None and "sloguard.dev/trial" in labels:
-            self._within_a_window(change.object["metadata"]["name"])
+            self._begun(change.object["metadata"])
         if "sloguard.dev/trial" not in labels:
             if _by_operator(change):
                 self._production_touched(change)
@@ -228,11 +245,14 @@ class Watchman:
         self.check(used - spare <= budget, f"{used:.0f} GPU-seconds are used of {budget}, {latest:.0f} by the last")
 
     def _stopped_with_the_window(self) -> None:
+        """At the latest when an operator has been at work for a while."""
+        seconds = POLL_SECONDS if self.world.undisturbed else LATE_SECONDS
+        works = self.world.undisturbed or self.world.has_worked_for(seconds)
         study = self.world.server.get("sloguardstudies", "s")
-        if study is None or not self.world.undisturbed or self.world.open_lately(POLL_SECONDS):
+        if study is None or not works or self.world.open_lately(seconds):
             return
         left = [d["metadata"]["name"] for d in self._servers()]
-        stops = self.world.stops_lately(POLL_SECONDS)
+        stops = self.world.stops_lately(seconds)
         self.check(not (left and stops), f"{left} run on after the window that stops them has closed")
 
     def _left_behind_counts(self, trials: list[Object]) -> None:

@@ -1,7 +1,7 @@
 """The study and the production that a schedule begins with."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 
 from tests.short_study import short_spec
@@ -49,7 +49,7 @@ def study(random: Random) -> Object:
             "minimumImprovementPercent": random.choice([0, 5]),
             "verification": {"durationSeconds": random.choice([1, 30])},
         },
-        windows=windows(random) if random.random() < 0.2 else [],
+        windows=windows(random) if random.random() < 0.3 else [],
     )
     return {"metadata": {"name": "s"}, "spec": spec}
 
@@ -61,12 +61,20 @@ def windows(random: Random) -> list[Object]:
         "schedule": f"{first}-59/{minutes} * * * *",
         "durationMinutes": random.randint(3, 5),
         "timeZone": random.choice(["Etc/UTC", "Europe/Paris"]),
-        "onClose": random.choice(["Finish", "Stop"]),
+        "onClose": random.choice(["Finish", "Stop", "Stop"]),
     }
     return [window]
 
 
 OURS = re.compile(r"(\d+)-59/(\d+) \* \* \* \*")
+
+
+def begin(windows: list[Object], random: Random) -> timedelta:
+    """After which part of an hour a schedule begins: with windows mostly while a first trial is cut by one's end."""
+    if not windows or random.random() < 0.3:
+        return timedelta(seconds=random.randrange(1200))
+    first, _ = map(int, OURS.fullmatch(windows[0]["schedule"]).groups())
+    return timedelta(minutes=first + windows[0]["durationMinutes"], seconds=-random.randint(3, 60))
 
 
 def is_open(windows: list[Object], moment: datetime) -> bool:

@@ -15,7 +15,7 @@ from tests.simulation.invariants import ViolationError
 from tests.simulation.operators import without_a_lease
 from tests.simulation.world import run
 
-ENOUGH = 120
+ENOUGH = 300
 """Schedules within which each of them shows; most show in the first few."""
 
 
@@ -118,6 +118,11 @@ def test_windows_that_are_not_kept(monkeypatch):
     monkeypatch.setattr(next_trial, "_outside", lambda _: None)
     monkeypatch.setattr(halt, "hours_of", lambda *_: ALWAYS_OPEN)
     assert_found("begun outside of the study's windows")
+
+
+def test_windows_that_stop_nothing(monkeypatch):
+    monkeypatch.setattr(halt, "hours_of", lambda *given, _hours=halt.hours_of: replace(_hours(*given), stops=False))
+    assert_found("though the window that stops it has closed", "run on after the window")
 
 
 def test_a_quota_that_is_not_asked_for(monkeypatch):

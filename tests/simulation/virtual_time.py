@@ -20,14 +20,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     get_debug = bool
     """Never. It is asked for with each future, so the answer costs no frame; nor does that of `time`."""
 
-    def __init__(self):
+    def __init__(self, begin: datetime = BEGIN):
+        self._begin = begin
         self._seconds = [0.0]
         self.time = functools.partial(operator.getitem, self._seconds, 0)
         super().__init__(selectors.SelectSelector())
 
     def now(self):
         """As a moment of the simulated world's own calendar."""
-        return BEGIN + timedelta(seconds=self._seconds[0])
+        return self._begin + timedelta(seconds=self._seconds[0])
 
     def _run_once(self):
         """In place of asyncio's own, which asks files and clocks: here there is neither."""

@@ -16,8 +16,8 @@ from tests.simulation.invariants import LEFT_SECONDS, Tracebacks, ViolationError
 from tests.simulation.machinery import Held, Machinery
 from tests.simulation.operators import CALM, Process, Weather, watched
 from tests.simulation.people import PERSON, People
-from tests.simulation.studies import is_open, node, production, study
-from tests.simulation.virtual_time import VirtualLoop
+from tests.simulation.studies import begin, is_open, node, production, study
+from tests.simulation.virtual_time import BEGIN, VirtualLoop
 
 CALM_HOURS = 3
 LOOK_SECONDS = 20.0
@@ -182,6 +182,10 @@ class World:
     def somebody_works(self) -> bool:
         return not self.storm and any(process.alive for process in self.processes)
 
+    def has_worked_for(self, seconds: float) -> bool:
+        """In the calm."""
+        return self.somebody_works() and self.loop.time() - self._acting_since > seconds
+
     @property
     def undisturbed(self) -> bool:
         """Neither network nor operator failed since the beginning."""
@@ -295,7 +299,8 @@ def run(seed: int, *, doubled: bool = False) -> World:
 
     Raises ViolationError, which has the world.
     """
-    loop = VirtualLoop()
+    windows = study(Random(seed))["spec"]["windows"]
+    loop = VirtualLoop(BEGIN + begin(windows, Random(f"{seed} begins")))
     asyncio.set_event_loop(loop)
     world = make_world(seed, loop, doubled=doubled)
     logger = logging.getLogger("sloguard")
