@@ -56,7 +56,6 @@ class Watchman:
     world: Any
     recorded: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
-    served: set[str] = field(default_factory=set)
     finished: dict[str, Object] = field(default_factory=dict)
     writes: deque[float] = field(default_factory=deque)
     writes_ever: int = 0
@@ -98,7 +97,6 @@ class Watchman:
         if change.before is None:
             self.recorded.clear()
             self.numbers.clear()
-            self.served.clear()
             self.finished.clear()
         if change.before is None or change.after is None or not _by_operator(change):
             return
@@ -147,13 +145,6 @@ class Watchman:
                 self._measured_within_a_window(name, status)
                 self.finished[name] = status
 
-    def _begun(self, metadata: Object) -> None:
-        """What a person removed under a trial that goes on is made anew at any time, unless it has to end."""
-        name, again = metadata["name"], metadata["name"] in self.served
-        self.served.add(name)
-        if not again or self.world.stops_lately(POLL_SECONDS):
-            self._within_a_window(name)
-
     def _within_a_window(self, name: str) -> None:
         seconds = AT_ONCE_SECONDS if self.world.undisturbed else LATE_SECONDS
         self.check(self.world.open_lately(seconds), f"{name} is begun outside of the study's windows")
@@ -177,7 +168,7 @@ class Watchman:
     def _deployment(self, change: Change) -> None:
         labels = change.object["metadata"].get("labels", {})
         if change.before is None and "sloguard.dev/trial" in labels:
-            self._begun(change.object["metadata"])
+            self._within_a_window(change.object["metadata"]["name"])
         if "sloguard.dev/trial" not in labels:
             if _by_operator(change):
                 self._production_touched(change)
