@@ -68,12 +68,14 @@ class Settings:
 class Written:
     """The study and its trials as they are stored then, as far as that is known.
 
-    `recorded` are the trials that are new, `stopped` those of which nothing is left but what is leaving.
+    `recorded` says that some of the trials are new, `begun` which servers are there now, `stopped` of which trials
+    nothing is left but what is leaving.
     """
 
     study: Object
     trials: dict[str, Object]
     recorded: bool = False
+    begun: set[str] = field(default_factory=set[str])
     stopped: set[str] = field(default_factory=set[str])
 
     @property
@@ -136,6 +138,7 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
                 live = render.live_service(study, trial, production, container, arguments)
                 await _create(api, SERVICES, namespace, live)
             await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
+            written.begun.add(trial.name)
         case StartLoad(trial) if is_live(study):
             arguments = tuple(trial.status.arguments)
             await _lead(api, render.live_service(study, trial, _production(gathered), container, arguments))

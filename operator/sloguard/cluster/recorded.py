@@ -6,6 +6,7 @@ from sloguard.cluster.execute import Written
 from sloguard.cluster.gather import Gathered, read_study
 from sloguard.cluster.knowledge import Taken
 from sloguard.cluster.records import records_of
+from sloguard.engine.snapshot import Observation, Server, ServerState
 
 
 def with_recorded(gathered: Gathered, written: Written) -> Gathered:
@@ -15,9 +16,16 @@ def with_recorded(gathered: Gathered, written: Written) -> Gathered:
     stored = [*gathered.history.trials.values(), *written.trials.values()]
     records = records_of(study, stored, gathered.snapshot.target)
     seen = {name: found for name, found in gathered.snapshot.observations.items() if name not in written.stopped}
+    begun = Observation(Server(ServerState.WAITING), leftovers=True)
     return replace(
         gathered,
-        snapshot=replace(gathered.snapshot, study=study, trials=records.trials, observations=seen, room=None),
+        snapshot=replace(
+            gathered.snapshot,
+            study=study,
+            trials=records.trials,
+            observations=seen | dict.fromkeys(written.begun, begun),
+            room=None,
+        ),
         study=written.study,
         trials=written.trials,
         passed_over=records.passed_over,

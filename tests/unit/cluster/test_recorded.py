@@ -5,8 +5,8 @@ from sloguard.cluster.execute import Settings, execute
 from sloguard.cluster.gather import Gathered
 from sloguard.cluster.knowledge import Taken
 from sloguard.cluster.recorded import with_recorded
-from sloguard.engine.actions import Event, Plan, RecordTrial, StopTrial, UpdateTrial
-from sloguard.engine.snapshot import Observation, Snapshot, TargetState
+from sloguard.engine.actions import Event, Plan, RecordTrial, StartServer, StopTrial, UpdateTrial
+from sloguard.engine.snapshot import Observation, ServerState, Snapshot, TargetState
 from tests.unit.cluster.objects import STUDY, VLLM, deployment, finished, study, trial, trial_object
 
 
@@ -63,3 +63,10 @@ async def test_where_nothing_was_recorded_nothing_is_gone_on_with():
     _, written = await written_by(StopTrial(trial()))
     assert not written.recorded
     assert written.stopped == {"s-2-1"}
+
+
+async def test_a_server_that_was_begun_is_not_begun_again():
+    gathered, written = await written_by(StartServer(trial(), tuple(VLLM["args"])), RecordTrial("s-3-1", trial(3).spec))
+    known = with_recorded(gathered, written)
+    assert known.snapshot.observation(trial()).server.state is ServerState.WAITING
+    assert known.snapshot.observation(trial()).leftovers
