@@ -1,6 +1,9 @@
 """`sloguard promote`: what a study on this machine recommends, as a change of the files that make production."""
 
+import contextlib
 import sys
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,6 +13,7 @@ from sloguard.domain.arguments import ArgumentsError, split_command, tuned
 from sloguard.domain.knobs import KNOBS, KnobError, parse_value
 from sloguard.gitops.edit import Finder, diff, with_settings
 from sloguard.gitops.errors import EditError
+from sloguard.gitops.evidence import commit_message
 from sloguard.gitops.find import Wanted, in_kustomize, in_manifest, in_values
 from sloguard.gitops.patch import API_VERSIONS, strategic_merge_patch
 from sloguard.local.errors import RunDirectoryError
@@ -49,6 +53,13 @@ class NothingToPromote(click.ClickException):
 @click.option("--kind", default="", help="Of the object, where a file has several.")
 @click.option("--name", default="", help="Of the object, where a file has several.")
 @click.option("--container", default="", help="Where the object has several.")
+@click.option(
+    "--git",
+    "branch",
+    default="",
+    metavar="BRANCH",
+    help="Commit the change on this branch of the file's repository, without touching its working tree.",
+)
 @click.option("--write", is_flag=True, help="Change the file. Without it, the change is printed.")
 def promote(
     directory: Path,
@@ -60,12 +71,14 @@ def promote(
     kind: str,
     name: str,
     container: str,
+    branch: str,
     write: bool,
 ) -> None:
     """Write what `sloguard tune` recommends into the file that production is made from.
 
-    Only the settings that were tuned change, in the lines that hold them; the change is printed as a diff for
-    `git apply`, or written with --write. A file that cannot be changed so is refused with the reason.
+    Only the settings that were tuned change, in the lines that hold them. The change is printed as a diff for
+    `git apply`, written with --write, or committed with --git. A file that cannot be changed so is refused with the
+    reason.
 
     \b
     Exit codes:
@@ -78,15 +91,22 @@ def promote(
         raise click.UsageError("give one of --manifest, --kustomize, --helm-values and --patch")
     if bool(path) != (helm_values is not None):
         raise click.UsageError("--helm-values and --path go together")
+    if write and branch:
+        raise click.UsageError("give one of --write and --git")
     study, recommendation = _recommended(directory)
     if patch:
-        if write:
-            raise click.UsageError("--patch prints a patch; redirect it into a file instead of --write")
+        if write or branch:
+            raise click.UsageError("--patch prints a patch; redirect it into a file instead of --write or --git")
         click.echo(_patch(recommendation, kind or "Deployment", name, container), nl=False)
         return
     wanted = Wanted(kind, name, container)
     file, find = _place(manifest, kustomize, helm_values, path, wanted)
-    _change(file, find, study, recommendation, write=write)
+    change = Change(file, find, study, recommendation)
+    with _told(file):
+        if branch:
+            _commit(change, branch)
+        else:
+            _show_or_write(change, write=write)
 
 
 def _recommended(directory: Path) -> tuple[Study, Recommendation]:
@@ -134,26 +154,65 @@ def _kustomization(path: Path) -> Path:
     raise Refused(f"{path}: there is no kustomization.yaml in it; give the file that holds the patch.")
 
 
-def _change(file: Path, find: Finder, study: Study, recommendation: Recommendation, *, write: bool) -> None:
-    names = _tuned_names(study, recommendation)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file, the place in it, and what goes there."""
+
+    file: Path
+    find: Finder
+    study: Study
+    recommendation: Recommendation
+
+    def of(self, before: str) -> str:
+        """The text with the settings; what people should know is told.
+
+        Raises:
+            EditError: it cannot be changed safely.
+
+        """
+        _warn(self.file, self.study, self.find(before).place.settings(), self.recommendation)
+        names = _tuned_names(self.study, self.recommendation)
+        return with_settings(before, self.find, names, self.recommendation.parameters)
+
+    def title(self, text: str) -> str:
+        return self.find(text).title
+
+
+@contextlib.contextmanager
+def _told(file: Path) -> Generator[None]:
+    """What is wrong with a file ends the command with a sentence."""
     try:
-        before = file.read_bytes().decode()
-        place = find(before)
-        _warn(file, study, place.place.settings(), recommendation)
-        after = with_settings(before, find, names, recommendation.parameters)
+        yield
     except UnicodeDecodeError as error:
         raise Refused(f"{file}: it is no text in UTF-8; nothing was changed.") from error
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}.") from error
     except EditError as error:
         raise Refused(f"{file}: {error}. Nothing was changed.") from error
+
+
+def _show_or_write(change: Change, *, write: bool) -> None:
+    file = change.file
+    before = file.read_bytes().decode()
+    after = change.of(before)
     if before == after:
-        click.echo(f"{file} ({place.title}) has these settings already.", err=True)
+        click.echo(f"{file} ({change.title(before)}) has these settings already.", err=True)
     elif write:
         _write(file, after)
-        click.echo(f"{file} ({place.title}) was changed.", err=True)
+        click.echo(f"{file} ({change.title(before)}) was changed.", err=True)
     else:
         sys.stdout.write(diff(before, after, file.as_posix().lstrip("/")))
+
+
+def _commit(change: Change, branch: str) -> None:
+    from sloguard.gitops.commit import commit_file  # noqa: PLC0415 - only this way needs Git
+
+    message = commit_message(change.study, change.recommendation, change.file.name)
+    made = commit_file(change.file, branch, change.of, message)
+    if made is None:
+        click.echo(f"{change.file} has these settings already, where the branch {branch} stands or begins.", err=True)
+    else:
+        click.echo(f"{made.sha} on {branch}. To hand it in: git push origin {branch}")
 
 
 def _tuned_names(study: Study, recommendation: Recommendation) -> set[KnobName]:
