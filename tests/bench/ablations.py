@@ -72,7 +72,7 @@ class WithoutLimits(Ablation):
     """No figures out of failure messages; the class of the crash stays."""
 
     def told(self, result):
-        return replace(result, crash=result.crash and result.crash.model_copy(update={"limit": None, "cause": ""}))
+        return replace(result, crash=result.crash and result.crash.model_copy(update={"proof": None, "cause": ""}))
 
 
 class WithoutRules(Ablation):

@@ -19,7 +19,9 @@ from sloguard.api.v1alpha1 import (
     Margins,
     OptimizerName,
     Outcome,
+    Proof,
     SearchSpace,
+    SettingBound,
 )
 from sloguard.domain.knobs import parse_values, text_of
 from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
@@ -446,8 +448,20 @@ SETUPS = (
     Setup(),
 )
 CRASHES = (
-    (CrashClass.KV_CACHE_BELOW_ONE_REQUEST, "max_model_len at most 4096; KV short by 0.34 GiB"),
-    (CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH, "free memory 23.5 of 24.0 GiB; gpu_memory_utilization at most 0.979"),
+    (
+        CrashClass.KV_CACHE_BELOW_ONE_REQUEST,
+        Proof(
+            bounds=[SettingBound(setting="max_model_len", at_most=4096)],
+            available_kv_cache_bytes=GIB // 2,
+            needed_kv_cache_bytes=GIB,
+        ),
+    ),
+    (
+        CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
+        Proof(
+            bounds=[SettingBound(setting="gpu_memory_utilization", at_most_permille=979)], device_memory_bytes=24 * GIB
+        ),
+    ),
     (CrashClass.CUDA_OUT_OF_MEMORY, None),
     (CrashClass.GPU_FAULT, None),
 )
@@ -455,9 +469,9 @@ CRASHES = (
 
 def earlier_record(number, values):
     """Of one of SETUPS in turn; from outside this study's space as often as not."""
-    setup, (class_, limit) = SETUPS[number % 4], CRASHES[number // 4 % 4]
+    setup, (class_, proof) = SETUPS[number % 4], CRASHES[number // 4 % 4]
     result = measured(number, values)
-    crash = Crash(class_=class_, fault=Fault.CONFIGURATION, limit=limit)
+    crash = Crash(class_=class_, fault=Fault.CONFIGURATION, proof=proof)
     margins = Margins(available_kv_cache_bytes=(1 + number % 7) * GIB, model_weights_bytes=15 * GIB)
     told = replace(
         result,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sloguard.api.v1alpha1 import Crash, CrashClass, Fault, KnobName, Margins
+from sloguard.api.v1alpha1 import Crash, CrashClass, Fault, KnobName, Margins, Proof, SettingBound
 from sloguard.domain import shared_ledger
 from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
 from sloguard.domain.shared_ledger import believed, merged
@@ -49,17 +49,22 @@ def test_the_order_of_merging_does_not_matter(a, b, c):
 
 
 FIGURES = st.one_of(st.none(), st.integers(-(2**50), 2**50))
-TEXTS = st.sampled_from(
-    [
-        "",
-        "KV short by 0.34 GiB",
-        "KV short by 999999999999 GiB",
-        "free memory 0 of 0 GiB",
-        "free memory 0.0 of 999999999999.9 GiB; gpu_memory_utilization at most 0.0",
-        "max seq len (0): 0.0 GiB KV cache is needed, larger than the available KV cache memory (-0 GiB)",
-        "max seq len (9): 9 GiB KV cache is needed, larger than the available KV cache memory (999999999999 GiB)",
-    ]
+BOUNDS = st.builds(
+    SettingBound,
+    setting=st.sampled_from(["max_model_len", "gpu_memory_utilization", "max_num_seqs", "nothing_known"]),
+    at_least=st.one_of(st.none(), st.integers(0, 10**9)),
+    at_most=st.one_of(st.none(), st.integers(0, 10**9)),
+    at_most_permille=st.one_of(st.none(), st.integers(0, 1000)),
 )
+SIZES = st.one_of(st.none(), st.integers(0, 2**50))
+PROOFS = st.builds(
+    Proof,
+    bounds=st.lists(BOUNDS, max_size=3),
+    available_kv_cache_bytes=FIGURES,
+    needed_kv_cache_bytes=SIZES,
+    device_memory_bytes=SIZES,
+)
+CAUSES = st.sampled_from(["", "max_num_seqs must be less", "--max-num-batched-tokens and --max-num-seqs", "( [ \\ * +"])
 ANYTHING = st.builds(
     LedgerRecord,
     study=st.just("p"),
@@ -96,8 +101,8 @@ ANYTHING = st.builds(
             Crash,
             class_=st.sampled_from(CrashClass),
             fault=st.just(Fault.CONFIGURATION),
-            cause=TEXTS,
-            limit=TEXTS,
+            cause=CAUSES,
+            proof=st.one_of(st.none(), PROOFS),
         ).map(lambda crash: record.model_copy(update={"crashed": True, "crash": crash})),
     )
 )

@@ -31,9 +31,6 @@ _SETTING = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _RUN = re.compile(r"[-0-9A-Za-z]{1,64}", re.ASCII)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
-_FIGURE = re.compile(r"([\d.]+) GiB|at most ([\d.]+)|max seq len \((\d+)\)", re.ASCII)
-_PLAIN = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
-
 _MOST_BYTES = 2**50
 _MOST_WHOLE = 2**31 - 1
 _MOST_OF_SETUP = {
@@ -139,19 +136,13 @@ def _possible_end(record: LedgerRecord) -> bool:
     if crash is None:
         return True
     told = (crash.cause, crash.limit or "")
-    plain = all(text.isprintable() and _plain_figures(text) for text in told) and _plain_bounds(crash)
+    plain = all(text.isprintable() for text in told) and _plain_bounds(crash)
     return plain and crash.fault is Fault.CONFIGURATION
 
 
 def _plain_bounds(crash: Crash) -> bool:
     """The models hold the figures to what is possible; names of settings are text of others."""
     return crash.proof is None or all(_SETTING.fullmatch(bound.setting) for bound in crash.proof.bounds)
-
-
-def _plain_figures(text: str) -> bool:
-    """Whether the figures that an optimizer reads out of messages are such."""
-    found = (next(filter(None, match.groups())) for match in _FIGURE.finditer(text))
-    return all(_PLAIN.fullmatch(figure) for figure in found)
 
 
 def _on_one_line(text: str) -> str:

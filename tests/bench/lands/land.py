@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
-from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, Margins, Outcome, SearchSpace
+from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, Margins, Outcome, Proof, SearchSpace
 from sloguard.domain.result import VIOLATION_CAP, RatePoint, Result, Value, Values
 from sloguard.domain.rules import Context
 from sloguard.optimizer import Space, make_space
@@ -38,8 +38,7 @@ class Truth:
     ratios: tuple[float, ...] = ()
     crash: CrashClass | None = None
     phase: CrashPhase | None = None
-    limit: str | None = None
-    cause: str = ""
+    proof: Proof | None = None
     kv_gib: float | None = None
     kv_bytes_per_token: float = 131072.0
     weights_gib: float | None = None
@@ -104,9 +103,7 @@ class Land:
         truth = self.truth_of(values)
         rng = Random(f"{self.name} {seed} {self.space.key(values)}")
         if truth.crash is not None:
-            crash = Crash(
-                class_=truth.crash, fault=Fault.CONFIGURATION, phase=truth.phase, limit=truth.limit, cause=truth.cause
-            )
+            crash = Crash(class_=truth.crash, fault=Fault.CONFIGURATION, phase=truth.phase, cause="", proof=truth.proof)
             # Margins are read when a server is ready: one that never was leaves its message only.
             margins = self._margins(truth, rng) if truth.phase is CrashPhase.SERVING else None
             return Result(number, values, Outcome.CRASHED, crash=crash, margins=margins, gpu_seconds=truth.seconds)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from sloguard.api.v1alpha1 import CrashClass, CrashPhase
+from sloguard.domain.proof import Proven, bounded, proof, share_bounded, together
 from sloguard.domain.result import Value
 from sloguard.domain.rules import Context
 from tests.bench.lands.land import (
@@ -146,17 +147,19 @@ def memory_of(setting: Setting, card: Card, model: Model) -> Memory:
 
 
 def failure(setting: Setting, card: Card, memory: Memory) -> Truth | None:
-    """What becomes of a server that lacks memory, with the messages and margins that vLLM leaves behind."""
+    """What becomes of a server that lacks memory, with what vLLM's messages prove and the margins it leaves behind."""
     free_at_start = card.vram_gib - card.context_gib
     if setting.utilization * card.vram_gib > free_at_start:
         return Truth(
             crash=CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH,
-            limit=f"free memory {free_at_start:.2f} of {card.vram_gib:.1f} GiB; gpu_memory_utilization at most "
-            f"{math.floor(free_at_start / card.vram_gib * 1000) / 1000:.3f}",
+            proof=together(
+                Proven("", proof(device_memory_bytes=round(card.vram_gib * GIB))),
+                Proven("", share_bounded("gpu_memory_utilization", at_most=free_at_start / card.vram_gib)),
+            ).proof,
             seconds=REJECTED_SECONDS + 20,
         )
     if memory.kv_gib < memory.need_gib:
-        return _no_room(setting, memory)
+        return _no_room(memory)
     if memory.free_gib < 0:
         return Truth(
             crash=CrashClass.CUDA_OUT_OF_MEMORY,
@@ -170,19 +173,16 @@ def failure(setting: Setting, card: Card, memory: Memory) -> Truth | None:
     return None
 
 
-def _no_room(setting: Setting, memory: Memory) -> Truth:
-    if memory.kv_gib <= 0:
-        limit = f"KV short by {-memory.kv_gib:.2f} GiB"
-        return Truth(crash=CrashClass.NO_KV_CACHE_ROOM, limit=limit, seconds=MEMORY_FAILURE_SECONDS)
-    fitting = int(memory.kv_gib * GIB / memory.bytes_per_token)
-    return Truth(
-        crash=CrashClass.KV_CACHE_BELOW_ONE_REQUEST,
-        limit=f"max_model_len at most {fitting}; KV short by {memory.need_gib - memory.kv_gib:.2f} GiB",
-        cause=f"To serve at least one request with the model's max seq len ({setting.length}), ({memory.need_gib:.2f} "
-        "GiB KV cache is needed, which is larger than the available KV cache memory "
-        f"({memory.kv_gib:.2f} GiB). Based on the available memory, the estimated maximum model length is {fitting}.",
-        seconds=MEMORY_FAILURE_SECONDS,
-    )
+def _no_room(memory: Memory) -> Truth:
+    room = round(memory.kv_gib * GIB)
+    if room <= 0:
+        shown = proof(available_kv_cache_bytes=room)
+        return Truth(crash=CrashClass.NO_KV_CACHE_ROOM, proof=shown, seconds=MEMORY_FAILURE_SECONDS)
+    shown = together(
+        Proven("", proof(available_kv_cache_bytes=room, needed_kv_cache_bytes=round(memory.need_gib * GIB))),
+        Proven("", bounded("max_model_len", at_most=int(room / memory.bytes_per_token))),
+    ).proof
+    return Truth(crash=CrashClass.KV_CACHE_BELOW_ONE_REQUEST, proof=shown, seconds=MEMORY_FAILURE_SECONDS)
 
 
 def start_seconds(setting: Setting) -> float:

@@ -1,26 +1,17 @@
 """What one trial's margins and crash message say about memory, in GiB and tokens; NaN where they say nothing.
 
-A server that did not start leaves no margins, but `domain.crash_patterns` keeps what its message proves.
+A server that did not start leaves no margins, but its verdict keeps what the message proves (`domain.proof`).
 """
 
 import math
-import re
 from dataclasses import dataclass
 
-from sloguard.api.v1alpha1 import CrashClass
-from sloguard.domain.result import Result
+from sloguard.api.v1alpha1 import CrashClass, KnobName, Proof
+from sloguard.domain.result import Result, Value
 
 GIB = 2.0**30
 
 NO_ROOM = frozenset({CrashClass.NO_KV_CACHE_ROOM, CrashClass.KV_CACHE_BELOW_ONE_REQUEST})
-
-_SHORT = re.compile(r"KV short by (?P<short>[\d.]+) GiB")
-_FREE = re.compile(r"free memory (?P<free>[\d.]+) of (?P<total>[\d.]+) GiB")
-_UTILIZATION = re.compile(r"gpu_memory_utilization at most (?P<share>[\d.]+)")
-_NEEDED = re.compile(
-    r"max seq len \((?P<length>\d+)\)\D{1,4}(?P<needed>[\d.]+) GiB KV cache is needed.{1,80}?"
-    r"available KV cache memory \((?P<available>-?[\d.]+) GiB\)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +46,32 @@ def read(result: Result) -> Reading:
             card_gib=card / GIB if card else math.nan,
             free_gib=math.nan if free is None else free / GIB,
         )
-    if crash is None:
+    if crash is None or crash.proof is None:
         return Reading()
-    limit = crash.limit or ""
+    proof = crash.proof
     if crash.class_ is CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH:
-        free, share = _FREE.search(limit), _UTILIZATION.search(limit)
-        return Reading(
-            card_gib=float(free["total"]) if free else math.nan,
-            utilization_limit=float(share["share"]) if share else math.nan,
-        )
-    needed, short = _NEEDED.search(crash.cause), _SHORT.search(limit)
-    if crash.class_ is CrashClass.KV_CACHE_BELOW_ONE_REQUEST and needed:
-        need = float(needed["needed"])
-        return Reading(float(needed["available"]), need, need * GIB / max(int(needed["length"]), 1))
-    if crash.class_ is CrashClass.NO_KV_CACHE_ROOM and short:
-        return Reading(kv_gib=-float(short["short"]))
+        return Reading(card_gib=_gib(proof.device_memory_bytes), utilization_limit=_utilization_limit(proof))
+    if crash.class_ is CrashClass.KV_CACHE_BELOW_ONE_REQUEST:
+        room, need = _gib(proof.available_kv_cache_bytes), _gib(proof.needed_kv_cache_bytes)
+        return Reading(room, need, _bytes_per_token(proof, result.parameters.get(KnobName.MAX_MODEL_LEN)))
+    if crash.class_ is CrashClass.NO_KV_CACHE_ROOM:
+        return Reading(kv_gib=_gib(proof.available_kv_cache_bytes))
     return Reading()
+
+
+def _gib(size_bytes: int | None) -> float:
+    return math.nan if size_bytes is None else size_bytes / GIB
+
+
+def _utilization_limit(proof: Proof) -> float:
+    limits = [b.at_most_permille for b in proof.bounds if b.setting == KnobName.GPU_MEMORY_UTILIZATION.value]
+    return next((limit / 1000 for limit in limits if limit is not None), math.nan)
+
+
+def _bytes_per_token(proof: Proof, length: Value | None) -> float:
+    """Of the length that was asked for, or else of the longest that fits: that is rounded down to a block."""
+    needed, available = proof.needed_kv_cache_bytes, proof.available_kv_cache_bytes
+    if needed and isinstance(length, int) and length > 0:
+        return needed / length
+    fitting = next((b.at_most for b in proof.bounds if b.setting == KnobName.MAX_MODEL_LEN.value), None)
+    return available / fitting if available and available > 0 and fitting else math.nan

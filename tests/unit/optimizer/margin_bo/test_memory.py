@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, KnobName, Margins, Outcome, SearchSpace
+from sloguard.domain.crash import classify_lines
 from sloguard.domain.result import Result
 from sloguard.domain.rules import Context
 from sloguard.optimizer import make_space
@@ -32,9 +33,14 @@ def started(number, config, kv_gib, weights_gib=None, graphs_gib=None, tokens=No
     return Result(number, config, Outcome.FEASIBLE, 1.0, (0.5,), margins=margins)
 
 
-def crashed(number, config, class_, phase=None, cause="", limit=None):
-    crash = Crash(class_=class_, fault=Fault.CONFIGURATION, phase=phase, cause=cause, limit=limit)
+def crashed(number, config, class_, phase=None):
+    crash = Crash(class_=class_, fault=Fault.CONFIGURATION, phase=phase, cause="")
     return Result(number, config, Outcome.CRASHED, crash=crash)
+
+
+def refused(number, config, *log):
+    """With the verdict on what vLLM said."""
+    return Result(number, config, Outcome.CRASHED, crash=classify_lines(log, exit_code=1))
 
 
 def recorded(vram_gib):
@@ -99,9 +105,9 @@ KNOWN = started(0, {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.92}, 6.4, 14.3, 0.4, 1
 
 
 def test_a_refusal_for_lack_of_room_teaches_even_without_a_figure():
-    refused = crashed(1, CONFIG, CrashClass.NO_KV_CACHE_ROOM)
+    result = crashed(1, CONFIG, CrashClass.NO_KV_CACHE_ROOM)
     before, encoding = learnt([KNOWN], 24)
-    after, _ = learnt([KNOWN, refused], 24)
+    after, _ = learnt([KNOWN, result], 24)
     point = encoding.configurations([CONFIG])
     assert after.kv_gib(point)[0][0] < before.kv_gib(point)[0][0] - 0.2
     assert after.starts(point)[0] < before.starts(point)[0]
@@ -109,10 +115,15 @@ def test_a_refusal_for_lack_of_room_teaches_even_without_a_figure():
 
 def test_a_message_with_a_figure_teaches_that_figure():
     low = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.62}
-    refused = crashed(1, low, CrashClass.NO_KV_CACHE_ROOM, limit="KV short by 1.41 GiB")
-    assert read(refused).kv_gib == -1.41
+    result = refused(
+        1,
+        low,
+        "INFO 11-20 10:00:00 [gpu_worker.py:301] Available KV cache memory: -1.41 GiB",
+        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`.",
+    )
+    assert read(result).kv_gib == pytest.approx(-1.41)
     before, encoding = learnt([KNOWN], 24)
-    after, _ = learnt([KNOWN, refused], 24)
+    after, _ = learnt([KNOWN, result], 24)
     point = encoding.configurations([low])
     assert -1.5 < after.kv_gib(point)[0][0] < before.kv_gib(point)[0][0]
     assert after.starts(point)[0] < 0.01
@@ -120,15 +131,17 @@ def test_a_message_with_a_figure_teaches_that_figure():
 
 def test_a_message_about_one_request_tells_need_and_size():
     cause = (
-        "To serve at least one request with the model's max seq len (32768), (1.75 GiB KV cache is needed, which is "
-        "larger than the available KV cache memory (1.41 GiB). Based on the available memory, the estimated maximum "
-        "model length is 26464."
+        "ValueError: To serve at least one request with the model's max seq len (32768), (1.75 GiB KV cache is needed, "
+        "which is larger than the available KV cache memory (1.41 GiB). Based on the available memory, the estimated "
+        "maximum model length is 26464."
     )
     values = {name: value for name, value in CONFIG.items() if name is not K.MAX_MODEL_LEN}
-    result = crashed(1, values, CrashClass.KV_CACHE_BELOW_ONE_REQUEST, cause=cause)
+    result = refused(1, values, cause)
     reading = read(result)
-    assert (reading.kv_gib, reading.need_gib) == (1.41, 1.75)
+    assert (reading.kv_gib, reading.need_gib) == (pytest.approx(1.41), 1.75)
     assert reading.bytes_per_token == pytest.approx(57344, rel=0.01)
+    asked = refused(1, {**values, K.MAX_MODEL_LEN: 32768}, cause)
+    assert read(asked).bytes_per_token == pytest.approx(57344, rel=0.001)
     memory, encoding = learnt([result], 24)
     assert memory.need_gib(encoding.configurations([values]))[0] == 1.75
     assert memory.need_gib(encoding.configurations([{**values, K.KV_CACHE_DTYPE: "fp8", K.MAX_MODEL_LEN: 32768}]))[
@@ -229,10 +242,14 @@ def test_servers_that_see_a_part_of_the_card_are_believed_before_nvml():
 
 
 def test_the_utilization_that_a_message_names_is_a_wall():
-    limit = "free memory 23.49 of 24.0 GiB; gpu_memory_utilization at most 0.978"
     values = {**CONFIG, K.GPU_MEMORY_UTILIZATION: 0.99}
-    refused = crashed(1, values, CrashClass.GPU_MEMORY_REQUEST_TOO_HIGH, limit=limit)
-    memory, encoding = learnt([refused])
+    result = refused(
+        1,
+        values,
+        "ValueError: Free memory on device cuda:0 (23.49/24.0 GiB) on startup is less than desired GPU memory "
+        "utilization (0.99, 23.76 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.",
+    )
+    memory, encoding = learnt([result])
     assert memory.vram_gib == 24
     at = [encoding.configurations([{**CONFIG, K.GPU_MEMORY_UTILIZATION: u}]) for u in (0.97, 0.98)]
     assert memory._granted(at[0])[0] == 1
