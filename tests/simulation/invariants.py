@@ -276,7 +276,8 @@ class Watchman:
             return "" if short and not self._servers() else "it waits for a quota that has room"
         if phase not in TERMINAL | {"AwaitingApproval", "Suspended"} and not stalled:
             return f"still {phase}: {json.dumps(conditions.get('Ready', {}))}"
-        return ""
+        # What was under way when it stalled goes on to its end.
+        return "it has stalled, and a server is still there" if stalled and self._servers() else ""
 
     def waits_within_windows(self) -> bool:
         """Then what it waits for is said anew whenever a window opens or closes."""
