@@ -21,10 +21,10 @@ def test_each_fault_of_the_target_is_named_and_goes_when_mended(world):
     assert "spec.target.container can be one of: web" in world.condition("Stalled")["message"]
 
     program = {"name": "vllm", "image": "vllm"}
-    shell = program | {"command": ["sh", "-c"], "args": ["vllm serve org/model"]}
+    shell = program | {"command": ["sh", "-c"], "args": ["vllm serve org/model $FLAGS"]}
     world.patch("deployments", "llama", containers(shell))
     world.play(lambda: world.stalled("ArgumentsNotUnderstood"), poke=True)
-    assert "through a shell" in world.condition("Stalled")["message"]
+    assert "$FLAGS" in world.condition("Stalled")["message"]
 
     narrow = [*ARGUMENTS, "--max-model-len=4096", "--no-enable-chunked-prefill"]
     world.patch("deployments", "llama", containers(program | {"args": narrow}))
