@@ -368,11 +368,19 @@ def own(mapping: Node, key: str) -> Node | None:
 
 
 def _is_merged(mapping: Node, key: str) -> bool:
-    merged = mapping.get(MERGE)
-    if merged is None:
-        return False
-    sources = [one.target or one for one in (merged.items if merged.kind is Kind.SEQUENCE else [merged])]
-    return any(source.get(key) is not None or _is_merged(source, key) for source in sources)
+    """Whether what is merged there, or into that, has the key; an anchor may well refer to itself."""
+    seen: list[Node] = []
+    left = [mapping]
+    while left:
+        one = left.pop()
+        seen.append(one)
+        merged = one.get(MERGE)
+        aliases = [] if merged is None else merged.items if merged.kind is Kind.SEQUENCE else [merged]
+        sources = [alias.target or alias for alias in aliases]
+        if any(source.get(key) is not None for source in sources):
+            return True
+        left += [source for source in sources if source not in seen]
+    return False
 
 
 def added_list(text: str, mapping: Node, key: str, texts: Sequence[str], behind: str = "") -> Edit:
