@@ -59,14 +59,20 @@ def damaged(draw):
     return text, one.find
 
 
+def attempt(text, find, parameters):
+    try:
+        return with_settings(text, find, set(NEW), parameters), ""
+    except EditError as error:
+        return None, str(error)
+
+
 @given(damaged(), st.booleans())
 def test_a_damaged_file_is_changed_rightly_or_refused(drawn, out):
     text, find = drawn
     parameters = {} if out else NEW
-    try:
-        after = with_settings(text, find, set(NEW), parameters)
-    except EditError as error:
-        assert str(error)
+    after, refusal = attempt(text, find, parameters)
+    assert (after is None) == bool(refusal)
+    if after is None:
         return
     assert {k: v for k, v in find(after).place.settings().items() if k in NEW} == parameters
     assert len(list(yaml.parse(after))) > 0
