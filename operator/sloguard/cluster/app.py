@@ -16,6 +16,7 @@ from sloguard.cluster.execute import Settings
 from sloguard.cluster.labels import STUDY, TRIAL
 from sloguard.cluster.lease import Lease, LeaseSettings
 from sloguard.cluster.log_streams import LogStreams
+from sloguard.cluster.orderly_end import ending_in_order
 from sloguard.cluster.pod_news import is_worth_a_look
 from sloguard.cluster.reconcile import Reconciler
 from sloguard.measure.prometheus import Prometheus
@@ -38,13 +39,15 @@ def serve(namespaces: Sequence[str], settings: Settings, lease: LeaseSettings, p
     registry = kopf.OperatorRegistry()
     operator = Operator(settings, namespaces, lease)
     operator.register(registry)
-    kopf.run(
+    work = kopf.operator(
         registry=registry,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         standalone=True,
         liveness_endpoint=f"http://{probe_address}/healthz",
     )
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(ending_in_order(work))
 
 
 class Operator:
