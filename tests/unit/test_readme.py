@@ -24,6 +24,15 @@ RUN_BY = {
     "pip install .": ("Dockerfile", "install --root-user-action ignore --no-deps --target /app ."),
     "sloguard tune examples/one-gpu.yaml --output results/one-gpu": ("tests/unit/local/test_one_gpu.py", "README"),
     "sloguard report results/one-gpu": ("tests/unit/local/test_one_gpu.py", "README"),
+    "sloguard promote results/one-gpu --manifest deploy/llama.yaml": ("tests/unit/gitops/test_readme.py", "README"),
+    "sloguard promote results/one-gpu --kustomize overlays/production/patch.yaml --write": (
+        "tests/unit/gitops/test_readme.py",
+        "README",
+    ),
+    "sloguard promote results/one-gpu --helm-values values.yaml --path engine.extraArgs --git tuned-llama": (
+        "tests/unit/gitops/test_readme.py",
+        "README",
+    ),
     "examples/kind/up": ("tests/clusters/kind.py", "examples/kind/up"),
     "examples/kind/down": ("tests/clusters/kind.py", "[DOWN, "),
 }
