@@ -11,7 +11,7 @@ import numpy as np
 
 from .encoding import FOREIGN, Floats, Ints, Points
 
-RISK = 0.05
+RISK = 0.04
 """That a new pair kills. More than is likely, so that several new things at once are left for later."""
 
 SURPRISE_SD = 0.05
