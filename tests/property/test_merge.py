@@ -12,6 +12,7 @@ from sloguard.api.v1alpha1 import (
     LoadResult,
     Metric,
     RateMeasurement,
+    ServerActivity,
     ServerCounters,
     ServerFault,
     ServerFaultKind,
@@ -206,6 +207,15 @@ def test_a_dead_server_is_dead_for_all():
     merged = merge(two(rates=two()[1].rates[:1], fault=fault), 2)
     assert merged.fault == fault
     assert [rate.rate_percent for rate in merged.rates] == [50]
+
+
+def test_the_first_fault_counts_with_what_any_generator_saw_of_the_servers_work():
+    early = ServerFault(kind=ServerFaultKind.SERVER_GONE, at=NOW, detail="refused")
+    busy = ServerActivity(requests_running=9)
+    late = early.model_copy(update={"at": NOW + timedelta(seconds=3), "activity": busy})
+    one, other = two()
+    merged = merge([one.model_copy(update={"fault": late}), other.model_copy(update={"fault": early})], 2)
+    assert merged.fault == early.model_copy(update={"activity": busy})
 
 
 def test_times_are_told_from_the_first_start():

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from sloguard.api.v1alpha1 import ServerActivity
+
 from .evidence import Activity
 from .increments import Timeline
 from .standstill import GENERATED, KV_USAGE, last_sign
@@ -11,6 +13,8 @@ from .standstill import GENERATED, KV_USAGE, last_sign
 RUNNING: Final = "vllm:num_requests_running"
 WAITING: Final = "vllm:num_requests_waiting"
 PREEMPTIONS: Final = "vllm:num_preemptions_total"
+ACTIVITY: Final = (RUNNING, WAITING, KV_USAGE)
+"""What one look at a server's /metrics tells."""
 
 _MOST: Final = 1e9
 
@@ -85,6 +89,17 @@ def activity_of(timeline: Timeline, ended_at_seconds: float) -> Activity | None:
         generation_tokens=_grown(seen, GENERATED),
         still_seconds=None if since is None else last - since,
         age_seconds=ended_at_seconds - last,
+    )
+
+
+def recorded(activity: Activity) -> ServerActivity:
+    """As it stands in a trial's status."""
+    fullness = activity.kv_cache_usage_percent
+    return ServerActivity(
+        requests_running=activity.requests_running,
+        requests_waiting=activity.requests_waiting,
+        kv_cache_usage_percent=None if fullness is None else min(max(round(fullness), 0), 100),
+        preemptions=activity.preemptions,
     )
 
 

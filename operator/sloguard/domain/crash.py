@@ -4,9 +4,10 @@ import signal
 from collections.abc import Iterable
 from typing import Final
 
-from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, ServerActivity, ServerFaultKind
+from sloguard.api.v1alpha1 import Crash, CrashClass, CrashPhase, Fault, ServerFaultKind
 
 from . import crash_pod
+from .activity import recorded
 from .crash_pattern import usual_fault
 from .crash_pod import PodVerdict
 from .crash_scan import Finding, Quote, Scan, scan, scan_lines
@@ -91,20 +92,16 @@ def _judge(evidence: Evidence, found: Scan) -> Crash:
 def _with_activity(crash: Crash, evidence: Evidence, found: Scan) -> Crash:
     """What a server that had become ready was doing before its end. With nothing to do, no load has killed it."""
     activity = found.activity or evidence.activity
-    if activity is None or not (found.ready or evidence.became_ready):
+    if not (found.ready or evidence.became_ready):
         return crash
-    fullness = activity.kv_cache_usage_percent
-    said = ServerActivity(
-        requests_running=activity.requests_running,
-        requests_waiting=activity.requests_waiting,
-        kv_cache_usage_percent=None if fullness is None else min(max(round(fullness), 0), 100),
-        preemptions=activity.preemptions,
-    )
+    if activity is None:
+        seen = evidence.load_fault.activity if evidence.load_fault is not None else None
+        return crash.model_copy(update={"activity": seen})
     blamed = crash.fault is Fault.CONFIGURATION and crash.class_ is CrashClass.DIED_UNDER_LOAD
     doubted = (
         {"confidence_percent": min(crash.confidence_percent, _IDLE_CONFIDENCE)} if activity.idle and blamed else {}
     )
-    return crash.model_copy(update={"activity": said, **doubted})
+    return crash.model_copy(update={"activity": recorded(activity), **doubted})
 
 
 def _startup_timeout(evidence: Evidence) -> Crash:

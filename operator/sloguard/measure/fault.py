@@ -7,7 +7,7 @@ between them mean that it is gone. vLLM's message about a dead engine is final b
 from collections.abc import Callable  # noqa: TC003 - the annotation of an attribute, kept like all other imports
 from datetime import UTC, datetime
 
-from sloguard.api.v1alpha1 import ServerFault, ServerFaultKind
+from sloguard.api.v1alpha1 import ServerActivity, ServerFault, ServerFaultKind
 
 from .client import Observation
 
@@ -16,11 +16,15 @@ DETAIL_LIMIT = 256
 
 
 class FaultWatch:
-    """Collects observations; calls `on_fault` once, when the server is found dead."""
+    """Collects observations; calls `on_fault` once, when the server is found dead.
+
+    `activity` is what the server last said that it was doing.
+    """
 
     def __init__(self) -> None:
         self.fault: ServerFault | None = None
         self.own_fault: str | None = None
+        self.activity: ServerActivity | None = None
         self.on_fault: Callable[[], None] = lambda: None
         self._refusals = 0
         self._first_refusal = datetime.now(UTC)
@@ -42,7 +46,7 @@ class FaultWatch:
     def conclude(self, kind: ServerFaultKind, detail: str, at: datetime) -> None:
         """The first fault counts; what follows from it is no other."""
         if self.fault is None:
-            self.fault = server_fault(kind, detail, at)
+            self.fault = server_fault(kind, detail, at).model_copy(update={"activity": self.activity})
             self.on_fault()
 
 

@@ -19,6 +19,7 @@ from sloguard.api.v1alpha1 import (
     LoadResult,
     Metric,
     RateMeasurement,
+    ServerFault,
     SLOResult,
     TimeBlocks,
     Violations,
@@ -65,9 +66,18 @@ def merge(parts: Sequence[LoadResult], generators: int) -> LoadResult:
             for metric, sketch in sketches[rates[0].rate_percent].items()
         ],
         warmup_requests=sum(part.warmup_requests for part in ordered),
-        fault=min(faults, key=lambda fault: fault.at, default=None),
+        fault=_first(faults),
         invalid=next((f"generator {part.generator}: {part.invalid}" for part in ordered if part.invalid), None),
     )
+
+
+def _first(faults: Sequence[ServerFault]) -> ServerFault | None:
+    """With what any of them knows of the server's work."""
+    if not faults:
+        return None
+    first = min(faults, key=lambda fault: fault.at)
+    activity = next((fault.activity for fault in (first, *faults) if fault.activity is not None), None)
+    return first.model_copy(update={"activity": activity})
 
 
 def _since(started_at: datetime, part: LoadResult) -> list[RateMeasurement]:

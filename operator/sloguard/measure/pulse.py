@@ -7,16 +7,17 @@ updates it. That there is work is known from our own open requests.
 """
 
 from datetime import UTC, datetime, timedelta
-from time import perf_counter_ns
+from time import perf_counter_ns, time
 
 import aiohttp
 
 from sloguard.api.v1alpha1 import ServerFaultKind
+from sloguard.domain.activity import ACTIVITY, activity_of, recorded
 from sloguard.domain.standstill import SIGNS, STANDSTILL_SECONDS
 
 from .client import CompletionClient
 from .fault import FaultWatch
-from .scrape import page
+from .scrape import page, parse
 
 SILENCE_SECONDS = 5.0
 """Without a token for so long, the server is asked, and again as often; sooner where a hang is to be known sooner."""
@@ -25,6 +26,9 @@ QUESTIONS = 3
 """At least so many in one silence: were it we who slept, the first look would find a long one."""
 
 LOOK_SECONDS = 1.0
+
+ACTIVITY_SECONDS = 5.0
+"""Between two looks at what a server that lives is doing."""
 
 Signs = tuple[str, ...]
 
@@ -51,6 +55,7 @@ class Pulse:
         self._questions = 0
         self._alive_ns = perf_counter_ns()
         self._asked_ns = 0
+        self._noted_ns = 0
 
     async def begin(self) -> None:
         """To be called once, before the load."""
@@ -65,6 +70,8 @@ class Pulse:
         """To be called about once a second. Concludes a fault when there was work and no sign of life for too long."""
         if not working:
             self._lives(perf_counter_ns())
+        if working and not self.silent:
+            await self._note()
         if not self.silent or _seconds_since(self._asked_ns) < self._silence_seconds:
             return
         self._lives(self._last_ns())
@@ -91,9 +98,21 @@ class Pulse:
             self._signs = ()
             self._questions = 0
 
+    async def _note(self) -> None:
+        """What the server is doing now and then, since it tells nothing any more once it is dead."""
+        if self._gives_signs and _seconds_since(self._noted_ns) >= ACTIVITY_SECONDS:
+            self._noted_ns = perf_counter_ns()
+            await self._ask()
+
     async def _ask(self) -> Signs:
-        text = await page(self._session, self._base_url)
-        return tuple(line for line in (text or "").split("\n") if line.startswith(SIGNS))
+        lines = (await page(self._session, self._base_url) or "").split("\n")
+        now = time()
+        samples = parse("\n".join(line for line in lines if line.startswith(ACTIVITY)))
+        activity = activity_of({series: [(now, value)] for series, value in samples.items()}, now)
+        # One that has nothing to do says nothing of what came to it since.
+        if activity is not None and not activity.idle:
+            self._watch.activity = recorded(activity)
+        return tuple(line for line in lines if line.startswith(SIGNS))
 
 
 def _seconds_since(at_ns: int) -> float:

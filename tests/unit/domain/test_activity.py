@@ -1,10 +1,11 @@
 """What a server was doing before its end."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from sloguard.api.v1alpha1 import CrashClass, ServerActivity
+from sloguard.api.v1alpha1 import CrashClass, ServerActivity, ServerFault, ServerFaultKind
 from sloguard.domain.activity import Reports, activity_of
 from sloguard.domain.crash import classify, classify_lines
 from sloguard.domain.evidence import Activity, Evidence
@@ -91,6 +92,18 @@ def test_a_known_cause_is_as_certain_as_ever():
     told = classify(replace(evidence, activity=Activity(requests_running=0)))
     assert crash is not None
     assert told == crash.model_copy(update={"activity": ServerActivity(requests_running=0)})
+
+
+def test_what_the_load_saw_tells_of_a_server_whose_log_and_prometheus_say_nothing():
+    seen = ServerActivity(requests_running=32, requests_waiting=12, kv_cache_usage_percent=93)
+    fault = ServerFault(kind=ServerFaultKind.SERVER_GONE, at=datetime.now(UTC), detail="refused", activity=seen)
+    silent = Evidence(log="", became_ready=True, ended=True, exit_code=139, load_fault=fault)
+    crash = classify(silent)
+    assert crash is not None
+    assert crash.activity == seen
+    scraped = classify(replace(silent, activity=Activity(requests_running=3)))
+    assert scraped is not None
+    assert scraped.activity == ServerActivity(requests_running=3)
 
 
 def test_of_a_start_that_failed_nothing_is_said():

@@ -16,6 +16,7 @@ from sloguard.api.v1alpha1 import (
     LoadResult,
     Metric,
     RateMeasurement,
+    ServerActivity,
     ServerCounters,
     ServerFault,
     ServerFaultKind,
@@ -30,6 +31,7 @@ from sloguard.domain.sketch import Sketch, read, stored
 from sloguard.measure.encode import LIMIT_BYTES, UnreadableResultError, decode, encode
 from sloguard.measure.fault import server_fault
 
+BUSY = ServerActivity(requests_running=262_144, requests_waiting=262_144, kv_cache_usage_percent=100)
 NOW = datetime.now(UTC)
 
 
@@ -99,7 +101,7 @@ def a_result(percents, *, digits, detail="A1b2 " * 51, invalid="x9Z- " * 51, ske
             for percent in percents
             if blocks
         ],
-        fault=detail and ServerFault(kind=ServerFaultKind.SERVER_GONE, at=NOW, detail=detail),
+        fault=detail and ServerFault(kind=ServerFaultKind.SERVER_GONE, at=NOW, detail=detail, activity=BUSY),
         invalid=invalid,
     )
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sloguard.api.v1alpha1 import ServerFaultKind
+from sloguard.api.v1alpha1 import ServerActivity, ServerFaultKind
 from sloguard.domain.goodput import Ending
 from sloguard.measure import pulse as pulse_module
 from sloguard.measure import scrape
@@ -62,6 +62,41 @@ async def run(server, requests, *, drain_seconds=1.0):
         await pulse.begin()
         records = await Window(client, watch, pulse, Patience(drain_seconds=drain_seconds)).run(iter(requests))
     return [record.ending for record in records], watch.fault
+
+
+def working(running, waiting, usage):
+    return (
+        signs(7, usage=usage)
+        + (
+            f'vllm:num_requests_running{{engine="0"}} {running}\nvllm:num_requests_running{{engine="1"}} 2\n'
+            f'vllm:num_requests_waiting{{engine="1"}} {waiting}\n'
+        ).encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "activity"),
+    [
+        (working(30, 5, 0.93), ServerActivity(requests_running=32, requests_waiting=12, kv_cache_usage_percent=93)),
+        (signs(7), None),
+    ],
+)
+async def test_a_server_that_dies_has_said_before_what_it_did(server, monkeypatch, page, activity):
+    monkeypatch.setattr(pulse_module, "SILENCE_SECONDS", 60.0)
+    monkeypatch.setattr(pulse_module, "ACTIVITY_SECONDS", 0.01)
+    server.metrics = replies(200, page)
+    server.answer = streams(chunk(), 0.3, chunk())
+    watch = FaultWatch()
+    async with open_session() as session:
+        client = CompletionClient(session, server.url)
+        pulse = Pulse(session, server.url, client, watch)
+        await pulse.begin()
+        watch.activity = None
+        await Window(client, watch, pulse, Patience(drain_seconds=1.0)).run(iter(planned(2)))
+        server.metrics = NOT_FOUND
+        await pulse.look(working=True)
+    watch.conclude(ServerFaultKind.SERVER_GONE, "connection refused", datetime.now(UTC))
+    assert watch.fault.activity == activity
 
 
 HANGS = {
@@ -144,7 +179,8 @@ async def test_nothing_to_do_is_no_hang(server):
     assert endings == [Ending.COMPLETED] * 2
 
 
-async def test_a_working_server_is_asked_once(server):
+async def test_a_working_server_is_asked_before_and_then_every_few_seconds(server, monkeypatch):
+    monkeypatch.setattr(pulse_module, "ACTIVITY_SECONDS", 3600.0)
     asked = itertools.count()
 
     async def counts(request):
@@ -153,7 +189,7 @@ async def test_a_working_server_is_asked_once(server):
 
     server.metrics = counts
     await run(server, planned(40, apart_seconds=0.01))
-    assert next(asked) == 1
+    assert next(asked) == 2
 
 
 async def test_a_hang_ends_the_sweep(server):

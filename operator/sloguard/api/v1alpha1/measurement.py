@@ -254,12 +254,33 @@ class ServerFaultKind(StrEnum):
     GENERATION_STALLED = "GenerationStalled"
 
 
+class ServerActivity(ObservedModel):
+    """What a server had to do when it last said so before its end, by its log or by its metrics."""
+
+    requests_running: int = Field(ge=0)
+    requests_waiting: int = Field(default=0, ge=0)
+    kv_cache_usage_percent: int | None = Field(default=None, ge=0, le=100)
+    preemptions: int | None = Field(default=None, ge=0, description="In the last ten seconds or so.")
+
+    @property
+    def in_words(self) -> str:
+        """A sentence for people."""
+        if not self.requests_running and not self.requests_waiting:
+            return "it had no requests"
+        said = [f"{self.requests_running} requests running"]
+        said += [f"{self.requests_waiting} waiting"] if self.requests_waiting else []
+        said += [] if self.kv_cache_usage_percent is None else [f"KV cache {self.kv_cache_usage_percent} % full"]
+        said += [f"{self.preemptions} preempted"] if self.preemptions else []
+        return ", ".join(said)
+
+
 class ServerFault(ObservedModel):
     """The moment at which a server that had answered no longer did, or at which its last token came."""
 
     kind: ServerFaultKind
     at: AwareDatetime
     detail: str = Field(max_length=256)
+    activity: ServerActivity | None = Field(default=None, description="By its /metrics, some seconds before.")
 
 
 class LatencySketch(ObservedModel):

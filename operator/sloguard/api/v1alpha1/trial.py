@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 from .base import API_VERSION, Model, ObservedModel
 from .conditions import CONDITION_MAP, StatusCondition
 from .knobs import KnobName
-from .measurement import RateMeasurement
+from .measurement import RateMeasurement, ServerActivity
 from .meta import ObjectMeta
 from .rules import Rule, immutable
 from .search_space import Text
@@ -128,26 +128,6 @@ class Proof(ObservedModel):
     unallocated_bytes: Bytes | None = Field(default=None, description="So much more could not be allocated.")
     needed_shared_memory_bytes: Bytes | None = None
     gpus: int | None = Field(default=None, ge=0, le=1_000_000_000, description="That were there.")
-
-
-class ServerActivity(ObservedModel):
-    """What a server had to do when it last said so before its end, by its log or by its metrics."""
-
-    requests_running: int = Field(ge=0)
-    requests_waiting: int = Field(default=0, ge=0)
-    kv_cache_usage_percent: int | None = Field(default=None, ge=0, le=100)
-    preemptions: int | None = Field(default=None, ge=0, description="In the last ten seconds or so.")
-
-    @property
-    def in_words(self) -> str:
-        """A sentence for people."""
-        if not self.requests_running and not self.requests_waiting:
-            return "it had no requests"
-        said = [f"{self.requests_running} requests running"]
-        said += [f"{self.requests_waiting} waiting"] if self.requests_waiting else []
-        said += [] if self.kv_cache_usage_percent is None else [f"KV cache {self.kv_cache_usage_percent} % full"]
-        said += [f"{self.preemptions} preempted"] if self.preemptions else []
-        return ", ".join(said)
 
 
 class Crash(ObservedModel):
