@@ -10,30 +10,30 @@ from pydantic_core import ErrorDetails
 
 from .documents import Path, Problem
 from .structural import Schema, structural
-from .v1alpha1 import RulesBrokenError, Study
+from .v1alpha1 import RulesBrokenError, Study, Trial
 
 _SHOWN_CHARACTERS: Final = 60
 
 
-def problems(error: ErrorDetails) -> list[Problem]:
-    """One complaint; a model may have broken several rules at once."""
+def problems(error: ErrorDetails, model: type[Study | Trial] = Study) -> list[Problem]:
+    """One complaint about an object of this kind; a model may have broken several rules at once."""
     path: Path = tuple(error["loc"])
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, RulesBrokenError):
         return [Problem((*path, *filter(None, field.split("."))), message) for field, message in cause.broken]
-    return [Problem(path, _sentence(error, path))]
+    return [Problem(path, _sentence(error, path, model))]
 
 
-def _sentence(error: ErrorDetails, path: Path) -> str:
+def _sentence(error: ErrorDetails, path: Path, model: type[Study | Trial]) -> str:
     context: Mapping[str, Any] = error.get("ctx", {})
     value = shown(error["input"])
     match error["type"]:
         case "missing":
             return "is missing; add it"
         case "extra_forbidden":
-            return _unknown_field(path)
+            return _unknown_field(path, model)
         case "enum":
-            return _unknown_value(error["input"], _schema_at(path).get("enum", []))
+            return _unknown_value(error["input"], _schema_at(path, model).get("enum", []))
         case "greater_than_equal":
             return f"{value} is too low; the least is {context['ge']}"
         case "less_than_equal":
@@ -77,8 +77,8 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
 
 
-def _unknown_field(path: Path) -> str:
-    known = list(_schema_at(path[:-1]).get("properties", {}))
+def _unknown_field(path: Path, model: type[Study | Trial]) -> str:
+    known = list(_schema_at(path[:-1], model).get("properties", {}))
     return f"is not a known field; {_nearest(str(path[-1]), known)}"
 
 
@@ -103,12 +103,12 @@ def _capital(text: str) -> str:
 
 
 @cache
-def _study_schema() -> Schema:
-    return structural(Study.model_json_schema(by_alias=True), written=True)
+def _schema_of(model: type[Study | Trial]) -> Schema:
+    return structural(model.model_json_schema(by_alias=True), written=True)
 
 
-def _schema_at(path: Path) -> Schema:
-    schema = _study_schema()
+def _schema_at(path: Path, model: type[Study | Trial]) -> Schema:
+    schema = _schema_of(model)
     for part in path:
         below = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
         schema = cast("Schema", below or {})

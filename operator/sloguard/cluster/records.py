@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from sloguard.api.documents import path_text
 from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
-from sloguard.api.wording import shown
+from sloguard.api.wording import problems
 from sloguard.cluster.labels import MANAGED_BY, STUDY
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
@@ -73,8 +72,7 @@ def records_of(study: Study, stored: Iterable[Object], target: TargetState | Tar
 def _told(error: ValidationError | KnobError) -> str:
     if isinstance(error, KnobError):
         return readable(str(error))
-    each = (f"{path_text(e['loc'])}: {shown(e['input'])}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors())
-    return readable("; ".join(each))
+    return readable("; ".join(str(problem) for e in error.errors() for problem in problems(e, Trial)))
 
 
 def owner_of(study: Study) -> Object:

@@ -189,3 +189,10 @@ def test_arguments_may_differ_in_tuned_settings(arguments):
 def test_arguments_may_differ_in_nothing_else(arguments):
     with pytest.raises(ForeignArgumentsError):
         check_arguments(PRODUCTION, arguments)
+
+
+def test_a_record_that_cannot_be_read_is_told_of_in_the_words_of_its_own_schema():
+    odd = trial_object(2, purpose="Serch", oddField=1)
+    why = records_of(study(), [odd], TargetState(())).passed_over["s-2-1"]
+    assert 'spec.purpose: "Serch" is not known; did you mean Search?' in why
+    assert "spec.oddField: is not a known field; use one of study, number, attempt" in why
