@@ -33,6 +33,7 @@ from sloguard.cluster.objects import Object, section
 from sloguard.cluster.records import ForeignTrialError, identified
 from sloguard.cluster.target import find_container, gpus, target_state
 from sloguard.domain.knobs import KnobError
+from sloguard.engine.progress import running_gpu_seconds
 from sloguard.engine.promotion import is_under_way
 from sloguard.engine.snapshot import Observation, Server, Snapshot, TargetProblem
 
@@ -141,12 +142,11 @@ async def _end(api: Api, study: Study, stored: Object, children: Children, why: 
     name, status = stored["metadata"]["name"], section(stored, "status")
     if status.get("phase") != TrialPhase.FINISHED.value:
         seen, now = _seen(children, study.spec.target.container or "").server, clock.now()
-        held = (now - seen.running_since).total_seconds() * seen.gpus if seen.running_since else 0.0
         ended = {
             "phase": TrialPhase.FINISHED.value,
             "outcome": Outcome.CANCELLED.value,
             "finishedAt": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "gpuSeconds": math.ceil(max(held, 0.0)),
+            "gpuSeconds": math.ceil(running_gpu_seconds(seen, now)),
             "message": f"{why}: this version of the operator cannot read the record, so the trial was ended",
         }
         try:

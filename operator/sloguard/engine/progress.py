@@ -33,7 +33,7 @@ from sloguard.domain.score import OFFERED_PERCENT
 from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
 from sloguard.engine.infrastructure_faults import DID_NOT_RUN, HELD_BACK, fault_of, patience
-from sloguard.engine.snapshot import LoadState, Observation, ServerState
+from sloguard.engine.snapshot import LoadState, Observation, Server, ServerState
 from sloguard.engine.waiting import waits_for, waits_no_more
 from sloguard.measure.timetable import whole_seconds
 
@@ -276,10 +276,16 @@ def held_gpu_seconds(trial: Trial, seen: Observation, now: datetime) -> float:
 
     Of a server that is gone without a trace, only its start-up is known for certain.
     """
-    since, until = seen.server.running_since, now
-    if since is None and trial.status.started_at and trial.status.ready_at:
-        since, until = trial.status.started_at, trial.status.ready_at
-    return max((until - since).total_seconds(), 0.0) * seen.server.gpus if since else 0.0
+    started, ready = trial.status.started_at, trial.status.ready_at
+    if seen.server.running_since is None and started and ready:
+        return running_gpu_seconds(replace(seen.server, running_since=started), ready)
+    return running_gpu_seconds(seen.server, now)
+
+
+def running_gpu_seconds(server: Server, until: datetime) -> float:
+    """Nothing of one that has not run yet."""
+    since = server.running_since
+    return max((until - since).total_seconds(), 0.0) * server.gpus if since else 0.0
 
 
 def _infrastructure(crash_class: CrashClass, cause: str) -> Crash:
