@@ -68,8 +68,8 @@ class Settings:
 class Written:
     """The study and its trials as they are stored then, as far as that is known.
 
-    `recorded` says that some of the trials are new, `begun` which servers are there now, `stopped` of which trials
-    nothing is left but what is leaving.
+    `recorded` says that some of the trials are new, and that the study's status has yet to be written, `begun` which
+    servers are there now, `stopped` of which trials nothing is left but what is leaving.
     """
 
     study: Object
@@ -87,7 +87,8 @@ class Written:
 async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> Written:
     """All of the plan, in its order.
 
-    Events come first: an operator that dies tells them once more and not never.
+    Events come first: an operator that dies tells them once more and not never. Where a trial is recorded, the look goes
+    on with it (`recorded.py`), and the study's status is written at its end.
 
     Raises:
         RefusedError: the API server said no; a conflict means that something changed meanwhile: gather and plan again.
@@ -106,8 +107,12 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     for action in plan.actions:
         await _do(api, settings, gathered, action, written)
         logger.info(_what_was_done(action), extra=_about(gathered, action))
+    told = study | {"status": {**gathered.kept, **status.dump()}}
+    if written.recorded:
+        written.study = told
+        return written
     if gathered.derived or status != gathered.snapshot.study.status:
-        study = await api.replace_status(STUDIES, study | {"status": {**gathered.kept, **status.dump()}})
+        study = await api.replace_status(STUDIES, told)
     if not plan.owes_production:
         study = await _with_finalizer(api, study, wanted=False)
     written.study = study

@@ -29,7 +29,7 @@ def with_recorded(gathered: Gathered, written: Written) -> Gathered:
         study=written.study,
         trials=written.trials,
         passed_over=records.passed_over,
-        derived=False,
+        derived=True,
         taken=Taken(gathered.taken.ledger),
         history=replace(gathered.history, events=()),
     )
