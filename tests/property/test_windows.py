@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sloguard.api.v1alpha1 import OnClose, Window
@@ -51,9 +51,15 @@ def around_a_change(draw):
 LENGTHS = st.one_of(st.integers(1, 90), st.integers(1, 1440))
 ENDS = st.sampled_from([*OnClose])
 
+ONE_AFTER_THE_OTHER = Window(
+    schedule="* */2 * * *", duration_minutes=1, time_zone="Europe/Paris", on_close=OnClose.STOP
+)
+"""Some sixty windows that follow each other without a gap, and then one."""
+
 
 @settings(max_examples=60, deadline=None)
 @given(around_a_change())
+@example(([ONE_AFTER_THE_OTHER], utc("2026-10-25T01:00")))
 def test_windows_open_and_close_when_the_reference_says(case):
     windows, now = case
     since, until = now - timedelta(days=1, minutes=1), now + timedelta(days=1)

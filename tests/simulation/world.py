@@ -61,6 +61,7 @@ class World:
         }
         self._owners: dict[str, str] = {}
         self._acting_since = 0.0
+        self.prompt = not (self.weather.slow or self.weather.answer_late)
         self._undisturbed = not (self.doubled or self.weather.refused or self.weather.killed)
 
     # what the others stand on

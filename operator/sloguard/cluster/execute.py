@@ -87,8 +87,8 @@ class Written:
 async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) -> Written:
     """All of the plan, in its order.
 
-    Events come first: an operator that dies tells them once more and not never. Where a trial is recorded, the look goes
-    on with it (`recorded.py`), and the study's status is written at its end.
+    Events come first: an operator that dies tells them once more and not never. Where a trial is recorded, the look
+    goes on with it (`recorded.py`), and the study's status is written at its end.
 
     Raises:
         RefusedError: the API server said no; a conflict means that something changed meanwhile: gather and plan again.

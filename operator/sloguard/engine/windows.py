@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from sloguard.api.v1alpha1 import OnClose, Window
 
-MOST_IN_A_ROW = 50
-"""Windows that follow each other without a gap and are looked through for one."""
-
+IN_SIGHT = timedelta(days=3)
+"""So far ahead windows that follow each other without a gap are looked through for one."""
 
 ONE_DAY = timedelta(days=1)
 
@@ -56,9 +57,9 @@ def hours(windows: Sequence[Window], now: datetime) -> Hours:
     closing = max((end for end, _ in last), default=None)
     stops = any(end == closing and w.on_close is OnClose.STOP for end, w in last)
     if closing is None or closing <= now:
-        openings = [opening for w in windows if (opening := _next_opening(w, now)) is not None]
+        openings = [opening for w in windows if (opening := next(_openings(w, now), None)) is not None]
         return Hours(False, min(openings, default=None), stops)
-    return _open(windows, closing)
+    return _open(windows, now, closing, stops)
 
 
 def longest(windows: Sequence[Window], now: datetime) -> timedelta:
@@ -67,19 +68,27 @@ def longest(windows: Sequence[Window], now: datetime) -> timedelta:
     closing = now if not (present := hours(windows, now)).is_open else present.changes_at
     opening = None if closing is None else hours(windows, closing).changes_at
     end = None if opening is None else hours(windows, opening).changes_at
-    return alone if opening is None or end is None else max(alone, end - opening)
+    if opening is None:
+        return alone
+    return timedelta.max if end is None else max(alone, end - opening)
 
 
-def _open(windows: Sequence[Window], closing: datetime) -> Hours:
+def _open(windows: Sequence[Window], now: datetime, closing: datetime, stops: bool) -> Hours:
     """On through windows that open before the others are closed."""
-    for _ in range(MOST_IN_A_ROW):
-        ends = [(opened + _length(w), w) for w in windows if (opened := _last_opening(w, closing)) is not None]
-        later = max(end for end, _ in ends)
-        if later <= closing:
-            stops = any(end == closing and w.on_close is OnClose.STOP for end, w in ends)
-            return Hours(True, closing, stops)
-        closing = later
-    return Hours(True)
+    for opening, window in merge(*(_with(w, _openings(w, now)) for w in windows), key=itemgetter(0)):
+        if opening > closing:
+            break
+        if opening > now + IN_SIGHT:
+            return Hours(True)
+        end, stop = opening + _length(window), window.on_close is OnClose.STOP
+        if end >= closing:
+            stops = stop or (stops and end == closing)
+            closing = end
+    return Hours(True, closing, stops)
+
+
+def _with(window: Window, openings: Iterator[datetime]) -> Iterator[tuple[datetime, Window]]:
+    return ((opening, window) for opening in openings)
 
 
 def _length(window: Window) -> timedelta:
@@ -93,24 +102,37 @@ def _last_opening(window: Window, now: datetime) -> datetime | None:
     return max((o for day in islice(filter(None, past), 2) for o in day), default=None)
 
 
-def _next_opening(window: Window, now: datetime) -> datetime | None:
-    """Now left out. None where the schedule never comes in the next 50 years."""
-    to_come = ([o for o in day if o > now] for day in _days(window, now, reverse=False))
-    return min((o for day in islice(filter(None, to_come), 2) for o in day), default=None)
+def _openings(window: Window, now: datetime) -> Iterator[datetime]:
+    """In their order, now left out. None where the schedule never comes in the next 50 years."""
+    held: Sequence[datetime] = ()
+    for day in _days(window, now, reverse=False):
+        later = [opening for opening in day if opening > now]
+        if later:
+            # Where clocks are set back over midnight, two days are mixed.
+            yield from (opening for opening in held if opening <= later[0])
+            held = sorted({*later, *(opening for opening in held if opening > later[0])})
+    yield from held
 
 
 def _days(window: Window, now: datetime, *, reverse: bool) -> Iterator[Sequence[datetime]]:
     """The openings of each day that the schedule names, from the day after now backwards or from the day before on."""
     zone = ZoneInfo(window.time_zone)
     midnight = datetime.combine(now.astimezone(zone).date(), time())
-    start = midnight + 2 * ONE_DAY if reverse else midnight - 2 * ONE_DAY
+    days = " ".join(["0", "0", *window.fields[2:]])
+    day = midnight + 2 * ONE_DAY if reverse else midnight - 2 * ONE_DAY
     try:
-        # Days alone, without a zone: what the clocks do within them is worked out here.
-        for day in CronSim(" ".join(["0", "0", *window.fields[2:]]), start, reverse=reverse):
-            yield _openings_on(day, window.schedule, zone)
+        while (beyond := _day_beyond(day, days, reverse=reverse)) is not None:
+            yield _openings_on(beyond, window.schedule, zone)
+            day = beyond
     except CronSimError as error:
         message = f'spec.windows schedule "{window.schedule}" cannot be followed ({error}); write it in another way'
         raise WindowError(message) from error
+
+
+@lru_cache(maxsize=1024)
+def _day_beyond(day: datetime, days: str, *, reverse: bool) -> datetime | None:
+    """The next midnight, without a zone: what the clocks do within days is worked out elsewhere."""
+    return next(CronSim(days, day, reverse=reverse), None)
 
 
 @lru_cache(maxsize=1024)

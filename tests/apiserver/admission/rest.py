@@ -57,7 +57,15 @@ class Objects:
         self._path = f"/apis/sloguard.dev/v1alpha1/namespaces/{namespace}/{plural}"
 
     def check(self, obj: Object) -> Object:
-        """What would be stored, by kubectl's own strictness; nothing is."""
+        """What would be stored, by kubectl's own strictness; nothing is, so it may be asked twice."""
+        try:
+            return self._check(obj)
+        except (ConnectionError, ssl.SSLError):
+            # The API server has closed a connection on which nothing was asked for a while.
+            self._rest.close()
+            return self._check(obj)
+
+    def _check(self, obj: Object) -> Object:
         return self._rest.request("POST", self._path, obj, dryRun="All", fieldValidation="Strict")
 
     def create(self, obj: Object, validation: str = "Strict") -> Object:
