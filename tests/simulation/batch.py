@@ -1,5 +1,6 @@
 """Many schedules in several processes."""
 
+import gc
 import multiprocessing
 import time
 import traceback
@@ -9,6 +10,9 @@ from tests.simulation.invariants import ViolationError
 from tests.simulation.world import run
 
 CHUNK = 10
+
+SELDOM = (50_000, 20, 100)
+"""Python's thresholds of garbage collection, by which it costs a tenth less; 700, 10 and 10 are its own."""
 
 
 def attempt(seed: int) -> tuple[int, str, float]:
@@ -29,5 +33,10 @@ def attempts(seeds: Iterable[int], jobs: int) -> Iterator[tuple[int, str, float]
     if jobs == 1:
         yield from map(attempt, seeds)
         return
-    with multiprocessing.get_context("forkserver").Pool(jobs) as pool:
+    with multiprocessing.get_context("forkserver").Pool(jobs, _collect_seldom) as pool:
         yield from pool.imap_unordered(attempt, seeds, chunksize=CHUNK)
+
+
+def _collect_seldom() -> None:
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
