@@ -55,7 +55,7 @@ class Pulse:
         self._questions = 0
         self._alive_ns = perf_counter_ns()
         self._asked_ns = 0
-        self._noted_ns = 0
+        self._noted_ns = perf_counter_ns()
 
     async def begin(self) -> None:
         """To be called once, before the load."""
