@@ -106,7 +106,7 @@ class World:
         after, time = change.after, self.loop.time()
         if after is None:
             return
-        if change.plural == "deployments" and name == "llama":
+        if change.plural == "deployments" and "sloguard.dev/trial" not in after["metadata"].get("labels", {}):
             self._lately["arguments"].append((time, after["spec"]["template"]["spec"]["containers"][0]["args"]))
         if change.plural == "sloguardstudies":
             self._lately["parallelism"].append((time, after["spec"].get("trial", {}).get("parallelism", 1)))
