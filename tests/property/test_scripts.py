@@ -1,10 +1,8 @@
 """A shell's script survives being given other settings, and means what a real shell makes of it."""
 
 import shlex
-import shutil
 import subprocess
 
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +10,7 @@ from sloguard.api.v1alpha1 import KnobName
 from sloguard.domain.arguments import tuned, with_parameters
 from sloguard.domain.container_command import read_command
 from sloguard.domain.knobs import KNOBS, Kind
+from tests.programs import needs
 
 SETTINGS = st.fixed_dictionaries(
     {},
@@ -98,7 +97,7 @@ def test_settings_are_read_back_and_nothing_else_is_touched(drawn, wanted):
     assert args[0][:begin] == script[:begin]
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@needs("bash")
 @settings(max_examples=25, deadline=None)
 @given(scripts(), SETTINGS)
 def test_a_real_shell_agrees(drawn, wanted):

@@ -38,7 +38,7 @@ def quota_room(quotas: Iterable[Object], template: Object, load: LoadPods, comin
         server = _of_server(quota, section(template, "spec"))
         loads = _of_load(quota, load)
         hard, used = (amounts(section(quota, "status", key)) for key in ("hard", "used"))
-        for name in sorted(hard.keys() & {**server, **loads}.keys()):
+        for name in sorted(hard.keys() & (server.keys() | loads.keys())):
             own, loaded = server.get(name, 0), loads.get(name, 0)
             # Production's missing replicas are pods alone: they need no Deployment and no Service.
             servers = coming.begun + (0 if name in _SERVERS else coming.missing)

@@ -94,10 +94,12 @@ def _outside(known: Known) -> Verdict | None:
         found = hours(spec.windows, known.now)
     except WindowError as error:
         return Verdict(phase, "WindowInvalid", str(error), stalled=True)
+    if found.is_open and not found.stops:
+        return None
     wake = math.inf if found.changes_at is None else (found.changes_at - known.now).total_seconds()
     moment = "" if found.changes_at is None else f"{found.changes_at:%Y-%m-%d %H:%M} UTC"
     least = needed(known)
-    if found.is_open and (not found.stops or wake >= least.length.total_seconds()):
+    if found.is_open and wake >= least.length.total_seconds():
         return None
     if _too_short(known, least):
         minutes = math.floor(least.length / timedelta(minutes=1)) + 1

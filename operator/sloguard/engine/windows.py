@@ -103,7 +103,7 @@ def _last_opening(window: Window, now: datetime) -> datetime | None:
 
 
 def _openings(window: Window, now: datetime) -> Iterator[datetime]:
-    """In their order, now left out. None where the schedule never comes in the next 50 years."""
+    """In their order, now left out; nothing where the schedule never comes in the next 50 years."""
     held: Sequence[datetime] = ()
     for day in _days(window, now, reverse=False):
         later = [opening for opening in day if opening > now]

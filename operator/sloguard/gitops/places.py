@@ -120,11 +120,14 @@ class ValuePlace:
     def _node(self) -> Node | None:
         return own(self.owner, self.key)
 
-    def _arguments(self) -> list[str]:
+    def _string(self) -> Node | None:
+        """The node, where it holds flags as a string."""
         node = self._node()
-        if node is not None and node.kind is Kind.SCALAR and not node.is_null:
-            return [word.text for word in _flags_of(node)]
-        return self._read().arguments_list()
+        return node if node is not None and node.kind is Kind.SCALAR and not node.is_null else None
+
+    def _arguments(self) -> list[str]:
+        node = self._string()
+        return self._read().arguments_list() if node is None else [word.text for word in _flags_of(node)]
 
     def _read(self) -> "_Words":
         return _Words(words(self._node(), self.key))
@@ -133,27 +136,24 @@ class ValuePlace:
         return _settings(self._arguments())
 
     def change(self, text: str, names: Collection[KnobName], parameters: Parameters) -> tuple[list[Edit], object]:
-        node = self._node()
         before = self._arguments()
         _check_config_file(before)
         arguments = _with_parameters(before, names, parameters)
-        if node is not None and node.kind is Kind.SCALAR and not node.is_null:
+        if (string := self._string()) is not None:
             if any("$" in word or "`" in word for word in set(arguments) - set(before)):
-                raise EditError(f"line {node.line}: a value with $ or ` cannot be written into a string of flags")
-            edits = fitting(node, word_edits(node.value, 0, _flags_of(node), arguments))
+                raise EditError(f"line {string.line}: a value with $ or ` cannot be written into a string of flags")
+            edits = fitting(string, word_edits(string.value, 0, _flags_of(string), arguments))
             if not before:
                 edits = [Edit(edit.start, edit.end, edit.text.lstrip()) for edit in edits]
-            return value_edits(text, node, edits), arguments
+            return value_edits(text, string, edits), arguments
+        node = self._node()
         then = self._read().with_arguments(arguments)
         if node is None:
             return ([added_list(text, self.owner, self.key, then)] if then else []), then
         return list_edits(text, self.owner.key(self.key), node, then), then
 
     def content(self) -> object:
-        node = self._node()
-        if node is not None and node.kind is Kind.SCALAR and not node.is_null:
-            return self._arguments()
-        return words(node, self.key)
+        return words(self._node(), self.key) if self._string() is None else self._arguments()
 
     def skipped(self) -> Skipped:
         return [(self.owner, self.key)]
@@ -211,33 +211,39 @@ class SettingsPlace:
         if self.mapping.shared or any(key.value == MERGE for key, _ in self.mapping.pairs):
             raise EditError(f"line {self.mapping.line}: the mapping is shared through an anchor; write one of its own")
         there = dict(self._pairs())
-        content = {name: node.value for name, node in there.items()}
-        edits: list[Edit] = []
-        for name, node in there.items():
-            if name in parameters and _settings(_as_flag(name, node)).get(name) != parameters[name]:
-                if node.shared:
-                    raise EditError(f"line {node.line}: the value's anchor &{node.shared} is used elsewhere too")
-                said = parameters[name]
-                if KNOBS[name].kind is not KnobKind.SWITCH and parse_value(name, said) == KNOBS[name].absent_value:
-                    raise EditError(f"line {node.line}: {name.value} has to go; remove the line")
-                edits.append(Edit(node.content, node.end, styled(said, node, flow=self.mapping.flow)))
-                content[name] = said
-            elif name not in parameters and name in names:
-                if KNOBS[name].kind is not KnobKind.SWITCH or KNOBS[name].default is None:
-                    raise EditError(
-                        f"line {node.line}: {name.value} is to be left to vLLM's default; remove the line, if the "
-                        "chart does not give a default of its own"
-                    )
-                content[name] = value_text(KNOBS[name].default or False)
-                if node.value.lower() != content[name]:
-                    edits.append(Edit(node.content, node.end, styled(content[name], node, flow=self.mapping.flow)))
-                else:
-                    content[name] = node.value
+        content = {name: self._said(name, node, names, parameters) for name, node in there.items()}
+        edits = [
+            Edit(node.content, node.end, styled(content[name], node, flow=self.mapping.flow))
+            for name, node in there.items()
+            if content[name] != node.value
+        ]
         missing = [name for name in KNOBS if name in parameters and name not in there]
         wanted = [name for name in missing if parse_value(name, parameters[name]) != KNOBS[name].absent_value]
         if wanted:
             edits.append(self._added(text, {name: parameters[name] for name in wanted}))
         return edits, content | {name: parameters[name] for name in wanted}
+
+    def _said(self, name: KnobName, node: Node, names: Collection[KnobName], parameters: Parameters) -> str:
+        """What a line that is there has to say."""
+        knob = KNOBS[name]
+        if name in parameters:
+            said = parameters[name]
+            if _settings(_as_flag(name, node)).get(name) == said:
+                return node.value
+            if node.shared:
+                raise EditError(f"line {node.line}: the value's anchor &{node.shared} is used elsewhere too")
+            if knob.kind is not KnobKind.SWITCH and parse_value(name, said) == knob.absent_value:
+                raise EditError(f"line {node.line}: {name.value} has to go; remove the line")
+            return said
+        if name not in names:
+            return node.value
+        if knob.kind is not KnobKind.SWITCH or knob.default is None:
+            raise EditError(
+                f"line {node.line}: {name.value} is to be left to vLLM's default; remove the line, if the "
+                "chart does not give a default of its own"
+            )
+        default = value_text(knob.default or False)
+        return node.value if node.value.lower() == default else default
 
     def _added(self, text: str, parameters: Parameters) -> Edit:
         keys = [key.value for key, _ in self.mapping.pairs]

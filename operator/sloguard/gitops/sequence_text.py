@@ -1,5 +1,6 @@
 """What to change in the text of a list of words, where some of them change: lines, or parts of a line."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
@@ -58,7 +59,7 @@ def list_edits(text: str, key: Node | None, node: Node, texts: Sequence[str]) ->
     return _FlowList(text, node).edits(old, texts) if node.flow else _BlockList(text, node, key).edits(old, texts)
 
 
-class _List:
+class _List(ABC):
     """What both ways to write a list have in common."""
 
     def __init__(self, text: str, node: Node) -> None:
@@ -106,11 +107,11 @@ class _List:
         plain = styled(said, _NEUTRAL, flow=self._node.flow)
         return plain if plain[0] != '"' or not quoted else styled(said, quoted[-1], flow=self._node.flow)
 
-    def _inserted(self, index: int, added: Sequence[str]) -> Edit:
-        raise NotImplementedError
+    @abstractmethod
+    def _inserted(self, index: int, added: Sequence[str]) -> Edit: ...
 
-    def _removed(self, gone: Sequence[int]) -> list[Edit]:
-        raise NotImplementedError
+    @abstractmethod
+    def _removed(self, gone: Sequence[int]) -> list[Edit]: ...
 
 
 class _BlockList(_List):

@@ -1,6 +1,5 @@
 """`sloguard promote --git`, seen with the real Git."""
 
-import shutil
 import subprocess
 
 import pytest
@@ -9,9 +8,10 @@ from click.testing import CliRunner
 from sloguard.cli import main
 from sloguard.gitops.commit import commit_file
 from sloguard.gitops.errors import EditError
+from tests.programs import needs
 from tests.unit.gitops.test_promote import MANIFEST, WANTED, results
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+pytestmark = needs("git")
 
 
 @pytest.fixture

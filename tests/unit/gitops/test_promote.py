@@ -11,6 +11,7 @@ from sloguard.api.v1alpha1 import KnobName, Recommendation, Study, StudyStatus
 from sloguard.cli import main
 from sloguard.domain.arguments import with_parameters
 from sloguard.local.directory import RunDirectory
+from tests.programs import needs
 from tests.unit.gitops.corpus_files import FOLDER
 
 PRODUCTION = ["org/m", "--port", "8000", "--max-num-seqs", "64", "--enforce-eager"]
@@ -95,7 +96,7 @@ def test_the_change_is_printed_and_nothing_written(here):
     assert (here / "llama.yaml").read_text() == MANIFEST
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@needs("git")
 def test_git_applies_what_is_printed_and_it_is_what_is_written(here):
     printed = promote("--manifest", "llama.yaml").stdout
     assert promote("--manifest", "llama.yaml", "--write").exit_code == 0

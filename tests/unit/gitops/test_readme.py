@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sloguard.cli import main
+from tests.programs import needs
 from tests.unit.gitops.corpus_files import FOLDER
 from tests.unit.gitops.test_promote import MANIFEST, results
 
@@ -44,7 +44,7 @@ def git(*words):
     return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@needs("git")
 def test_the_ways_of_the_readme(repository):
     lines = re.findall(r"^sloguard promote .*$", README, flags=re.MULTILINE)
     said = []

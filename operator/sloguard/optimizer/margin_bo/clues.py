@@ -61,12 +61,12 @@ def named(clue: Clue, columns: Mapping[KnobName, Column]) -> dict[KnobName, froz
     """
     found: dict[KnobName, frozenset[int]] = {}
     for name, column in columns.items():
-        if name in clue.at_work or _phrase(name.value.removeprefix("enable_")) in clue.said:
+        if name in clue.at_work or _words(name.value.removeprefix("enable_")) in clue.said:
             found[name] = frozenset()
             continue
         if column.domain.scale is None:
             texts = [value_text(value) for value in column.domain.values]
-            codes = frozenset(i for i, t in enumerate(texts) if t not in _SAY_NOTHING and _phrase(t) in clue.said)
+            codes = frozenset(i for i, t in enumerate(texts) if t not in _SAY_NOTHING and _words(t) in clue.said)
             if codes:
                 found[name] = codes
     return found if len(found) <= MOST_NAMED else {}
@@ -75,6 +75,3 @@ def named(clue: Clue, columns: Mapping[KnobName, Column]) -> dict[KnobName, froz
 @lru_cache(maxsize=256)
 def _words(text: str) -> str:
     return f" {_BETWEEN_WORDS.sub(' ', text.lower()).strip()} "
-
-
-_phrase = _words
