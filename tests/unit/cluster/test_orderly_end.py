@@ -9,7 +9,10 @@ import pytest
 from sloguard.cluster.orderly_end import ending_in_order
 
 WATCHERS = 60
-"""In which order asyncio closes what is left open is luck; of so many some are closed in the wrong one."""
+"""In which order asyncio closes what is left open is luck; of so many some are mostly closed in the wrong one."""
+
+DRAWS = 20
+"""Once in a few hundred times all are closed in the right order."""
 
 
 @contextlib.asynccontextmanager
@@ -71,13 +74,19 @@ def untidied():
 
 @pytest.mark.usefixtures("untidied")
 def test_generators_end_without_an_error_where_asyncio_alone_would_log_some(caplog):
+    def logged(run) -> bool:
+        caplog.clear()
+        asyncio.run(run(cancelled_watchers([])))
+        return "an error occurred during closing of asynchronous generator" in caplog.text
+
+    assert any(logged(lambda work: work) for _ in range(DRAWS))
+    assert not any(logged(ending_in_order) for _ in range(DRAWS))
+
+
+@pytest.mark.usefixtures("untidied")
+def test_each_generator_is_ended():
     ended = []
-    asyncio.run(cancelled_watchers(ended))
-    assert "an error occurred during closing of asynchronous generator" in caplog.text
-    caplog.clear()
-    ended.clear()
     asyncio.run(ending_in_order(cancelled_watchers(ended)))
-    assert caplog.text == ""
     assert ended.count("outer") == ended.count("inner") == WATCHERS
 
 
