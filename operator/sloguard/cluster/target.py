@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from sloguard.cluster.labels import STUDY
+from sloguard.cluster.managers import manager_of
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
 from sloguard.domain.arguments import ArgumentsError, option
@@ -100,6 +101,7 @@ def target_state(
         image=readable(str(found.get("image", ""))),
         replicas=deployment["spec"].get("replicas", 1),
         rollout=rollout(deployment, container, line.arguments, pods),
+        manager=manager_of(deployment),
     )
 
 

@@ -22,6 +22,7 @@ from sloguard.engine.conditions import with_condition
 from sloguard.engine.gate import Contender
 from sloguard.engine.halt import seconds_until_halt
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, latest_attempts
+from sloguard.engine.managed import about
 from sloguard.engine.promotion import is_under_way
 from sloguard.engine.room import AMPLE
 from sloguard.engine.search_end import CONFIRMING
@@ -124,7 +125,17 @@ def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[S
         ("Stalled", verdict.stalled),
     ):
         conditions = _with(known, conditions, kind, holds, verdict.reason, verdict.message)
-    return _about_room(known, _about_target(known, conditions, ground))
+    return _about_manager(known, _about_room(known, _about_target(known, conditions, ground)), ground)
+
+
+def _about_manager(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:
+    """Who else has arguments for production; said once somebody had."""
+    before = any(c.type == "TargetManaged" for c in conditions)
+    if ground is None or not (ground.target.manager or before):
+        return conditions
+    manager = ground.target.manager
+    reason, message = (manager.kind, about(manager)) if manager else ("Nobody", "production is managed by nobody else")
+    return _with(known, conditions, "TargetManaged", manager is not None, reason, message)
 
 
 def _about_room(known: Known, conditions: list[StatusCondition]) -> list[StatusCondition]:

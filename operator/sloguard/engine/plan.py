@@ -42,13 +42,14 @@ from sloguard.engine.known import (
     find_ground,
     know,
 )
+from sloguard.engine.managed import objection
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way
 from sloguard.engine.progress import Step, advance, cancel, sweep
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.search_end import resumes
 from sloguard.engine.snapshot import Observation, ServerState, Snapshot, TargetProblem, TargetState
-from sloguard.engine.target_change import first_trial, target_status
+from sloguard.engine.target_change import first_trial, program_change, target_status
 
 LOOK_AGAIN_SECONDS = 1.0
 """After production was changed, until the change is seen there."""
@@ -70,7 +71,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     if study.status.promotion is not None:
         return _promote(known, draft, study.status.promotion, snapshot.target)
     if known.search_ended:
-        return _recommend(known, draft, ground)
+        return _recommend(known, draft, ground, snapshot.target)
     if study.spec.suspend:
         return conclude(known, draft, SUSPENDED)
     if isinstance(ground, TargetProblem):
@@ -78,7 +79,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     following = next_trial(known, ground)
     draft.search_end = following.search_end
     if following.wanted is None:
-        return _recommend(known, draft, ground)
+        return _recommend(known, draft, ground, snapshot.target)
     verdict = following.wanted
     if isinstance(verdict, TrialSpec):
         verdict = _record(known, draft, verdict)
@@ -249,7 +250,7 @@ def _record(known: Known, draft: Draft, wanted: TrialSpec) -> Verdict:
     return Verdict(phase, phase.value, under_way(spec), wake_after_seconds=AT_ONCE)
 
 
-def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem) -> Plan:
+def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, target: TargetState | TargetProblem) -> Plan:
     """All trials are done: name the winner, or say that there is none, and promote it where that is wanted."""
     if isinstance(ground, Ground) and not known.search_ended:
         known = believing(known, ground)
@@ -259,17 +260,26 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem) -> Pl
         verdict = Verdict(StudyPhase.AWAITING_APPROVAL, "ApprovedTrialUnknown", refused, stalled=True)
     elif trial is None:
         verdict = summary(known, recommendation)
+    elif _has_arrived(known.study, trial, target):
+        message = f"production runs with the arguments of {trial.name}"
+        verdict = Verdict(StudyPhase.COMPLETED, "AlreadyInProduction", message)
     elif known.study.spec.suspend:
         verdict = SUSPENDED
     elif isinstance(ground, TargetProblem):
         verdict = _stalled(known, ground)
-    elif trial.status.arguments == list(ground.target.arguments):
-        message = f"production runs with the arguments of {trial.name} already"
-        verdict = Verdict(StudyPhase.COMPLETED, "AlreadyInProduction", message)
+    elif (problem := objection(known.study, ground.target.manager, trial)) is not None:
+        verdict = Verdict(StudyPhase.AWAITING_APPROVAL, problem.reason, problem.message, stalled=True)
     else:
         begun = PromotionStep(begin(trial, trial.status.arguments, ground.target, known.now))
         return _with_promotion(known, draft, begun, recommendation)
     return conclude(known, draft, verdict, recommendation=recommendation)
+
+
+def _has_arrived(study: Study, trial: Trial, target: TargetState | TargetProblem) -> bool:
+    """Whoever brought its arguments there: from a repository, say."""
+    if isinstance(target, TargetProblem) or program_change(study.status.target, target):
+        return False
+    return trial.status.arguments == list(target.arguments)
 
 
 def _promote(known: Known, draft: Draft, promotion: PromotionStatus, target: TargetState | TargetProblem) -> Plan:

@@ -74,6 +74,19 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Manager:
+    """Who has arguments of its own for production: `kind` in CamelCase, `title` for people, such as a release's name.
+
+    `reverts`: by itself it puts them back; else whenever people use it next. `by_git`: it has them from a repository.
+    """
+
+    kind: str
+    title: str
+    by_git: bool
+    reverts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """Production as it is now: the server's arguments (after `vllm serve`), a hash of its template, its replicas.
 
@@ -86,6 +99,7 @@ class TargetState:
     image: str = ""
     replicas: int = 1
     rollout: Rollout = field(default_factory=Rollout)
+    manager: Manager | None = None
 
 
 @dataclass(frozen=True, slots=True)

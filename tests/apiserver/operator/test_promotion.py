@@ -35,3 +35,23 @@ def test_production_comes_back(shape, world):
     kept = {field: world.container()[field] for field in ("command", "args") if field in world.container()}
     assert kept == after
     world.play(lambda: "finalizers" not in world.study()["metadata"])
+
+
+def test_what_git_brings_back_is_left_to_git(world):
+    """By Argo CD's mark; somebody then commits what the study recommends, and it arrives."""
+    tracked = {"argocd.argoproj.io/tracking-id": f"shop:apps/Deployment:{world.namespace}/llama"}
+    managed = production()
+    world.create("deployments", managed | {"metadata": managed["metadata"] | {"annotations": tracked}})
+    promotion = {"mode": "Automatic", "confirmations": 0}
+    space = {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 10, "max": 10}}]}
+    world.create("sloguardstudies", study(promotion=promotion, searchSpace=space, budget={"trials": 3}))
+    world.play(lambda: world.stalled("TargetManagedByGitOps"), poke=True)
+    assert world.phase() == "AwaitingApproval"
+    assert "Argo CD's Application shop" in world.condition("Stalled")["message"]
+    assert world.condition("TargetManaged")["reason"] == "ArgoCD"
+    assert world.container()["args"] == ARGUMENTS
+    program = world.container() | {"args": world.status()["recommendation"]["arguments"]}
+    world.patch("deployments", "llama", {"spec": {"template": {"spec": {"containers": [program]}}}})
+    world.play(lambda: world.phase() == "Completed", poke=True)
+    assert world.condition("Ready")["reason"] == "AlreadyInProduction"
+    assert "promotion" not in world.status()
