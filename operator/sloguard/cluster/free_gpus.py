@@ -7,7 +7,6 @@ that fits nowhere now keeps the node that is nearest to having room for it. What
 Not looked at: affinity between pods, topology spread, volumes' zones, and what an autoscaler might add.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from sloguard.cluster.labels import TRIAL
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import Amounts, admits, amounts, is_gpu, requests_of
+from sloguard.cluster.rollout_pace import pace_of
 from sloguard.domain.quantity import shown
 from sloguard.engine.room import AMPLE, Room
 
@@ -152,7 +152,7 @@ def _own_waiting(census: Census, production: Object, wanted: Amounts) -> list[Wa
     under way. Without one none is kept for it, or a cluster with one spare GPU could try nothing.
     """
     spec = section(production, "spec")
-    wished = int(spec.get("replicas", 1)) + (_surge(spec) if _rolls_out(production) else 0)
+    wished = int(spec.get("replicas", 1)) + (pace_of(production).surge if _rolls_out(production) else 0)
     waiting = [w for w in census.waiting if (w.namespace, w.owner) == _key(production)]
     missing = wished - census.scheduled[_key(production)] - len(waiting)
     one = Waiting(*_key(production), wanted, section(spec, "template", "spec"))
@@ -163,16 +163,6 @@ def _rolls_out(production: Object) -> bool:
     status = section(production, "status")
     seen = status.get("observedGeneration", 0) >= production["metadata"].get("generation", 0)
     return not seen or status.get("updatedReplicas", 0) < status.get("replicas", 0)
-
-
-def _surge(spec: Object) -> int:
-    if section(spec, "strategy").get("type") == "Recreate":
-        return 0
-    said = str(section(spec, "strategy", "rollingUpdate").get("maxSurge", "25%"))
-    number = said.removesuffix("%")
-    if not number.isdecimal():
-        return 0
-    return math.ceil(int(number) * int(spec.get("replicas", 1)) / 100) if said.endswith("%") else int(number)
 
 
 def _reserve(pod: Waiting, nodes: Sequence[_Node], hosts: Sequence[_Node], wanted: Amounts) -> None:

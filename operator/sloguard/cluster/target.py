@@ -9,6 +9,7 @@ from sloguard.cluster.labels import STUDY
 from sloguard.cluster.managers import manager_of
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
+from sloguard.cluster.rollout_pace import pace_of
 from sloguard.domain.arguments import ArgumentsError, option
 from sloguard.domain.container_command import ContainerCommand, read_command
 from sloguard.domain.text import readable
@@ -102,6 +103,7 @@ def target_state(
         replicas=deployment["spec"].get("replicas", 1),
         rollout=rollout(deployment, container, line.arguments, pods),
         manager=manager_of(deployment),
+        pace=pace_of(deployment),
     )
 
 

@@ -47,6 +47,7 @@ from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_wa
 from sloguard.engine.progress import Step, advance, cancel, sweep
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
+from sloguard.engine.rolling import obstacle
 from sloguard.engine.search_end import resumes
 from sloguard.engine.snapshot import Observation, ServerState, Snapshot, TargetProblem, TargetState
 from sloguard.engine.target_change import first_trial, program_change, target_status
@@ -269,6 +270,8 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, targe
         verdict = _stalled(known, ground)
     elif (problem := objection(known.study, ground.target.manager, trial)) is not None:
         verdict = Verdict(StudyPhase.AWAITING_APPROVAL, problem.reason, problem.message, stalled=True)
+    elif (waits := obstacle(known.study, ground.target, known.room)) is not None:
+        verdict = waits
     else:
         begun = PromotionStep(begin(trial, trial.status.arguments, ground.target, known.now))
         return _with_promotion(known, draft, begun, recommendation)

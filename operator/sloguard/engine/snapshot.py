@@ -74,6 +74,14 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """Of an update of production: pods made beyond the replicas, and replicas that may be missing meanwhile."""
+
+    surge: int = 1
+    unavailable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Manager:
     """Who has arguments of its own for production: `kind` in CamelCase, `title` for people, such as a release's name.
 
@@ -100,6 +108,7 @@ class TargetState:
     replicas: int = 1
     rollout: Rollout = field(default_factory=Rollout)
     manager: Manager | None = None
+    pace: Pace = Pace()
 
 
 @dataclass(frozen=True, slots=True)

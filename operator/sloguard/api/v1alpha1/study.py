@@ -227,6 +227,10 @@ class Promotion(Model):
         "it. A winner has two or more; 0 takes the search's figure for it, and nothing is shown.",
     )
     strategy: Strategy = Strategy.ROLLING
+    allow_downtime: bool = Field(
+        default=False,
+        description="Promote also where production's update strategy ends its last replica before a new one is ready.",
+    )
     verification: Verification = Verification()
 
 

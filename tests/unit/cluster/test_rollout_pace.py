@@ -1,0 +1,31 @@
+"""A rolling update's pace is reckoned as the Deployment's controller does it."""
+
+import pytest
+
+from sloguard.cluster.rollout_pace import pace_of
+from sloguard.engine.snapshot import Pace
+from tests.unit.cluster.objects import deployment
+
+
+def rolling(surge=None, unavailable=None):
+    given = {"maxSurge": surge, "maxUnavailable": unavailable}
+    return {"type": "RollingUpdate", "rollingUpdate": {k: v for k, v in given.items() if v is not None}}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "strategy", "expected"),
+    [
+        (1, None, Pace(1, 0)),
+        (2, rolling(), Pace(1, 0)),
+        (4, rolling(), Pace(1, 1)),
+        (10, rolling("25%", "25%"), Pace(3, 2)),
+        (2, rolling(0, 1), Pace(0, 1)),
+        (2, rolling("0%", "30%"), Pace(0, 1)),
+        (3, rolling(0, "40%"), Pace(0, 1)),
+        (2, rolling(2, 0), Pace(2, 0)),
+        (3, {"type": "Recreate"}, Pace(0, 3)),
+    ],
+)
+def test_surge_is_rounded_up_and_unavailability_down(replicas, strategy, expected):
+    given = {"strategy": strategy} if strategy is not None else {}
+    assert pace_of(deployment(replicas=replicas, **given)) == expected
