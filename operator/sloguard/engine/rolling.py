@@ -33,6 +33,6 @@ def _downtime(replicas: int) -> str:
     ended = "the only replica" if replicas == 1 else f"all {replicas} replicas"
     return (
         f"a rollout of production ends {ended} before new ones are ready, and requests would find no server meanwhile. "
-        "Give the Deployment more replicas, or strategy RollingUpdate with maxSurge 1 and maxUnavailable 0 (which needs "
-        "a spare GPU), or allow it by spec.promotion.allowDowntime"
+        "Give the Deployment more replicas, or strategy RollingUpdate with maxSurge 1 and maxUnavailable 0 (which "
+        "needs a spare GPU), or allow it by spec.promotion.allowDowntime"
     )
