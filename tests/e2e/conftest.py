@@ -50,10 +50,10 @@ def operator(cluster):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test shows what the cluster looked like at that moment, before its namespace goes."""
+    """A test that fails, or cannot begin, shows what the cluster looked like at that moment, before its namespace goes."""
     report = yield
     cluster = item.funcargs.get("cluster")
-    if report.failed and call.when == "call" and isinstance(cluster, Cluster):
+    if report.failed and call.when != "teardown" and isinstance(cluster, Cluster):
         report.sections.append(
             (
                 "The cluster",
