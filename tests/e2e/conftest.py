@@ -50,7 +50,7 @@ def operator(cluster):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A test that fails, or cannot begin, shows what the cluster looked like at that moment, before its namespace goes."""
+    """A test that fails, or cannot begin, shows what the cluster looks like at that moment."""
     report = yield
     cluster = item.funcargs.get("cluster")
     if report.failed and call.when != "teardown" and isinstance(cluster, Cluster):
