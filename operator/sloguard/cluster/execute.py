@@ -26,6 +26,7 @@ from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
 from sloguard.cluster.records import ForeignArgumentsError, check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
+from sloguard.cluster.workloads.kinds import workload_of
 from sloguard.domain.arguments import ArgumentsError
 from sloguard.domain.text import readable
 from sloguard.engine.actions import (
@@ -287,19 +288,15 @@ async def _apply_arguments(api: Api, gathered: Gathered, name: str, arguments: t
         # Applying without a field that was applied before would remove it.
         if changed.get(key) != container.get(key) or key in _applied_fields(production, name):
             owned[key] = changed.get(key, [])
-    metadata = production["metadata"]
-    body = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": metadata["name"], "resourceVersion": metadata["resourceVersion"]},
-        "spec": {"template": {"spec": {"containers": [owned]}}},
-    }
-    await api.apply(DEPLOYMENTS, metadata["namespace"], metadata["name"], body)
+    metadata, workload = production["metadata"], workload_of(production)
+    body = workload.with_container(production, owned)
+    await api.apply(workload.resource, metadata["namespace"], metadata["name"], body)
 
 
 def _applied_fields(production: Object, container: str) -> set[str]:
     """What of the container this operator has put there."""
-    path = ("f:spec", "f:template", "f:spec", "f:containers", f'k:{{"name":"{container}"}}')
+    template = (f"f:{key}" for key in workload_of(production).template_path(production))
+    path = (*template, "f:spec", "f:containers", f'k:{{"name":"{container}"}}')
     return {
         key.removeprefix("f:")
         for entry in listing(production, "metadata", "managedFields")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from sloguard.cluster.labels import TRIAL
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import Amounts, admits, amounts, is_gpu, requests_of
-from sloguard.cluster.rollout_pace import pace_of
+from sloguard.cluster.workloads.kinds import template_of, workload_of
+from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.domain.quantity import shown
 from sloguard.engine.room import AMPLE, Room
 
@@ -67,7 +68,9 @@ class Census:
 
 
 def _owner(pod: Object) -> str:
-    """The Deployment that it is of, by the name of its ReplicaSet; else its own controller's name."""
+    """What it is of: the Deployment, by the name of its ReplicaSet; else its own controller's name, which a StatefulSet
+    has from what made it.
+    """
     owners = (o for o in listing(pod, "metadata", "ownerReferences") if o.get("controller"))
     owner = next(owners, Object())
     name = str(owner.get("name", ""))
@@ -76,13 +79,13 @@ def _owner(pod: Object) -> str:
 
 def needs_gpus(production: Object) -> Amounts:
     """What a candidate requests, where GPUs are among it."""
-    requests = requests_of(section(production, "spec", "template", "spec"))
+    requests = requests_of(section(template_of(production), "spec"))
     return requests if any(map(is_gpu, requests)) else {}
 
 
 def room(census: Census, production: Object, begun: Sequence[Waiting] = ()) -> Room:
     """For candidates of this production; `begun` are those that have no pod yet, with or without GPUs."""
-    spec, wanted = section(production, "spec", "template", "spec"), needs_gpus(production)
+    spec, wanted = section(template_of(production), "spec"), needs_gpus(production)
     if not wanted:
         return AMPLE
     nodes = [_Node(node, census) for node in census.nodes if _usable(node)]
@@ -139,8 +142,8 @@ def _usable(node: Object) -> bool:
     return not section(node, "spec").get("unschedulable") and condition(node, "Ready").get("status") == "True"
 
 
-def _key(deployment: Object) -> tuple[str, str]:
-    return deployment["metadata"].get("namespace", ""), deployment["metadata"]["name"]
+def _key(production: Object) -> tuple[str, str]:
+    return production["metadata"].get("namespace", ""), production["metadata"]["name"]
 
 
 def _size(pod: Waiting) -> int:
@@ -151,18 +154,13 @@ def _own_waiting(census: Census, production: Object, wanted: Amounts) -> list[Wa
     """Production's pods that wait, and those it has yet to make: missing replicas, and a rollout's surge while one is
     under way. Without one none is kept for it, or a cluster with one spare GPU could try nothing.
     """
-    spec = section(production, "spec")
-    wished = int(spec.get("replicas", 1)) + (pace_of(production).surge if _rolls_out(production) else 0)
+    workload = workload_of(production)
+    surge = workload.pace(production).surge if workload.is_updating(production) else 0
+    wished = replicas_of(production) + surge
     waiting = [w for w in census.waiting if (w.namespace, w.owner) == _key(production)]
     missing = wished - census.scheduled[_key(production)] - len(waiting)
-    one = Waiting(*_key(production), wanted, section(spec, "template", "spec"))
+    one = Waiting(*_key(production), wanted, section(workload.template(production), "spec"))
     return waiting + [one] * max(missing, 0)
-
-
-def _rolls_out(production: Object) -> bool:
-    status = section(production, "status")
-    seen = status.get("observedGeneration", 0) >= production["metadata"].get("generation", 0)
-    return not seen or status.get("updatedReplicas", 0) < status.get("replicas", 0)
 
 
 def _reserve(pod: Waiting, nodes: Sequence[_Node], hosts: Sequence[_Node], wanted: Amounts) -> None:

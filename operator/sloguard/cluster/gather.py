@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sloguard.api.changeable import unchangeable
 from sloguard.api.documents import Problem
-from sloguard.api.v1alpha1 import Study, TargetKind, Trial
+from sloguard.api.v1alpha1 import Study, Target, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster import clock
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
@@ -39,6 +39,7 @@ from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
 from sloguard.cluster.server_log import server_log
 from sloguard.cluster.target import find_container, gpus, target_state
+from sloguard.cluster.workloads.kinds import WORKLOADS, workload_of
 from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
 from sloguard.domain.text import readable
@@ -119,11 +120,10 @@ async def gather(
         return None
     loaded = await with_production_load(prometheus, namespace, read_study(stored))
     study = loaded.study
-    target_name, container = study.spec.target.name or "", study.spec.target.container or ""
-    production = await api.get(DEPLOYMENTS, namespace, target_name)
+    production = await read_production(api, namespace, study.spec.target)
     pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
     problem = loaded.problem or missing_prometheus(study, prometheus)
-    target = problem or target_state(production, target_name, container, pods)
+    target = problem or target_state(production, study.spec.target, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     history = await read_history(api, namespace, study, raw_trials)
@@ -175,8 +175,8 @@ def read_study(stored: Object) -> Study:
         study = Study.model_validate(_known_fields(stored))
     except ValidationError as error:
         raise StudyUnreadableError(_told([p for e in error.errors() for p in problems(e)]), stored) from error
-    if study.spec.target.kind is not TargetKind.DEPLOYMENT:
-        only = Problem(("spec", "target", "kind"), "only a Deployment can be tuned on a cluster")
+    if study.spec.target.kind not in WORKLOADS:
+        only = Problem(("spec", "target", "kind"), f"on a cluster it can be: {', '.join(WORKLOADS)}")
         raise StudyUnreadableError(_told([only]), stored)
     return study
 
@@ -311,10 +311,15 @@ async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) ->
     return [e for e in sets if _is_set_of(trial.name, e["involvedObject"].get("name", ""))]
 
 
+async def read_production(api: Api, namespace: str, target: Target) -> Object | None:
+    """None where there is no such object."""
+    return await api.get(WORKLOADS[target.kind].resource, namespace, target.name) if target.name else None
+
+
 async def production_pods(api: Api, namespace: str, production: Object | None) -> list[Object]:
-    """Its pods by its own selector (matchLabels, as nearly every Deployment has it)."""
+    """Those that its selector finds."""
     if production is None:
         return []
-    wanted = section(production, "spec", "selector", "matchLabels")
+    wanted = workload_of(production).pod_labels(production)
     selector = ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))
     return await api.items(PODS, namespace, labels=selector) if selector else []

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sloguard.api.v1alpha1 import ArrivalPattern, Study
+from sloguard.api.v1alpha1 import ArrivalPattern, Study, Target
 from sloguard.cluster import clock
+from sloguard.cluster.workloads.kinds import WORKLOADS
 from sloguard.domain.production import NoWorkloadError, as_in_production, production_workload
 from sloguard.domain.timeline import Covered, NotCoveredError, observed
 from sloguard.engine.snapshot import TargetProblem
@@ -47,15 +48,15 @@ async def _observed(prometheus: Prometheus, namespace: str, study: Study) -> Cov
     minutes = study.spec.workload.arrival.production_minutes or USUAL_MINUTES
     until = clock.now()
     since = until - timedelta(minutes=minutes)
-    selector = production_selector(prometheus, namespace, study.spec.target.name or "")
+    selector = production_selector(prometheus, namespace, study.spec.target)
     step = max(5, minutes * 60 // MOST_STEPS)
     return observed(await prometheus.steps(selector, since, until, step), since, until)
 
 
-def production_selector(prometheus: Prometheus, namespace: str, deployment: str) -> str:
-    """PromQL's, of a Deployment's pods: they are named after it, their ReplicaSet's hash and a random end."""
+def production_selector(prometheus: Prometheus, namespace: str, target: Target) -> str:
+    """PromQL's, of production's pods, which are named after it."""
     settings = prometheus.settings
-    pods = quoted(f"{re.escape(deployment)}-[a-z0-9]+-[a-z0-9]{{5}}")
+    pods = quoted(f"{re.escape(target.name or '')}{WORKLOADS[target.kind].pod_suffix}")
     return f"{settings.namespace_label}={quoted(namespace)}, {settings.pod_label}=~{pods}"
 
 

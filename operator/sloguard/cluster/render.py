@@ -25,6 +25,7 @@ from sloguard.cluster.labels import (
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.records import owner_of
 from sloguard.cluster.target import containers_of, find_container, with_arguments
+from sloguard.cluster.workloads.kinds import template_of
 from sloguard.domain.arguments import option
 from sloguard.engine.load_request import load_request_of
 from sloguard.engine.progress import load_limit_seconds
@@ -65,7 +66,7 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
     out, and the grace period is short: no client has to be waited for, and GPUs are given back soon.
     """
     own = labels(trial.spec.study, trial.name, SERVER)
-    template: Object = copy.deepcopy(production["spec"]["template"])
+    template: Object = copy.deepcopy(template_of(production))
     annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
     queue = queue_labels(production)
     template["metadata"] = {"labels": own | queue} | ({"annotations": annotations} if annotations else {})
@@ -87,7 +88,7 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
 
 def queue_labels(production: Object) -> dict[str, str]:
     """Kueue's, so that a candidate waits in the queue that production is in. The template's own come first."""
-    given = section(production, "metadata", "labels") | section(production, "spec", "template", "metadata", "labels")
+    given = section(production, "metadata", "labels") | section(template_of(production), "metadata", "labels")
     return {key: value for key, value in given.items() if key in QUEUE_LABELS} if QUEUE in given else {}
 
 

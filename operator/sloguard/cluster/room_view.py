@@ -12,6 +12,8 @@ from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
 from sloguard.cluster.quota import Coming, LoadPods, quota_room
 from sloguard.cluster.render import LOAD_RESOURCES, queue_labels
+from sloguard.cluster.workloads.kinds import template_of
+from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.engine.actions import Plan, RecordTrial
 from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import LoadState
@@ -48,7 +50,7 @@ class RoomView:
         production = gathered.production
         assert production is not None, "the planner asks for nothing without a target"
         namespace = production["metadata"].get("namespace", "")
-        template = section(production, "spec", "template")
+        template = template_of(production)
         census: Census | Room = AMPLE
         if needs_gpus(production) and not queue_labels(production):
             census = await self._seen()
@@ -71,7 +73,7 @@ class RoomView:
         for action in planned.actions:
             if isinstance(action, RecordTrial) and production is not None:
                 namespace = production["metadata"].get("namespace", "")
-                where = section(production, "spec", "template", "spec")
+                where = section(template_of(production), "spec")
                 pod = Waiting(namespace, action.name, needs_gpus(production), where)
                 self._begun[namespace, action.name] = (pod, clock.elapsed_seconds())
 
@@ -129,11 +131,11 @@ def _coming(gathered: Gathered, begun: list[Waiting]) -> Coming:
     namespace = snapshot.study.metadata.namespace or ""
     new = {w.owner for w in begun if w.namespace == namespace}
     started = [t for t in snapshot.trials if not t.finished and t.name not in new]
-    wanted, there = section(production, "spec").get("replicas", 1), section(production, "status").get("replicas", 0)
+    there = section(production, "status").get("replicas", 0)
     return Coming(
         begun=len(new),
         unloaded=sum(snapshot.observation(t).load.state is LoadState.ABSENT for t in started),
-        missing=max(wanted - there, 0),
+        missing=max(replicas_of(production) - there, 0) if production is not None else 0,
     )
 
 

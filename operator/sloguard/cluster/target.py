@@ -5,11 +5,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from sloguard.api.v1alpha1 import Target
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.managers import manager_of
-from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
+from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
-from sloguard.cluster.rollout_pace import pace_of
+from sloguard.cluster.workloads.kinds import template_of, workload_of
+from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.domain.arguments import ArgumentsError, option
 from sloguard.domain.container_command import ContainerCommand, read_command
 from sloguard.domain.text import readable
@@ -65,59 +67,57 @@ def containers_of(pod: Object) -> list[Object]:
     return listing(pod, "spec", "containers")
 
 
-def find_container(deployment: Object, name: str) -> Object | None:
-    return next((c for c in containers_of(deployment["spec"]["template"]) if c["name"] == name), None)
+def find_container(stored: Object, name: str) -> Object | None:
+    """Of production, or of a candidate."""
+    return next((c for c in containers_of(template_of(stored)) if c["name"] == name), None)
 
 
-def target_state(
-    deployment: Object | None, name: str, container: str, pods: list[Object]
-) -> TargetState | TargetProblem:
+def target_state(stored: Object | None, target: Target, pods: list[Object]) -> TargetState | TargetProblem:
     """The planner's view of production; `pods` are its pods, needed while it rolls out."""
-    if deployment is None:
-        return TargetProblem(
-            "TargetNotFound", f"there is no Deployment {name} in this namespace; create it or name another"
-        )
-    if STUDY in section(deployment, "metadata", "labels"):
-        message = f"Deployment {name} is the candidate of a study itself; name the one that serves production"
+    name, container = f"{target.kind.value} {target.name}", target.container or ""
+    if stored is None:
+        return TargetProblem("TargetNotFound", f"there is no {name} in this namespace; create it or name another")
+    if STUDY in section(stored, "metadata", "labels"):
+        message = f"{name} is the candidate of a study itself; name the one that serves production"
         return TargetProblem("TargetIsCandidate", message)
-    found = find_container(deployment, container)
+    found = find_container(stored, container)
     if found is None:
-        names = ", ".join(c["name"] for c in containers_of(deployment["spec"]["template"]))
-        message = f"Deployment {name} has no container {container}; spec.target.container can be one of: {names}"
+        names = ", ".join(c["name"] for c in containers_of(template_of(stored)))
+        message = f"{name} has no container {container}; spec.target.container can be one of: {names}"
         return TargetProblem("ContainerNotFound", message)
     try:
         line = command_line(found)
     except ArgumentsError as error:
-        return TargetProblem("ArgumentsNotUnderstood", f"Deployment {name}, container {container}: {error}")
+        return TargetProblem("ArgumentsNotUnderstood", f"{name}, container {container}: {error}")
     if (file := option(line.arguments, "config")) is not None:
         message = (
-            f"Deployment {name}, container {container}: vLLM reads further settings from {readable(file)} (--config), "
+            f"{name}, container {container}: vLLM reads further settings from {readable(file)} (--config), "
             "which cannot be seen here, and would be taken for its defaults; write them as arguments instead"
         )
         return TargetProblem("ArgumentsNotUnderstood", message)
     return TargetState(
         arguments=line.arguments,
-        template_hash=template_hash(deployment),
-        serving_hash=serving_hash(deployment, found),
+        template_hash=template_hash(stored),
+        serving_hash=serving_hash(stored, found),
         image=readable(str(found.get("image", ""))),
-        replicas=deployment["spec"].get("replicas", 1),
-        rollout=rollout(deployment, container, line.arguments, pods),
-        manager=manager_of(deployment),
-        pace=pace_of(deployment),
+        replicas=replicas_of(stored),
+        rollout=rollout(stored, container, line.arguments, pods),
+        manager=manager_of(stored),
+        pace=workload_of(stored).pace(stored),
     )
 
 
-def template_hash(deployment: Object) -> str:
-    return _mark(deployment["spec"]["template"])
+def template_hash(stored: Object) -> str:
+    return _mark(template_of(stored))
 
 
 _OF_CONTAINER = ("image", "env", "envFrom", "resources")
 _OF_POD = ("nodeSelector", "affinity", "runtimeClassName")
 
 
-def serving_hash(deployment: Object, container: Object) -> str:
+def serving_hash(stored: Object, container: Object) -> str:
     """Of what makes a server what it is beside its arguments."""
-    pod = section(deployment, "spec", "template", "spec")
+    pod = section(template_of(stored), "spec")
     parts = [[container.get(field) for field in _OF_CONTAINER], [pod.get(field) for field in _OF_POD]]
     return _mark(parts)
 
@@ -132,39 +132,14 @@ def gpus(container: Object | None) -> int:
     return max(sum(amount for name, amount in amounts(wanted).items() if is_gpu(name)) // 1000, 1)
 
 
-def rollout(deployment: Object, container: str, arguments: tuple[str, ...], pods: list[Object]) -> Rollout:
+def rollout(stored: Object, container: str, arguments: tuple[str, ...], pods: list[Object]) -> Rollout:
     """Whether every replica runs today's template, and what keeps it from doing so.
 
     The two are told apart, because the way back ends when all is ready, whatever restarted on it or long ago.
     """
-    failure = _paused(deployment) or _progress_failure(deployment) or _pod_failure(container, arguments, pods)
-    return Rollout(complete=_complete(deployment), failure=failure)
-
-
-def _seen_by_controller(deployment: Object) -> bool:
-    """Until then its status speaks of an earlier template."""
-    seen = section(deployment, "status").get("observedGeneration", 0)
-    return seen >= deployment["metadata"].get("generation", 0)
-
-
-def _complete(deployment: Object) -> bool:
-    wanted = deployment["spec"].get("replicas", 1)
-    status = section(deployment, "status")
-    counts = (status.get(field, 0) for field in ("replicas", "updatedReplicas", "availableReplicas"))
-    return _seen_by_controller(deployment) and all(count == wanted for count in counts)
-
-
-def _paused(deployment: Object) -> str:
-    name = deployment["metadata"]["name"]
-    paused = deployment["spec"].get("paused", False)
-    return f"Deployment {name} is paused; kubectl rollout resume deployment/{name}" if paused else ""
-
-
-def _progress_failure(deployment: Object) -> str:
-    progressing = condition(deployment, "Progressing")
-    if progressing.get("reason") != "ProgressDeadlineExceeded" or not _seen_by_controller(deployment):
-        return ""
-    return readable(progressing.get("message") or "the rollout's deadline has passed")
+    workload = workload_of(stored)
+    failure = workload.held_up(stored) or _pod_failure(container, arguments, pods)
+    return Rollout(complete=workload.is_rolled_out(stored), failure=failure)
 
 
 def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object]) -> str:

@@ -295,7 +295,7 @@ def test_a_study_that_makes_no_sense_says_where():
 
 def test_a_local_target_is_none_of_a_clusters():
     spec = STUDY["spec"] | {"target": {"kind": "Process", "command": ["vllm", "serve", "m"]}}
-    with pytest.raises(StudyUnreadableError, match="only a Deployment"):
+    with pytest.raises(StudyUnreadableError, match="on a cluster it can be: Deployment"):
         read_study(STUDY | {"spec": spec})
 
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from sloguard.api.v1alpha1 import Target
 from sloguard.cluster.target import command_line, gpus, rollout, target_state, template_hash, with_arguments
 from sloguard.domain.arguments import ArgumentsError, split_command
 from sloguard.engine.snapshot import Rollout, TargetProblem
@@ -124,6 +125,7 @@ def test_a_command_line_that_is_all_command_stays_so():
     assert after == container(command=["vllm", "serve", "m", "--x=2"])
 
 
+TARGET = Target(name="llama", container="vllm")
 PROBLEMS = {
     "TargetNotFound": (None, "no Deployment llama"),
     "ContainerNotFound": (deployment(VLLM | {"name": "web"}), "can be one of: web"),
@@ -136,14 +138,14 @@ PROBLEMS = {
 @pytest.mark.parametrize("reason", PROBLEMS)
 def test_a_target_that_cannot_be_tuned_says_why(reason):
     stored, says = PROBLEMS[reason]
-    problem = target_state(stored, "llama", "vllm", [])
+    problem = target_state(stored, TARGET, [])
     assert isinstance(problem, TargetProblem)
     assert problem.reason == reason.strip()
     assert says in problem.message
 
 
 def test_production_as_a_target():
-    target = target_state(deployment(), "llama", "vllm", [])
+    target = target_state(deployment(), TARGET, [])
     assert target.arguments == tuple(VLLM["args"])
     assert target.replicas == 2
     assert target.rollout == Rollout(complete=True)
@@ -247,7 +249,7 @@ def test_gpus_of_a_container(resources, number):
 
 def serving(changes=None, **fields):
     changed = copy.deepcopy(VLLM) | (changes or {})
-    return target_state(deployment(changed, **fields), "llama", "vllm", []).serving_hash
+    return target_state(deployment(changed, **fields), TARGET, []).serving_hash
 
 
 SAME = {
@@ -266,7 +268,7 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_leaves_the_server_as_it_is(name):
-    assert target_state(SAME[name], "llama", "vllm", []).serving_hash == serving()
+    assert target_state(SAME[name], TARGET, []).serving_hash == serving()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""A rolling update's pace is reckoned as the Deployment's controller does it."""
+"""Each kind of target: where its template is, how its update goes, which pods are its own."""
 
 import pytest
 
-from sloguard.cluster.rollout_pace import pace_of
+from sloguard.cluster.workloads.deployment import DEPLOYMENT
 from sloguard.engine.snapshot import Pace
 from tests.unit.cluster.objects import deployment
 
@@ -28,4 +28,4 @@ def rolling(surge=None, unavailable=None):
 )
 def test_surge_is_rounded_up_and_unavailability_down(replicas, strategy, expected):
     given = {"strategy": strategy} if strategy is not None else {}
-    assert pace_of(deployment(replicas=replicas, **given)) == expected
+    assert DEPLOYMENT.pace(deployment(replicas=replicas, **given)) == expected

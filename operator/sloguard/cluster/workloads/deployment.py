@@ -1,0 +1,72 @@
+"""Deployments. Pure.
+
+The pace of a rolling update is reckoned as the controller does it: percentages are of the replicas, surge rounded up
+and unavailability down; where both come to 0, one may be unavailable (kubernetes/kubernetes,
+pkg/controller/deployment/util: ResolveFenceposts).
+"""
+
+from typing import Final
+
+from sloguard.api.v1alpha1 import TargetKind
+from sloguard.cluster.api import DEPLOYMENTS
+from sloguard.cluster.objects import Object, condition, section
+from sloguard.cluster.workloads.workload import (
+    Workload,
+    all_replicas,
+    replicas_of,
+    seen_by_controller,
+    selected_labels,
+    surge_of,
+    unavailable_of,
+)
+from sloguard.domain.text import readable
+from sloguard.engine.snapshot import Pace
+
+_DEFAULT = "25%"
+
+
+def _pace(stored: Object) -> Pace:
+    """Of the strategy that it has now."""
+    spec, replicas = section(stored, "spec"), replicas_of(stored)
+    if section(spec, "strategy").get("type") == "Recreate":
+        return Pace(surge=0, unavailable=replicas)
+    rolling = section(spec, "strategy", "rollingUpdate")
+    surge = surge_of(rolling.get("maxSurge", _DEFAULT), replicas)
+    unavailable = unavailable_of(rolling.get("maxUnavailable", _DEFAULT), replicas)
+    return Pace(surge, unavailable if surge or unavailable else 1)
+
+
+def _is_updating(stored: Object) -> bool:
+    status = section(stored, "status")
+    return not seen_by_controller(stored) or status.get("updatedReplicas", 0) < status.get("replicas", 0)
+
+
+def _is_rolled_out(stored: Object) -> bool:
+    counts = ("replicas", "updatedReplicas", "availableReplicas")
+    return seen_by_controller(stored) and all_replicas(stored, *counts)
+
+
+def _held_up(stored: Object) -> str:
+    if section(stored, "spec").get("paused", False):
+        name = stored["metadata"]["name"]
+        return f"Deployment {name} is paused; kubectl rollout resume deployment/{name}"
+    progressing = condition(stored, "Progressing")
+    if progressing.get("reason") != "ProgressDeadlineExceeded" or not seen_by_controller(stored):
+        return ""
+    return readable(progressing.get("message") or "the rollout's deadline has passed")
+
+
+DEPLOYMENT: Final = Workload(
+    kind=TargetKind.DEPLOYMENT,
+    resource=DEPLOYMENTS,
+    # of its ReplicaSet's hash and a random end
+    pod_suffix="-[a-z0-9]+-[a-z0-9]{5}",
+    more_room="Give the Deployment more replicas, or strategy RollingUpdate with maxSurge 1 and maxUnavailable 0 "
+    "(which needs a spare GPU)",
+    template_path=lambda _: ("spec", "template"),
+    pod_labels=selected_labels,
+    pace=_pace,
+    is_updating=_is_updating,
+    is_rolled_out=_is_rolled_out,
+    held_up=_held_up,
+)

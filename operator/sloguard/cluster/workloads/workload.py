@@ -1,0 +1,92 @@
+"""What differs between the kinds of objects that may serve in production: a value of pure functions for each."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sloguard.api.v1alpha1 import TargetKind
+from sloguard.cluster.api import Resource
+from sloguard.cluster.objects import Object, section
+from sloguard.engine.snapshot import Pace
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of target. Each function takes an object of that kind, as it is stored.
+
+    template_path: where its pod template stands.
+    pod_labels: what its pods are selected by; empty where that cannot be told.
+    pod_suffix: what follows its own name in the names of its pods, as a regular expression of RE2.
+    pace: how an update of it proceeds.
+    is_updating: whether its pods are being exchanged.
+    is_rolled_out: whether every replica runs today's template and is available.
+    held_up: what keeps an update of it from going on or from reaching every pod; empty where nothing does.
+    more_room: what its owner can do so that an update leaves no request without a server.
+    """
+
+    kind: TargetKind
+    resource: Resource
+    pod_suffix: str
+    more_room: str
+    template_path: Callable[[Object], tuple[str, ...]]
+    pod_labels: Callable[[Object], dict[str, str]]
+    pace: Callable[[Object], Pace]
+    is_updating: Callable[[Object], bool]
+    is_rolled_out: Callable[[Object], bool]
+    held_up: Callable[[Object], str]
+
+    @property
+    def api_version(self) -> str:
+        return self.resource.prefix.removeprefix("apis/")
+
+    def template(self, stored: Object) -> Object:
+        return section(stored, *self.template_path(stored))
+
+    def with_container(self, stored: Object, container: Object) -> Object:
+        """For server-side apply: these fields of one container and no others, at the version that was read."""
+        metadata = stored["metadata"]
+        body: Object = {"spec": {"containers": [container]}}
+        for key in reversed(self.template_path(stored)):
+            body = {key: body}
+        own = {"name": metadata["name"], "resourceVersion": metadata["resourceVersion"]}
+        return {"apiVersion": self.api_version, "kind": self.kind.value, "metadata": own} | body
+
+
+def replicas_of(stored: Object) -> int:
+    """That its owner wants; every kind has it in the same place."""
+    return int(section(stored, "spec").get("replicas", 1))
+
+
+def seen_by_controller(stored: Object) -> bool:
+    """Until then its status speaks of an earlier template."""
+    seen = section(stored, "status").get("observedGeneration", 0)
+    return seen >= stored["metadata"].get("generation", 0)
+
+
+def all_replicas(stored: Object, *counts: str) -> bool:
+    """Whether each of these counts of its status is what its owner wants."""
+    status = section(stored, "status")
+    return all(status.get(count, 0) == replicas_of(stored) for count in counts)
+
+
+def selected_labels(stored: Object) -> dict[str, str]:
+    """Of its own selector (matchLabels, as nearly every object has it)."""
+    return section(stored, "spec", "selector", "matchLabels")
+
+
+def surge_of(said: object, replicas: int) -> int:
+    """Pods beyond the replicas, of a number or of a share, which is rounded up."""
+    return math.ceil(_pods(said, replicas))
+
+
+def unavailable_of(said: object, replicas: int) -> int:
+    """Replicas that may be missing, of a number or of a share, which is rounded down."""
+    return math.floor(_pods(said, replicas))
+
+
+def _pods(said: object, replicas: int) -> float:
+    """0 of what is neither number nor share, which no API server stores."""
+    number = str(said).removesuffix("%")
+    if not number.isdecimal():
+        return 0
+    return int(number) * replicas / 100 if str(said).endswith("%") else int(number)
