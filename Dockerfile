@@ -22,7 +22,7 @@ RUN set -eu; \
     # the tests that compiled packages bring along
     find /opt/venv -type d -name tests -prune -exec rm -r {} +; \
     # importing compiles exactly what is used, once for all starts (the user of the container may write nowhere)
-    /opt/venv/bin/python -c 'import aiohttp.web, click, kopf.cli, kubernetes.aio, optuna.samplers, prometheus_client, pydantic, rich.console, rich.progress, scipy.stats, sklearn.ensemble, sklearn.gaussian_process, uvloop, yaml'
+    /opt/venv/bin/python -c 'import aiohttp.web, click, dulwich.client, kopf.cli, kubernetes.aio, optuna.samplers, paramiko, prometheus_client, pydantic, rich.console, rich.progress, scipy.stats, sklearn.ensemble, sklearn.gaussian_process, uvloop, yaml'
 
 # SLO-Guard itself: a layer of a megabyte or two.
 FROM dependencies AS application

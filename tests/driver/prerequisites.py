@@ -30,6 +30,14 @@ SINGLE_NODE = {
     "socat": "socat",
     "busybox": "busybox-static",
 }
+GIT_SERVERS = {
+    "git": "git",
+    "nginx": "nginx-light",
+    "fcgiwrap": "fcgiwrap",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+    "openssl": "openssl",
+}
 VLLM = {"libnuma.so.1": "libnuma1", "libgomp.so.1": "libgomp1"}
 
 

@@ -62,6 +62,10 @@ def _prepare_apiserver(_options: list[str]) -> None:
     binaries.ensure(binaries.CONTROL_PLANE)
 
 
+def _prepare_git(_options: list[str]) -> None:
+    prerequisites.require(prerequisites.GIT_SERVERS)
+
+
 def _require_packages() -> None:
     try:
         prometheus.ensure()
@@ -111,6 +115,7 @@ TIERS = {
     ),
     "simulation": Tier(folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal")),
     "quickstart": Tier(folders=("tests/quickstart",)),
+    "git": Tier(folders=("tests/gitserver",), prepare=_prepare_git, second_try=True),
     "apiserver": Tier(
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart", "tests/prometheus"),
         prepare=_prepare_apiserver,

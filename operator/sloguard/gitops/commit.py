@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository
-from dulwich.object_store import tree_lookup_path
-from dulwich.objects import Blob, Commit, ObjectID, Tree
+from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo, get_user_identity
 
 from sloguard.gitops.errors import EditError
-
-_SYMBOLIC_LINK = 0o120000
+from sloguard.gitops.tree import NotInTreeError, text_in, with_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def commit_file(file: Path, branch: str, change: Callable[[str], str], message: 
     with repository:
         ref = _ref(repository, branch)
         base = _base(repository, ref)
-        path = file.resolve().relative_to(Path(repository.path).resolve()).as_posix().encode()
+        path = file.resolve().relative_to(Path(repository.path).resolve()).as_posix()
         before = _commit(repository, base)
         text = _text(repository, before, path, branch)
         after = change(text)
@@ -90,25 +88,22 @@ def _commit(repository: Repo, sha: ObjectID) -> Commit:
     return found
 
 
-def _text(repository: Repo, commit: Commit, path: bytes, branch: str) -> str:
+def _text(repository: Repo, commit: Commit, path: str, branch: str) -> str:
     try:
-        mode, sha = tree_lookup_path(repository.__getitem__, commit.tree, path)
-        found = repository[sha]
-    except KeyError as error:
+        return text_in(repository.object_store, commit.tree, path)
+    except NotInTreeError as error:
         raise EditError(f"it is not committed where the branch {branch} stands or begins; commit it first") from error
-    if mode == _SYMBOLIC_LINK or not isinstance(found, Blob):
-        raise EditError("it is a symbolic link in the repository; give the file that it leads to")
-    return found.data.decode()
 
 
-def _made(repository: Repo, before: Commit, path: bytes, text: str, message: str) -> ObjectID:
+def _made(repository: Repo, before: Commit, path: str, text: str, message: str) -> ObjectID:
     """Store the file, the folders that lead to it and the commit; nothing refers to them yet."""
-    blob = Blob.from_string(text.encode())
-    repository.object_store.add_object(blob)
+    made = with_text(repository.object_store, before.tree, path, text)
+    for one in made:
+        repository.object_store.add_object(one)
     config = repository.get_config_stack()
     now = int(time.time())
     commit = Commit()
-    commit.tree = _with_file(repository, before.tree, path.split(b"/"), blob.id)
+    commit.tree = made[-1].id
     commit.parents = [before.id]
     commit.author = get_user_identity(config, "AUTHOR")
     commit.committer = get_user_identity(config, "COMMITTER")
@@ -118,16 +113,6 @@ def _made(repository: Repo, before: Commit, path: bytes, text: str, message: str
     commit.message = message.encode()
     repository.object_store.add_object(commit)
     return commit.id
-
-
-def _with_file(repository: Repo, tree: ObjectID, path: list[bytes], blob: ObjectID) -> ObjectID:
-    """The folder with another content of one file, whose mode stays."""
-    folder = repository[tree]
-    assert isinstance(folder, Tree), "the path was followed before"
-    mode, inner = folder[path[0]]
-    folder[path[0]] = (mode, _with_file(repository, inner, path[1:], blob) if path[1:] else blob)
-    repository.object_store.add_object(folder)
-    return folder.id
 
 
 def _moved(repository: Repo, ref: Ref, old: ObjectID | None, new: ObjectID) -> bool:

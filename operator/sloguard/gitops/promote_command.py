@@ -8,14 +8,16 @@ from pathlib import Path
 
 import click
 
-from sloguard.api.v1alpha1 import KnobName, Recommendation, Study
-from sloguard.domain.arguments import ArgumentsError, split_command, tuned
-from sloguard.domain.knobs import KNOBS, KnobError, parse_value
+from sloguard.api.v1alpha1 import Recommendation, Study
 from sloguard.gitops.edit import Finder, diff, with_settings
 from sloguard.gitops.errors import EditError
 from sloguard.gitops.evidence import commit_message
 from sloguard.gitops.find import Wanted, in_kustomize, in_manifest, in_values
+from sloguard.gitops.narrowing import check_not_narrower, differences
 from sloguard.gitops.patch import API_VERSIONS, strategic_merge_patch
+from sloguard.gitops.recommended import production_settings, tuned_names
+from sloguard.gitops.remote.from_command_line import Remote, shape_of
+from sloguard.gitops.remote.proposal import FileChange
 from sloguard.local.errors import RunDirectoryError
 from sloguard.local.records import read_run
 from sloguard.local.report_command import Refused
@@ -61,6 +63,18 @@ class NothingToPromote(click.ClickException):
     help="Commit the change on this branch of the file's repository, without touching its working tree.",
 )
 @click.option("--write", is_flag=True, help="Change the file. Without it, the change is printed.")
+@click.option(
+    "--repository",
+    default="",
+    metavar="URL",
+    help="A remote repository (HTTPS or SSH): --git BRANCH is pushed to it, and files are paths in it.",
+)
+@click.option("--base", default="", metavar="BRANCH", help="What production is made from. [default: the repository's]")
+@click.option("--token-file", type=FILE, help="A file with the token for HTTPS.")
+@click.option("--ssh-key", type=FILE, help="A file with the private key for SSH; needs --known-hosts.")
+@click.option("--known-hosts", type=FILE, help="A file with the keys of SSH servers, as ssh-keyscan prints them.")
+@click.option("--ca-file", type=FILE, help="Certificates of further authorities for HTTPS, as PEM.")
+@click.option("--signing-key", type=FILE, help="Sign the commit with this SSH key.")
 def promote(
     directory: Path,
     manifest: Path | None,
@@ -73,18 +87,26 @@ def promote(
     container: str,
     branch: str,
     write: bool,
+    repository: str,
+    base: str,
+    token_file: Path | None,
+    ssh_key: Path | None,
+    known_hosts: Path | None,
+    ca_file: Path | None,
+    signing_key: Path | None,
 ) -> None:
     """Write what `sloguard tune` recommends into the file that production is made from.
 
     Only the settings that were tuned change, in the lines that hold them. The change is printed as a diff for
-    `git apply`, written with --write, or committed with --git. A file that cannot be changed so is refused with the
-    reason.
+    `git apply`, written with --write, or committed with --git: in a clone on this machine, or in a remote --repository.
+    A file that cannot be changed so is refused with the reason.
 
     \b
     Exit codes:
       0    the change was printed or written, or the file has these settings already
       2    the options, the results or the file are not as needed; nothing was written
       3    the study recommends nothing else than production's settings
+      4    the remote repository did not take it, for the reason that is told; doing it again goes on from there
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
     ways = [one for one in (manifest, kustomize, helm_values, patch or None) if one is not None]
     if len(ways) != 1:
@@ -93,7 +115,16 @@ def promote(
         raise click.UsageError("--helm-values and --path go together")
     if write and branch:
         raise click.UsageError("give one of --write and --git")
+    remote = Remote(repository, base, branch, token_file, ssh_key, known_hosts, ca_file, signing_key)
+    remote.check_options(write=write or patch)
     study, recommendation = _recommended(directory)
+    if repository:
+        shape = shape_of(manifest, kustomize)
+        file = manifest or kustomize or helm_values
+        assert file is not None, "one of them is given"
+        place = FileChange(path=str(file), shape=shape, values_path=path, kind=kind, name=name, container=container)
+        remote.propose(place, study, recommendation)
+        return
     if patch:
         if write or branch:
             raise click.UsageError("--patch prints a patch; redirect it into a file instead of --write or --git")
@@ -167,12 +198,14 @@ class Change:
         """The text with the settings; what people should know is told.
 
         Raises:
-            EditError: it cannot be changed safely.
+            EditError: it cannot be changed safely, or clients could send less.
 
         """
-        _warn(self.file, self.study, self.find(before).place.settings(), self.recommendation)
-        names = _tuned_names(self.study, self.recommendation)
-        return with_settings(before, self.find, names, self.recommendation.parameters)
+        there, new = self.find(before).place.settings(), self.recommendation.parameters
+        for note in differences(there, production_settings(self.study)):
+            click.echo(f"Note: {self.file}: {note}.", err=True)
+        check_not_narrower(there, new, may_narrow=self.study.spec.search_space.allow_quality_change)
+        return with_settings(before, self.find, tuned_names(self.study, self.recommendation), new)
 
     def title(self, text: str) -> str:
         return self.find(text).title
@@ -213,55 +246,6 @@ def _commit(change: Change, branch: str) -> None:
         click.echo(f"{change.file} has these settings already, where the branch {branch} stands or begins.", err=True)
     else:
         click.echo(f"{made.sha} on {branch}. To hand it in: git push origin {branch}")
-
-
-def _tuned_names(study: Study, recommendation: Recommendation) -> set[KnobName]:
-    """What was recommended, and what production sets and the recommendation leaves to vLLM's default."""
-    return set(recommendation.parameters) | (set(_production(study)) - set(tuned(recommendation.arguments)))
-
-
-def _production(study: Study) -> dict[KnobName, str]:
-    """The settings of the production that was measured."""
-    try:
-        return tuned(split_command(study.spec.target.command or [])[1])
-    except ArgumentsError:
-        return {}
-
-
-def _warn(file: Path, study: Study, there: dict[KnobName, str], recommendation: Recommendation) -> None:
-    """The improvement was measured against another production than this file's; and nobody may be served less.
-
-    Raises:
-        Refused: the longest request would be shorter than today.
-
-    """
-    measured = _production(study)
-    differing = [name for name in KNOBS if there.get(name) != measured.get(name) and name in {*there, *measured}]
-    if differing:
-        said = ", ".join(
-            f"{name.value} is {there.get(name, 'absent')} there, was {measured.get(name, 'absent')}"
-            for name in differing
-        )
-        click.echo(f"Note: the study measured another production than {file} has: {said}.", err=True)
-    longest = KnobName.MAX_MODEL_LEN
-    if study.spec.search_space.allow_quality_change or longest not in recommendation.parameters:
-        return
-    if _is_lower(longest, recommendation.parameters[longest], there.get(longest)):
-        raise Refused(
-            f"{file}: {longest.value} would go from {there[longest]} down to {recommendation.parameters[longest]}, and "
-            "longer requests would be refused; study this production, or set searchSpace.allowQualityChange. "
-            "Nothing was changed."
-        )
-
-
-def _is_lower(name: KnobName, new: str, old: str | None) -> bool:
-    if old is None:
-        return False
-    try:
-        values = parse_value(name, new), parse_value(name, old)
-    except KnobError:
-        return False
-    return all(isinstance(value, int) for value in values) and float(values[0]) < float(values[1])
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,0 +1,128 @@
+"""`sloguard promote --repository`: its options as a request, and what is said of the outcome."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from dulwich.config import StackedConfig
+from dulwich.repo import get_user_identity
+
+from sloguard.api.v1alpha1 import Recommendation, Study
+from sloguard.gitops.evidence import commit_message
+from sloguard.gitops.recommended import production_settings, tuned_names
+from sloguard.gitops.remote.address import read_address
+from sloguard.gitops.remote.failure import ProposalError
+from sloguard.gitops.remote.proposal import (
+    Author,
+    Credentials,
+    Evidence,
+    FileChange,
+    Outcome,
+    Reason,
+    Request,
+    Settings,
+    Shape,
+)
+
+EXIT_NOT_PROPOSED = 4
+_OF_THE_OPTIONS = frozenset({Reason.INVALID_REQUEST, Reason.CREDENTIALS_UNREADABLE, Reason.EDIT_REFUSED})
+
+
+def shape_of(manifest: Path | None, kustomize: Path | None) -> Shape:
+    if manifest is not None:
+        return Shape.MANIFEST
+    return Shape.KUSTOMIZE if kustomize is not None else Shape.HELM_VALUES
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The options that are about the remote repository."""
+
+    repository: str
+    base: str
+    branch: str
+    token_file: Path | None
+    ssh_key: Path | None
+    known_hosts: Path | None
+    ca_file: Path | None
+    signing_key: Path | None
+
+    def check_options(self, *, write: bool) -> None:
+        """Those that do not go together end the command."""
+        if not self.repository:
+            self._check_local()
+            return
+        if not self.branch or write:
+            raise click.UsageError("--repository needs --git BRANCH, and neither --write nor --patch")
+        try:
+            address = read_address(self.repository)
+        except ProposalError as error:
+            raise click.UsageError(f"--repository: {error}") from error
+        if address.is_ssh and not (self.ssh_key and self.known_hosts):
+            raise click.UsageError(f"--repository {address.url} is SSH's: it needs --ssh-key and --known-hosts")
+        if not address.is_ssh and (self.ssh_key or self.known_hosts):
+            raise click.UsageError(f"--repository {address.url}: --ssh-key and --known-hosts are of SSH alone")
+
+    def _check_local(self) -> None:
+        given = {
+            "--base": self.base,
+            "--token-file": self.token_file,
+            "--ssh-key": self.ssh_key,
+            "--known-hosts": self.known_hosts,
+            "--ca-file": self.ca_file,
+            "--signing-key": self.signing_key,
+        }
+        for option, value in given.items():
+            if value:
+                raise click.UsageError(f"{option} {value} is of a remote repository; give its address as --repository")
+
+    def propose(self, change: FileChange, study: Study, recommendation: Recommendation) -> None:
+        """Do it, and tell: a sentence for people on standard error, the outcome as JSON on standard output."""
+        from sloguard.gitops.remote.propose import propose  # noqa: PLC0415 - only this way needs SSH and HTTPS
+
+        outcome = propose(self._request(change, study, recommendation))
+        for note in outcome.notes:
+            click.echo(f"Note: {note}.", err=True)
+        click.echo(json.dumps(outcome.dump(), indent=2))
+        if outcome.reason.succeeded:
+            click.echo(f"{outcome.message}.", err=True)
+            return
+        click.echo(f"Error: {outcome.reason.value}: {_without_end(outcome)}.", err=True)
+        raise click.exceptions.Exit(2 if outcome.reason in _OF_THE_OPTIONS else EXIT_NOT_PROPOSED)
+
+    def _request(self, change: FileChange, study: Study, recommendation: Recommendation) -> Request:
+        title = Path(change.path).name
+        message = commit_message(study, recommendation, title)
+        return Request(
+            repository=self.repository,
+            base=self.base,
+            branch=self.branch,
+            changes=(change,),
+            settings=Settings(
+                names=frozenset(tuned_names(study, recommendation)),
+                parameters=recommendation.parameters,
+                measured=production_settings(study),
+                may_narrow=study.spec.search_space.allow_quality_change,
+            ),
+            evidence=Evidence(message=message, title=f"Tune vLLM in {title}"),
+            author=_author(),
+            proposer=study.name,
+            credentials=Credentials(
+                token_file=self.token_file,
+                ssh_key_file=self.ssh_key,
+                known_hosts_file=self.known_hosts,
+                ca_file=self.ca_file,
+                signing_key_file=self.signing_key,
+            ),
+        )
+
+
+def _without_end(outcome: Outcome) -> str:
+    return outcome.message.rstrip(".")
+
+
+def _author() -> Author:
+    """As Git's own commits on this machine have it."""
+    name, _, email = get_user_identity(StackedConfig.default()).decode(errors="replace").partition(" <")
+    return Author(name=name, email=email.removesuffix(">"))

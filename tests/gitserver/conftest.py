@@ -1,0 +1,55 @@
+"""Servers of Git, one of each kind for all tests, and repositories on them, one for each test."""
+
+import getpass
+
+import pytest
+
+from tests.clusters import processes
+from tests.gitserver import servers
+from tests.gitserver.asked import FILES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings(tmp_path_factory):
+    """Git as it is without anybody's configuration."""
+    patch = pytest.MonkeyPatch()
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text("[user]\nname = A Person\nemail = a@example.com\n[safe]\ndirectory = *\n")
+    patch.setenv("HOME", str(home))
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+        patch.delenv(name, raising=False)
+        patch.delenv(name.upper(), raising=False)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def https(tmp_path_factory):
+    folder, root = tmp_path_factory.mktemp("https"), tmp_path_factory.mktemp("repositories")
+    try:
+        yield servers.start_https(folder, root)
+    finally:
+        processes.stop_all(folder)
+
+
+@pytest.fixture(scope="session")
+def ssh(tmp_path_factory):
+    folder, root = tmp_path_factory.mktemp("ssh"), tmp_path_factory.mktemp("repositories")
+    try:
+        yield servers.start_ssh(folder, root, getpass.getuser())
+    finally:
+        processes.stop_all(folder)
+
+
+@pytest.fixture
+def hosted(https):
+    """By HTTPS, with production in it."""
+    https.let_in(servers.TOKEN)
+    return servers.create(https.root, https.url, FILES)
+
+
+@pytest.fixture
+def login(https):
+    """What lets one in there."""
+    return {"token_file": https.token_file, "ca_file": https.ca_file}
