@@ -18,4 +18,4 @@ def models_say(study: dict[str, Any]) -> str:
         return "traceFile"
     if model.spec.workload.prompts.tokenizer_file is not None:
         return "tokenizerFile"
-    return "" if model.spec.target.kind is TargetKind.DEPLOYMENT else "kind Process"
+    return "kind Process" if model.spec.target.kind is TargetKind.PROCESS else ""

@@ -130,6 +130,16 @@ class Api:
                 return None
             raise
 
+    async def serves(self, resource: Resource) -> bool:
+        """Whether this kind is known here, in this version; one that a CustomResourceDefinition brings may not be."""
+        try:
+            kinds = await self._json("GET", f"/{resource.prefix}")
+        except RefusedError as error:
+            if error.missing:
+                return False
+            raise
+        return any(kind["name"] == resource.plural for kind in listing(kinds, "resources"))
+
     async def items(
         self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "", most: int | None = None
     ) -> list[Object]:
@@ -194,10 +204,11 @@ class Api:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
         await self._patch(resource.path(namespace, name), body, "application/apply-patch+yaml", query)
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        """With everything that it owns; gone already is as good."""
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str = "") -> None:
+        """With everything that it owns; gone already is as good. With `uid` no other that took its name: a conflict."""
+        body: Object = {"propagationPolicy": "Background"} | ({"preconditions": {"uid": uid}} if uid else {})
         try:
-            await self._json("DELETE", resource.path(namespace, name), body={"propagationPolicy": "Background"})
+            await self._json("DELETE", resource.path(namespace, name), body=body)
         except RefusedError as error:
             if not error.missing:
                 raise

@@ -12,6 +12,7 @@ from sloguard.cluster.api import (
     EVENTS,
     FIELD_MANAGER,
     JOBS,
+    PODS,
     SERVICES,
     STUDIES,
     TRIALS,
@@ -32,6 +33,7 @@ from sloguard.domain.text import readable
 from sloguard.engine.actions import (
     Action,
     ApplyArguments,
+    EndPod,
     Event,
     EventType,
     Plan,
@@ -159,6 +161,8 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
         case ApplyArguments(arguments):
             _check(gathered, arguments)
             await _apply_arguments(api, gathered, container, arguments)
+        case EndPod(name, uid):
+            await api.delete(PODS, namespace, name, uid=uid)
 
 
 async def take_away(api: Api, namespace: str, trial: str) -> None:
@@ -194,6 +198,8 @@ def _what_was_done(action: Action) -> str:
             return "server and load taken away"
         case ApplyArguments():
             return "arguments applied to production"
+        case EndPod(name):
+            return f"pod {name} of production removed: it never became ready with the arguments that are taken back"
 
 
 def _about(gathered: Gathered, action: Action) -> dict[str, str]:
@@ -202,7 +208,7 @@ def _about(gathered: Gathered, action: Action) -> dict[str, str]:
     match action:
         case RecordTrial(name, _):
             return about | {"trial": name}
-        case ApplyArguments():
+        case ApplyArguments() | EndPod():
             return about
         case UpdateTrial(trial) | StartServer(trial) | StartLoad(trial) | StopTrial(trial):
             return about | {"trial": trial.name}

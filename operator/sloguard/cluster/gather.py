@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sloguard.api.changeable import unchangeable
 from sloguard.api.documents import Problem
-from sloguard.api.v1alpha1 import Study, Target, Trial
+from sloguard.api.v1alpha1 import Study, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster import clock
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
@@ -35,11 +35,12 @@ from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import Followed, LogStreams
 from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.platform import node_of, platform_of
+from sloguard.cluster.production import production_pods, read_production
 from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.records import records_of
 from sloguard.cluster.server_log import server_log
 from sloguard.cluster.target import find_container, gpus, target_state
-from sloguard.cluster.workloads.kinds import WORKLOADS, workload_of
+from sloguard.cluster.workloads.kinds import WORKLOADS
 from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
 from sloguard.domain.text import readable
@@ -120,9 +121,9 @@ async def gather(
         return None
     loaded = await with_production_load(prometheus, namespace, read_study(stored))
     study = loaded.study
-    production = await read_production(api, namespace, study.spec.target)
+    production, refused = await read_production(api, namespace, study)
     pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
-    problem = loaded.problem or missing_prometheus(study, prometheus)
+    problem = refused or loaded.problem or missing_prometheus(study, prometheus)
     target = problem or target_state(production, study.spec.target, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
@@ -309,17 +310,3 @@ async def _events(api: Api, namespace: str, trial: Trial, pod: Object | None) ->
         return await api.items(EVENTS, namespace, fields=f"involvedObject.uid={pod['metadata']['uid']}")
     sets = await api.items(EVENTS, namespace, fields="involvedObject.kind=ReplicaSet")
     return [e for e in sets if _is_set_of(trial.name, e["involvedObject"].get("name", ""))]
-
-
-async def read_production(api: Api, namespace: str, target: Target) -> Object | None:
-    """None where there is no such object."""
-    return await api.get(WORKLOADS[target.kind].resource, namespace, target.name) if target.name else None
-
-
-async def production_pods(api: Api, namespace: str, production: Object | None) -> list[Object]:
-    """Those that its selector finds."""
-    if production is None:
-        return []
-    wanted = workload_of(production).pod_labels(production)
-    selector = ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))
-    return await api.items(PODS, namespace, labels=selector) if selector else []

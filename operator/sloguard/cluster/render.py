@@ -25,7 +25,7 @@ from sloguard.cluster.labels import (
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.records import owner_of
 from sloguard.cluster.target import containers_of, find_container, with_arguments
-from sloguard.cluster.workloads.kinds import template_of
+from sloguard.cluster.workloads.kinds import template_of, workload_of
 from sloguard.domain.arguments import option
 from sloguard.engine.load_request import load_request_of
 from sloguard.engine.progress import load_limit_seconds
@@ -66,14 +66,14 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
     out, and the grace period is short: no client has to be waited for, and GPUs are given back soon.
     """
     own = labels(trial.spec.study, trial.name, SERVER)
-    template: Object = copy.deepcopy(template_of(production))
+    template: Object = copy.deepcopy(workload_of(production).candidate_template(production).template)
     annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
     queue = queue_labels(production)
     template["metadata"] = {"labels": own | queue} | ({"annotations": annotations} if annotations else {})
-    serving = find_container(production, container)
+    containers = containers_of(template)
+    serving = next((c for c in containers if c["name"] == container), None)
     assert serving is not None, "the target was gathered with this container"
     candidate = _with_own_probes(with_arguments(serving, arguments), port_of(serving, arguments))
-    containers = containers_of(template)
     template["spec"]["containers"] = [candidate if c["name"] == container else c for c in containers]
     spec = {
         "replicas": 1,

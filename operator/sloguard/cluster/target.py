@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from sloguard.api.v1alpha1 import Target
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.managers import manager_of
-from sloguard.cluster.objects import Object, being_deleted, listing, section
+from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
 from sloguard.cluster.workloads.kinds import template_of, workload_of
 from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.domain.arguments import ArgumentsError, option
 from sloguard.domain.container_command import ContainerCommand, read_command
 from sloguard.domain.text import readable
-from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
+from sloguard.engine.snapshot import Rollout, StuckPod, TargetProblem, TargetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,9 @@ def target_state(stored: Object | None, target: Target, pods: list[Object]) -> T
     if STUDY in section(stored, "metadata", "labels"):
         message = f"{name} is the candidate of a study itself; name the one that serves production"
         return TargetProblem("TargetIsCandidate", message)
+    workload = workload_of(stored)
+    if (objection := workload.objection(stored)) is not None:
+        return objection
     found = find_container(stored, container)
     if found is None:
         names = ", ".join(c["name"] for c in containers_of(template_of(stored)))
@@ -103,7 +106,10 @@ def target_state(stored: Object | None, target: Target, pods: list[Object]) -> T
         replicas=replicas_of(stored),
         rollout=rollout(stored, container, line.arguments, pods),
         manager=manager_of(stored),
-        pace=workload_of(stored).pace(stored),
+        pace=workload.pace(stored),
+        withheld=workload.withheld(stored),
+        more_room=workload.more_room,
+        differs=workload.candidate_template(stored).differs,
     )
 
 
@@ -138,15 +144,27 @@ def rollout(stored: Object, container: str, arguments: tuple[str, ...], pods: li
     The two are told apart, because the way back ends when all is ready, whatever restarted on it or long ago.
     """
     workload = workload_of(stored)
-    failure = workload.held_up(stored) or _pod_failure(container, arguments, pods)
-    return Rollout(complete=workload.is_rolled_out(stored), failure=failure)
+    said = workload.withheld(stored) or workload.failed(stored)
+    waited_for = ((pod, _arguments_in(pod, container)) for pod in workload.waited_for(stored, pods))
+    return Rollout(
+        complete=workload.is_rolled_out(stored, _ready(container, arguments, pods)),
+        failure=said or _pod_failure(container, arguments, pods),
+        stuck=tuple(
+            StuckPod(pod["metadata"]["name"], pod["metadata"]["uid"], own) for pod, own in waited_for if own is not None
+        ),
+    )
+
+
+def _ready(container: str, arguments: tuple[str, ...], pods: list[Object]) -> int:
+    """How many pods serve with these."""
+    serving = (pod for pod in pods if condition(pod, "Ready").get("status") == "True" and not being_deleted(pod))
+    return sum(_arguments_in(pod, container) == arguments for pod in serving)
 
 
 def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object]) -> str:
     """A pod of today's arguments whose server ended: the rollout need not be waited for."""
     for pod in pods:
-        own = next((c for c in containers_of(pod) if c["name"] == container), None)
-        if own is None or _arguments_or_none(own) != arguments or being_deleted(pod):
+        if _arguments_in(pod, container) != arguments or being_deleted(pod):
             continue
         for status in listing(pod, "status", "containerStatuses"):
             ended = section(status, "state", "terminated") or section(status, "lastState", "terminated")
@@ -156,8 +174,10 @@ def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object])
     return ""
 
 
-def _arguments_or_none(container: Object) -> tuple[str, ...] | None:
+def _arguments_in(pod: Object, container: str) -> tuple[str, ...] | None:
+    """None where it has no such container, or one that is not understood."""
+    own = next((c for c in containers_of(pod) if c["name"] == container), None)
     try:
-        return command_line(container).arguments
+        return command_line(own).arguments if own is not None else None
     except ArgumentsError:
         return None

@@ -27,9 +27,10 @@ from sloguard.cluster import clock
 from sloguard.cluster.api import TRIALS, Api, RefusedError
 from sloguard.cluster.evidence import container_of, pod_of, running_since, server_state
 from sloguard.cluster.execute import take_away
-from sloguard.cluster.gather import Children, Gathered, children_of, production_pods, read_production
+from sloguard.cluster.gather import Children, Gathered, children_of
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, section
+from sloguard.cluster.production import production_pods, read_production
 from sloguard.cluster.records import ForeignTrialError, identified
 from sloguard.cluster.target import find_container, gpus, target_state
 from sloguard.domain.knobs import KnobError
@@ -84,14 +85,14 @@ async def gather_unreadable(api: Api, stored: Object) -> Gathered:
     """What is needed to end what a study that cannot be read has under way."""
     study = readable_part(stored)
     namespace, target = study.metadata.namespace or "", study.spec.target
-    production = await read_production(api, namespace, target)
+    production, refused = await read_production(api, namespace, study)
     pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
     mine = f"{STUDY}={study.name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     trials = tuple(trial for raw in raw_trials.values() if (trial := _identified_or_none(study, raw)) is not None)
     children = await children_of(api, namespace, mine, {t.metadata.uid: t.name for t in trials})
     seen = {name: _seen(of, target.container or "") for name, of in children.items()}
-    state = target_state(production, target, pods)
+    state = refused or target_state(production, target, pods)
     snapshot = Snapshot(study, trials, state, seen, ledger=None, room=None)
     kept = section(stored, "status")
     return Gathered(snapshot, stored, raw_trials, production, {}, kept=kept)

@@ -51,7 +51,15 @@ class ApplyArguments:
     arguments: tuple[str, ...]
 
 
-Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ApplyArguments
+@dataclass(frozen=True, slots=True)
+class EndPod:
+    """Remove this pod of production's, which is in the way of the arguments that production has again."""
+
+    name: str
+    uid: str
+
+
+Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ApplyArguments | EndPod
 
 
 class EventType(StrEnum):

@@ -125,7 +125,18 @@ def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[S
         ("Stalled", verdict.stalled),
     ):
         conditions = _with(known, conditions, kind, holds, verdict.reason, verdict.message)
-    return _about_manager(known, _about_room(known, _about_target(known, conditions, ground)), ground)
+    conditions = _about_room(known, _about_target(known, conditions, ground))
+    return _about_candidates(known, _about_manager(known, conditions, ground), ground)
+
+
+def _about_candidates(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:
+    """What candidates have otherwise than production, beside their arguments; said once there was something."""
+    before = any(c.type == "CandidatesDiffer" for c in conditions)
+    if ground is None or not (ground.target.differs or before):
+        return conditions
+    differs = ground.target.differs
+    reason, message = ("Volumes", differs) if differs else ("Nothing", "candidates differ in their arguments alone")
+    return _with(known, conditions, "CandidatesDiffer", bool(differs), reason, message)
 
 
 def _about_manager(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:

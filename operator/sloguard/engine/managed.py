@@ -8,11 +8,11 @@ def about(manager: Manager) -> str:
     """For the study's condition."""
     if not manager.reverts:
         return (
-            f"production's Deployment is part of {manager.title}, whose next upgrade brings its own arguments back: "
+            f"production is part of {manager.title}, whose next upgrade brings its own arguments back: "
             "put what is promoted into its values too"
         )
     source = "its repository" if manager.by_git else "what it works from"
-    return f"{manager.title} manages production's Deployment and brings the arguments of {source} back"
+    return f"{manager.title} manages production and brings the arguments of {source} back"
 
 
 def objection(study: Study, manager: Manager | None, trial: Trial) -> TargetProblem | None:

@@ -300,7 +300,7 @@ def _with_promotion(
     """A state that was just entered is written before anything follows from it."""
     moved = _take_promotion(draft, known.study.status.promotion, step)
     verdict = _verdict_on(step.status)
-    if moved or step.apply is not None:
+    if moved or step.apply is not None or step.end:
         verdict = replace(verdict, wake_after_seconds=AT_ONCE if moved else LOOK_AGAIN_SECONDS)
     elif step.status.state is PromotionState.VERIFYING:
         verdict = replace(verdict, wake_after_seconds=_until_verified(step.status, known))
@@ -318,6 +318,7 @@ def _take_promotion(draft: Draft, before: PromotionStatus | None, step: Promotio
     """Whether a new state was entered."""
     if step.apply is not None:
         draft.actions.append(step.apply)
+    draft.actions.extend(step.end)
     after = step.status
     if before is not None and before.state is after.state:
         return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial
-from sloguard.engine.actions import ApplyArguments
+from sloguard.engine.actions import ApplyArguments, EndPod
 from sloguard.engine.snapshot import TargetState
 from sloguard.engine.target_change import program_change
 
@@ -32,10 +32,11 @@ ROLLOUT_GRACE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class PromotionStep:
-    """The next state, and what to put into production for it."""
+    """The next state, what to put into production for it, and which pods stand in its way."""
 
     status: PromotionStatus
     apply: ApplyArguments | None = None
+    end: tuple[EndPod, ...] = ()
 
 
 def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime) -> PromotionStatus:
@@ -81,9 +82,12 @@ def is_under_way(promotion: PromotionStatus | None) -> bool:
 def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
     """The study is being deleted: leave production as it was found, unless somebody else has changed it."""
     done = _to(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted during its promotion")
-    if list(target.arguments) != promotion.arguments or promotion.arguments == promotion.previous_arguments:
+    current = list(target.arguments)
+    if current == promotion.previous_arguments:
+        return PromotionStep(done, end=_in_the_way(promotion, target))
+    if current != promotion.arguments:
         return PromotionStep(done)
-    return PromotionStep(done, ApplyArguments(tuple(promotion.previous_arguments)))
+    return PromotionStep(done, ApplyArguments(tuple(promotion.previous_arguments)), _in_the_way(promotion, target))
 
 
 def take_back(promotion: PromotionStatus, target: TargetState, study: Study, why: str, now: datetime) -> PromotionStep:
@@ -100,7 +104,7 @@ def _planned(promotion: PromotionStatus, target: TargetState, study: Study, now:
     if current != promotion.previous_arguments:
         return _halt(promotion, now, _CHANGED)
     if now - promotion.changed_at > _rollout_limit(study, target):
-        return _halt(promotion, now, "the new arguments do not stay in the Deployment; somebody takes them out again")
+        return _halt(promotion, now, "the new arguments do not stay in production; somebody takes them out again")
     return PromotionStep(promotion, ApplyArguments(tuple(promotion.arguments)))
 
 
@@ -145,8 +149,15 @@ def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study,
     if now - promotion.changed_at > _rollout_limit(study, target):
         return _halt(promotion, now, f"rolling back ({promotion.message}) did not end with all pods ready")
     if current == promotion.previous_arguments:
-        return PromotionStep(promotion)
+        return PromotionStep(promotion, end=_in_the_way(promotion, target))
     return PromotionStep(promotion, ApplyArguments(tuple(promotion.previous_arguments)))
+
+
+def _in_the_way(promotion: PromotionStatus, target: TargetState) -> tuple[EndPod, ...]:
+    """Pods that are not ready with the arguments that are taken back: a StatefulSet would wait for them for ever."""
+    if promotion.arguments == promotion.previous_arguments:
+        return ()
+    return tuple(EndPod(p.name, p.uid) for p in target.rollout.stuck if list(p.arguments) == promotion.arguments)
 
 
 def _rollout_limit(study: Study, target: TargetState) -> timedelta:
@@ -165,7 +176,7 @@ _CHANGED = "somebody else changed production's arguments meanwhile"
 
 def _halt(promotion: PromotionStatus, now: datetime, why: str) -> PromotionStep:
     message = (
-        f"{why}. Production is left as it is: look at the Deployment and at whatever manages it, and create a new "
+        f"{why}. Production is left as it is: look at it and at whatever manages it, and create a new "
         "study if it should be tuned again"
     )
     return PromotionStep(_to(promotion, PromotionState.HALTED, now, message))

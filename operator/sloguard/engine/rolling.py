@@ -13,8 +13,11 @@ from sloguard.engine.snapshot import TargetState
 def obstacle(study: Study, target: TargetState, room: Room | None) -> Verdict | None:
     """Why a promotion does not begin now."""
     pace, replicas = target.pace, target.replicas
+    if target.withheld:
+        message = f"a promotion would not reach all of production's pods: {target.withheld}"
+        return Verdict(StudyPhase.AWAITING_APPROVAL, "PromotionWithheld", message, stalled=True)
     if pace.unavailable >= replicas and not study.spec.promotion.allow_downtime:
-        return Verdict(StudyPhase.AWAITING_APPROVAL, "PromotionNeedsDowntime", _downtime(replicas), stalled=True)
+        return Verdict(StudyPhase.AWAITING_APPROVAL, "PromotionNeedsDowntime", _downtime(target), stalled=True)
     if pace.unavailable:
         return None
     if room is None:
@@ -29,10 +32,10 @@ def obstacle(study: Study, target: TargetState, room: Room | None) -> Verdict | 
     return None
 
 
-def _downtime(replicas: int) -> str:
+def _downtime(target: TargetState) -> str:
+    replicas = target.replicas
     ended = "the only replica" if replicas == 1 else f"all {replicas} replicas"
     return (
         f"a rollout of production ends {ended} before new ones are ready, and requests would find no server meanwhile. "
-        "Give the Deployment more replicas, or strategy RollingUpdate with maxSurge 1 and maxUnavailable 0 (which "
-        "needs a spare GPU), or allow it by spec.promotion.allowDowntime"
+        f"{target.more_room}, or allow it by spec.promotion.allowDowntime"
     )

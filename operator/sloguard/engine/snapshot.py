@@ -66,11 +66,21 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class StuckPod:
+    """One of production's that is not ready and runs these arguments; its controller waits for it, come what may."""
+
+    name: str
+    uid: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """Production's way to the arguments that its template has. `failure` is set when it cannot get there."""
 
     complete: bool = True
     failure: str = ""
+    stuck: tuple[StuckPod, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,8 @@ class TargetState:
     """Production as it is now: the server's arguments (after `vllm serve`), a hash of its template, its replicas.
 
     `serving_hash` is of what else makes the server what it is: image, environment, resources and choice of nodes.
+    `withheld` says what keeps updates from its pods, `more_room` what lets one go on without a request lost, `differs`
+    what a candidate has otherwise than production beside its arguments.
     """
 
     arguments: tuple[str, ...]
@@ -109,6 +121,9 @@ class TargetState:
     rollout: Rollout = field(default_factory=Rollout)
     manager: Manager | None = None
     pace: Pace = Pace()
+    withheld: str = ""
+    more_room: str = "Give production more replicas"
+    differs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

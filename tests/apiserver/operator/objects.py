@@ -25,6 +25,18 @@ def study(name: str = "s", **spec: Any) -> Object:
     return STUDY | {"metadata": {"name": name}, "spec": laid_over(STUDY["spec"], spec)}
 
 
+def stateful_set(replicas: int = 2, **spec: Any) -> Object:
+    """Production as a StatefulSet, whose replicas keep their models in volumes of their own."""
+    one = production()
+    mounted = {"volumeMounts": [{"name": "models", "mountPath": "/models"}]}
+    (program,) = one["spec"]["template"]["spec"]["containers"]
+    one["spec"]["template"]["spec"]["containers"] = [program | mounted]
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claims = [{"metadata": {"name": "models"}, "spec": claim}]
+    own = {"replicas": replicas, "serviceName": "llama", "volumeClaimTemplates": claims} | spec
+    return one | {"kind": "StatefulSet", "spec": one["spec"] | own}
+
+
 def production(name: str = "llama", container: str = "vllm", **fields: Any) -> Object:
     program = {"name": container, "image": "vllm/vllm-openai:v0.33.0", "args": ARGUMENTS} | fields
     return {

@@ -18,6 +18,8 @@ Object = dict[str, Any]
 OOM = {"exitCode": 137, "reason": "OOMKilled"}
 PATHS = {
     "deployments": "apis/apps/v1",
+    "statefulsets": "apis/apps/v1",
+    "leaderworkersets": "apis/leaderworkerset.x-k8s.io/v1",
     "replicasets": "apis/apps/v1",
     "jobs": "apis/batch/v1",
     "pods": "api/v1",
@@ -93,9 +95,9 @@ class World:
         """Candidates' Deployments."""
         return [d for d in self.items("deployments") if "sloguard.dev/trial" in d["metadata"].get("labels", {})]
 
-    def container(self, name: str = "llama") -> Object:
+    def container(self, name: str = "llama", plural: str = "deployments") -> Object:
         """Production's."""
-        return self.get("deployments", name)["spec"]["template"]["spec"]["containers"][0]
+        return self.get(plural, name)["spec"]["template"]["spec"]["containers"][0]
 
     def children(self) -> list[str]:
         """What trials have caused, and they themselves."""

@@ -21,7 +21,7 @@ BAD_STUDIES = (
     Bad(
         "target-name",
         {"spec.target.name": "Llama_8B"},
-        ("spec.target.name", '"Llama_8B" cannot be the name of a Deploy'),
+        ("spec.target.name", '"Llama_8B" cannot be the name of such'),
     ),
     Bad(
         "container-name",
@@ -31,10 +31,20 @@ BAD_STUDIES = (
     Bad("container-newline", {"spec.target.container": "vllm\n"}, ("spec.target.container", "use lower-case letters")),
     Bad(
         "target-kind",
-        {"spec.target.kind": "StatefulSet"},
-        ("spec.target.kind", '"StatefulSet"', "Deployment", "Process"),
+        {"spec.target.kind": "DaemonSet"},
+        ("spec.target.kind", '"DaemonSet"', "Deployment", "StatefulSet", "LeaderWorkerSet", "Process"),
         ("is not known; use one of",),
         ("Unsupported value", "supported values"),
+    ),
+    Bad(
+        "stateful-set-unnamed",
+        {"spec.target": {"kind": "StatefulSet", "name": "llama-8b"}},
+        ("spec.target", "target of kind StatefulSet needs name and container; name the StatefulSet"),
+    ),
+    Bad(
+        "stateful-set-command",
+        {"spec.target.kind": "StatefulSet", "spec.target.command": ["vllm", "serve"]},
+        ("spec.target.command", "remove it, a StatefulSet brings its own"),
     ),
     Bad(
         "target-command",
@@ -49,7 +59,11 @@ BAD_STUDIES = (
     Bad(
         "process-in-a-cluster",
         {"spec.target": {"kind": "Process", "command": ["vllm", "serve", "m"]}},
-        ("spec.target.kind", "kind Process is for local files; give kind Deployment", "sloguard tune FILE"),
+        (
+            "spec.target.kind",
+            "kind Process is for local files; give kind Deployment (or another)",
+            "sloguard tune FILE",
+        ),
         only="cluster",
     ),
     # SLOs

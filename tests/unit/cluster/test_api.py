@@ -8,6 +8,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, PODS, STUDIES, TRIALS, Api, RefusedError, UnreachableNodeError
+from sloguard.cluster.workloads.leader_worker_set import LEADER_WORKER_SETS
 
 STATUS = {"kind": "Status", "status": "Failure"}
 
@@ -143,6 +144,25 @@ async def test_deletion_takes_children_along_and_may_come_too_late(api, server):
     server.answers = [(404, STATUS)]
     await api.delete(DEPLOYMENTS, "prod", "d")
     assert json.loads(server.asked[0][3]) == {"propagationPolicy": "Background"}
+
+
+async def test_what_took_the_name_of_another_is_not_deleted_for_it(api, server):
+    server.answers = [(409, STATUS | {"reason": "Conflict", "message": "the UID in the precondition is another"})]
+    with pytest.raises(RefusedError) as caught:
+        await api.delete(PODS, "prod", "p", uid="uid-1")
+    assert caught.value.conflict
+    assert json.loads(server.asked[0][3]) == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
+
+
+async def test_a_kind_may_not_be_installed(api, server):
+    kinds = {"kind": "APIResourceList", "resources": [{"name": "leaderworkersets/status"}]}
+    own = {"name": "leaderworkersets"}
+    whole = kinds | {"resources": [own, *kinds["resources"]]}
+    server.answers = [(404, "404 page not found"), (200, kinds), (200, whole), (500, STATUS)]
+    assert [await api.serves(LEADER_WORKER_SETS) for _ in range(3)] == [False, False, True]
+    assert server.asked[0][1] == "/apis/leaderworkerset.x-k8s.io/v1"
+    with pytest.raises(RefusedError):
+        await api.serves(LEADER_WORKER_SETS)
 
 
 async def test_a_log_is_bounded_and_any_bytes_are_text(api, server):

@@ -9,7 +9,16 @@ from sloguard.api.v1alpha1 import StudyStatus
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import Gathered
 from sloguard.cluster.records import ForeignArgumentsError
-from sloguard.engine.actions import ApplyArguments, Event, Plan, RecordTrial, StartServer, StopTrial, UpdateTrial
+from sloguard.engine.actions import (
+    ApplyArguments,
+    EndPod,
+    Event,
+    Plan,
+    RecordTrial,
+    StartServer,
+    StopTrial,
+    UpdateTrial,
+)
 from sloguard.engine.snapshot import Snapshot, TargetState
 from tests.unit.cluster.objects import STUDY, VLLM, deployment, finished, study, trial, trial_object
 
@@ -31,8 +40,8 @@ class FakeApi:
     async def get(self, _resource, _namespace, name):
         return self.there.get(name.replace("-", "_"))
 
-    async def delete(self, resource, _namespace, name):
-        self.asked.append(("delete", resource.plural, name))
+    async def delete(self, resource, _namespace, name, uid=""):
+        self.asked.append(("delete", resource.plural, name, *filter(None, [uid])))
 
     async def merge(self, resource, _namespace, _name, body):
         self.asked.append(("merge", resource.plural, body))
@@ -131,6 +140,12 @@ async def test_what_a_shell_would_run_gets_into_no_script(make):
     with pytest.raises(ForeignArgumentsError, match="cannot be written into"):
         await execute(api, SETTINGS, gathered(deployment(container)), planned(make(words)))
     assert api.asked == []
+
+
+async def test_a_pod_that_is_waited_for_in_vain_goes_and_no_other_of_its_name():
+    api = FakeApi()
+    await execute(api, SETTINGS, gathered(), planned(EndPod("llama-1", "uid-1")))
+    assert api.asked == [("delete", "pods", "llama-1", "uid-1")]
 
 
 async def test_a_finalizer_is_changed_at_the_version_that_was_read():

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from sloguard.api.v1alpha1 import PromotionState, StudyPhase
-from sloguard.engine.actions import ApplyArguments
+from sloguard.engine.actions import ApplyArguments, EndPod
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY, advance_promotion, begin
-from sloguard.engine.snapshot import Rollout, TargetProblem, TargetState
+from sloguard.engine.snapshot import Rollout, StuckPod, TargetProblem, TargetState
 from tests.unit.engine.builders import (
     FAILED_ROLLOUT,
     PRODUCTION,
@@ -113,6 +113,38 @@ def test_a_rollout_that_fails_goes_back(state):
     assert (world.promotion, world.phase) == (S.ROLLED_BACK, StudyPhase.FAILED)
     assert "did not stay up" in condition(world.study.status, "Stalled").message
     assert not world.finalizer
+
+
+STUCK = Rollout(complete=False, stuck=(StuckPod("p-1", "uid-1", NEW), StuckPod("p-0", "uid-0", PRODUCTION)))
+
+
+def test_pods_of_the_arguments_that_go_are_not_waited_for_on_the_way_back():
+    """First the template has its previous arguments again: what is made in the pod's place has them."""
+    world = world_in(S.ROLLING_BACK)
+    world.target = replace(world.target, rollout=STUCK)
+    planned = plan(world.gather(), world.now)
+    assert actions(planned, EndPod) == []
+    assert actions(planned, ApplyArguments) == [ApplyArguments(PRODUCTION)]
+    world.step()
+    planned = plan(world.gather(), world.now)
+    assert planned.actions == (EndPod("p-1", "uid-1"),)
+    assert planned.owes_production
+
+
+@pytest.mark.parametrize("state", [S.PLANNED, S.PROMOTING, S.VERIFYING])
+def test_on_the_way_there_no_pod_is_removed(state):
+    world = world_in(state)
+    world.target = replace(world.target, rollout=STUCK)
+    assert actions(plan(world.gather(), world.now), EndPod) == []
+
+
+def test_a_study_that_is_deleted_leaves_no_pod_that_its_controller_waits_for():
+    world = world_in(S.PROMOTING)
+    world.target = replace(world.target, rollout=STUCK)
+    metadata = world.study.metadata.model_copy(update={"deletion_timestamp": T0})
+    world.study = world.study.model_copy(update={"metadata": metadata})
+    planned = plan(world.gather(), world.now)
+    assert planned.actions == (ApplyArguments(PRODUCTION), EndPod("p-1", "uid-1"))
 
 
 def test_a_rollout_that_does_not_end_goes_back():

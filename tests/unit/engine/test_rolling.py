@@ -64,3 +64,37 @@ def test_what_needs_a_pod_more_asks_and_waits_for_its_gpu():
     assert not is_stalled(waiting.status)
     begun = plan(replace(world.gather(), room=Room(1)), world.now)
     assert begun.status.promotion.state is PromotionState.PLANNED
+
+
+def test_where_pods_are_kept_from_updates_it_is_not_begun():
+    world = world_with(Pace(0, 1), replicas=2)
+    world.target = replace(world.target, withheld="StatefulSet llama has updateStrategy OnDelete")
+    world.run()
+    told = condition(world.study.status, "Stalled")
+    assert (world.phase, told.reason) == (StudyPhase.AWAITING_APPROVAL, "PromotionWithheld")
+    assert "StatefulSet llama has updateStrategy OnDelete" in told.message
+    assert not world.applied
+    world.target = replace(world.target, withheld="")
+    world.run()
+    assert world.promotion is PromotionState.PROMOTED
+
+
+def test_what_helps_is_said_in_the_words_of_its_kind():
+    world = world_with(Pace(0, 1))
+    world.target = replace(world.target, more_room="Give the StatefulSet more replicas")
+    world.run()
+    assert "Give the StatefulSet more replicas, or allow" in condition(world.study.status, "Stalled").message
+
+
+def test_what_candidates_have_otherwise_is_told():
+    world = world_with(Pace(1, 0), mode="Off")
+    world.run()
+    assert all(c.type != "CandidatesDiffer" for c in world.study.status.conditions)
+    world = world_with(Pace(1, 0), mode="Off")
+    world.target = replace(world.target, differs="candidates begin with volumes of their own")
+    world.step()
+    told = condition(world.study.status, "CandidatesDiffer")
+    assert (told.status, told.message) == ("True", "candidates begin with volumes of their own")
+    world.target = replace(world.target, differs="")
+    world.step()
+    assert condition(world.study.status, "CandidatesDiffer").status == "False"

@@ -18,11 +18,11 @@ from .workload import Workload
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
-DeploymentName = Annotated[
+TargetName = Annotated[
     str,
     Field(max_length=253),
     matching(
-        rf"{LABEL}(\.{LABEL})*", '"%s" cannot be the name of a Deployment; use lower-case letters, digits, - and .'
+        rf"{LABEL}(\.{LABEL})*", '"%s" cannot be the name of such an object; use lower-case letters, digits, - and .'
     ),
 ]
 ContainerName = Annotated[
@@ -33,15 +33,20 @@ ContainerName = Annotated[
 
 
 class TargetKind(StrEnum):
-    """Where production runs: a Deployment of the study's namespace, or (local files) a process of this machine."""
+    """Where production runs: an object of the study's namespace, or (local files) a process of this machine.
+
+    LeaderWorkerSet: of groups of one pod; its definition has to be installed.
+    """
 
     DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    LEADER_WORKER_SET = "LeaderWorkerSet"
     PROCESS = "Process"
 
 
-def _deployment_unnamed(target: "Target") -> tuple[object, ...] | None:
+def _target_unnamed(target: "Target") -> tuple[object, ...] | None:
     named = target.name and target.container
-    return () if target.kind is TargetKind.DEPLOYMENT and not named else None
+    return None if target.kind is TargetKind.PROCESS or named else (target.kind.value, target.kind.value)
 
 
 def _command_missing(target: "Target") -> tuple[object, ...] | None:
@@ -49,7 +54,7 @@ def _command_missing(target: "Target") -> tuple[object, ...] | None:
 
 
 def _command_unused(target: "Target") -> tuple[object, ...] | None:
-    return () if target.kind is TargetKind.DEPLOYMENT and target.command else None
+    return None if target.kind is TargetKind.PROCESS or not target.command else (target.kind.value,)
 
 
 class Target(Model):
@@ -57,13 +62,14 @@ class Target(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.kind != 'Deployment' || (has(self.name) && has(self.container))",
-            message="target of kind Deployment needs name and container; name the Deployment and its vLLM container",
-            broken=_deployment_unnamed,
+            cel="self.kind == 'Process' || (has(self.name) && has(self.container))",
+            message="target of kind %s needs name and container; name the %s and its vLLM container",
+            values=("self.kind", "self.kind"),
+            broken=_target_unnamed,
         ),
         cluster_only(
-            cel="self.kind == 'Deployment'",
-            message="kind Process is for local files; give kind Deployment with name and container, "
+            cel="self.kind != 'Process'",
+            message="kind Process is for local files; give kind Deployment (or another) with name and container, "
             "or run this study on a machine of its own with: sloguard tune FILE",
             path=".kind",
         ),
@@ -74,15 +80,16 @@ class Target(Model):
             path=".command",
         ),
         Rule(
-            cel="self.kind != 'Deployment' || !has(self.command) || self.command.size() == 0",
-            message="target.command is for kind Process; remove it, a Deployment brings its own",
+            cel="self.kind == 'Process' || !has(self.command) || self.command.size() == 0",
+            message="target.command is for kind Process; remove it, a %s brings its own",
+            values=("self.kind",),
             broken=_command_unused,
             path=".command",
         ),
     )
 
     kind: TargetKind = TargetKind.DEPLOYMENT
-    name: DeploymentName | None = None
+    name: TargetName | None = None
     container: ContainerName | None = None
     command: list[Annotated[str, Field(max_length=4096)]] | None = Field(default=None, max_length=256)
 
@@ -187,7 +194,7 @@ class PromotionMode(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How the new arguments reach production: by the Deployment's own rolling update."""
+    """How the new arguments reach production: by production's own rolling update."""
 
     ROLLING = "Rolling"
 

@@ -41,15 +41,17 @@ def _is_updating(stored: Object) -> bool:
     return not seen_by_controller(stored) or status.get("updatedReplicas", 0) < status.get("replicas", 0)
 
 
-def _is_rolled_out(stored: Object) -> bool:
+def _is_rolled_out(stored: Object, _: int) -> bool:
     counts = ("replicas", "updatedReplicas", "availableReplicas")
     return seen_by_controller(stored) and all_replicas(stored, *counts)
 
 
-def _held_up(stored: Object) -> str:
-    if section(stored, "spec").get("paused", False):
-        name = stored["metadata"]["name"]
-        return f"Deployment {name} is paused; kubectl rollout resume deployment/{name}"
+def _withheld(stored: Object) -> str:
+    name, paused = stored["metadata"]["name"], section(stored, "spec").get("paused", False)
+    return f"Deployment {name} is paused; kubectl rollout resume deployment/{name}" if paused else ""
+
+
+def _failed(stored: Object) -> str:
     progressing = condition(stored, "Progressing")
     if progressing.get("reason") != "ProgressDeadlineExceeded" or not seen_by_controller(stored):
         return ""
@@ -68,5 +70,6 @@ DEPLOYMENT: Final = Workload(
     pace=_pace,
     is_updating=_is_updating,
     is_rolled_out=_is_rolled_out,
-    held_up=_held_up,
+    withheld=_withheld,
+    failed=_failed,
 )

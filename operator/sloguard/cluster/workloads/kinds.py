@@ -6,9 +6,13 @@ from typing import Final
 from sloguard.api.v1alpha1 import TargetKind
 from sloguard.cluster.objects import Object
 from sloguard.cluster.workloads.deployment import DEPLOYMENT
+from sloguard.cluster.workloads.leader_worker_set import LEADER_WORKER_SET
+from sloguard.cluster.workloads.stateful_set import STATEFUL_SET
 from sloguard.cluster.workloads.workload import Workload
 
-WORKLOADS: Final[Mapping[TargetKind, Workload]] = {one.kind: one for one in (DEPLOYMENT,)}
+WORKLOADS: Final[Mapping[TargetKind, Workload]] = {
+    one.kind: one for one in (DEPLOYMENT, STATEFUL_SET, LEADER_WORKER_SET)
+}
 
 
 def workload_of(stored: Object) -> Workload:

@@ -1,27 +1,52 @@
 """What differs between the kinds of objects that may serve in production: a value of pure functions for each."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sloguard.api.v1alpha1 import TargetKind
 from sloguard.cluster.api import Resource
 from sloguard.cluster.objects import Object, section
-from sloguard.engine.snapshot import Pace
+from sloguard.engine.snapshot import Pace, TargetProblem
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateTemplate:
+    """A pod template that runs by itself, and what of production it cannot have, with what it has instead."""
+
+    template: Object
+    differs: str = ""
+
+
+def _no_problem(_: Object) -> TargetProblem | None:
+    return None
+
+
+def _nothing(_: Object) -> str:
+    return ""
+
+
+def _none_waited_for(_stored: Object, _pods: Sequence[Object]) -> list[Object]:
+    return []
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One kind of target. Each function takes an object of that kind, as it is stored.
 
+    pod_suffix: what follows its own name in the names of its pods, as a regular expression of RE2.
+    more_room: what its owner can do so that an update leaves no request without a server.
     template_path: where its pod template stands.
     pod_labels: what its pods are selected by; empty where that cannot be told.
-    pod_suffix: what follows its own name in the names of its pods, as a regular expression of RE2.
     pace: how an update of it proceeds.
     is_updating: whether its pods are being exchanged.
-    is_rolled_out: whether every replica runs today's template and is available.
-    held_up: what keeps an update of it from going on or from reaching every pod; empty where nothing does.
-    more_room: what its owner can do so that an update leaves no request without a server.
+    is_rolled_out: whether every replica runs today's template and is available; so many pods are known to do so.
+    withheld: by which setting its owner keeps updates from its pods; empty where none does.
+    installed_by: the project that brings its definition, where Kubernetes has none of its own.
+    failed: what its controller says of an update that does not get on; empty where nothing is said.
+    objection: why it cannot be tuned at all.
+    for_candidate: its pod template without what only its controller could give.
+    waited_for: of its pods, those that its controller would wait for whatever its template becomes.
     """
 
     kind: TargetKind
@@ -32,8 +57,13 @@ class Workload:
     pod_labels: Callable[[Object], dict[str, str]]
     pace: Callable[[Object], Pace]
     is_updating: Callable[[Object], bool]
-    is_rolled_out: Callable[[Object], bool]
-    held_up: Callable[[Object], str]
+    is_rolled_out: Callable[[Object, int], bool]
+    withheld: Callable[[Object], str]
+    installed_by: str = ""
+    failed: Callable[[Object], str] = _nothing
+    objection: Callable[[Object], TargetProblem | None] = _no_problem
+    for_candidate: Callable[[Object], CandidateTemplate] | None = None
+    waited_for: Callable[[Object, Sequence[Object]], list[Object]] = _none_waited_for
 
     @property
     def api_version(self) -> str:
@@ -41,6 +71,9 @@ class Workload:
 
     def template(self, stored: Object) -> Object:
         return section(stored, *self.template_path(stored))
+
+    def candidate_template(self, stored: Object) -> CandidateTemplate:
+        return self.for_candidate(stored) if self.for_candidate else CandidateTemplate(self.template(stored))
 
     def with_container(self, stored: Object, container: Object) -> Object:
         """For server-side apply: these fields of one container and no others, at the version that was read."""
