@@ -15,7 +15,16 @@ from sloguard.domain.arguments import split_command
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.ledger import EMPTY, Ledger
 from sloguard.domain.margins import margins_from_log
-from sloguard.engine.actions import ApplyArguments, Plan, RecordTrial, StartLoad, StartServer, StopTrial, UpdateTrial
+from sloguard.engine.actions import (
+    ApplyArguments,
+    EndPod,
+    Plan,
+    RecordTrial,
+    StartLoad,
+    StartServer,
+    StopTrial,
+    UpdateTrial,
+)
 from sloguard.engine.load_parts import load_of_parts
 from sloguard.engine.load_request import load_request_of
 from sloguard.engine.progress import is_late
@@ -98,7 +107,7 @@ class LocalSubstrate:
                     await self._start_load(trial.name)
                 case StopTrial(trial):
                     await self._stop(trial.name)
-                case ApplyArguments():
+                case ApplyArguments() | EndPod():
                     raise AssertionError("a local study promotes nothing")
         self.directory.write_status(plan.status)
 
