@@ -21,10 +21,12 @@ from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import Load, LoadState, Rollout, Server, ServerState, TargetProblem, TargetState
 from tests.unit.engine.builders import (
     FAILED_ROLLOUT,
+    FIRST,
     OOM,
     PRODUCTION,
     PULL,
     SETTLED,
+    STATUS,
     World,
     is_stalled,
     make_study,
@@ -155,12 +157,14 @@ class Hazards(World):
             planned = plan(snapshot, self.now)
         if self.random.random() < 0.1:
             assert planned == plan(snapshot, self.now), "the same snapshot gave another plan"
-        length = self.length(planned)
+        writes = self.writes(planned)
         killed = not self.calm and self.random.random() < 0.15
         try:
-            for number in range(self.random.randrange(length + 1) if killed else length):
-                self._check(snapshot, planned, number)
-                self.do(planned, number)
+            for what, write in writes[: self.random.randrange(len(writes) + 1) if killed else len(writes)]:
+                unchanged = what == STATUS and planned.status == snapshot.study.status
+                self._check(snapshot, planned, what)
+                if not unchanged:
+                    write()
         except ConflictError:
             killed = True
         self.look()
@@ -188,13 +192,11 @@ class Hazards(World):
         windows = self.study.spec.windows
         return not windows or self.now.minute % 10 < windows[0].duration_minutes
 
-    def _check(self, snapshot, planned, number) -> None:
+    def _check(self, snapshot, planned, what) -> None:
         """What the API server would refuse, and what must never be asked of it."""
-        if number == len(planned.actions) + 1 and planned.status != snapshot.study.status:
+        if what == (FIRST if planned.status_first else STATUS) and planned.status != snapshot.study.status:
             self._same(snapshot.study, self.study)
-        if not 0 < number <= len(planned.actions):
-            return
-        match planned.actions[number - 1]:
+        match what:
             case UpdateTrial(trial, status):
                 self._same(trial, self.trials[trial.name])
                 same = _lasting(trial) == _lasting(trial.model_copy(update={"status": status}))

@@ -91,7 +91,8 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     """All of the plan, in its order.
 
     Events come first: an operator that dies tells them once more and not never. Where a trial is recorded, the look
-    goes on with it (`recorded.py`), and the study's status is written at its end.
+    goes on with it (`recorded.py`), and the study's status is written at its end; before it only what the trial follows
+    from.
 
     Raises:
         RefusedError: the API server said no; a conflict means that something changed meanwhile: gather and plan again.
@@ -106,6 +107,8 @@ async def execute(api: Api, settings: Settings, gathered: Gathered, plan: Plan) 
     status = plan.status if taken is gathered.taken else plan.status.model_copy(update={"knowledge": taken.status})
     for event in (*gathered.history.events, *taken.events, *plan.events):
         await _tell(api, study, event)
+    if plan.status_first:
+        study = await api.replace_status(STUDIES, study | {"status": {**gathered.kept, **status.dump()}})
     written = Written(study, dict(gathered.trials))
     for action in plan.actions:
         await _do(api, settings, gathered, action, written)

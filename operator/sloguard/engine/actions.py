@@ -81,13 +81,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions in their order, then the study's status, then the events."""
+    """Events, then actions in their order, then the study's status."""
 
     status: StudyStatus
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
     owes_production: bool = False
     """A promotion is under way: the study must not vanish (finalizer) until production is in a known state."""
+    status_first: bool = False
+    """The trial to be recorded follows from what the status says: after a restart between the two, nobody could tell
+    any more why."""
     wake_after_seconds: float = 15.0
     asks_for_room: bool = False
     """A trial would start, if there is room for it: plan again with that in the snapshot, and do none of this."""

@@ -79,11 +79,14 @@ def conclude(
     if not told and (verdict.phase is not before.phase or (verdict.stalled and not _is_stalled(before, verdict))):
         draft.events.append(_phase_event(known, verdict))
     owes = is_under_way(current)
+    recorded = any(isinstance(action, RecordTrial) for action in draft.actions)
+    turned = _search_ended(status) != _search_ended(before) or current != before.promotion
     return Plan(
         status,
         tuple(draft.actions),
         tuple(draft.events),
         owes,
+        recorded and turned,
         _wake_after_seconds(known, verdict),
         verdict.asks_for_room,
     )
@@ -156,6 +159,11 @@ def _about_room(known: Known, conditions: list[StatusCondition]) -> list[StatusC
         return conditions
     reason, message = (room.reason, room.message) if room.blind else ("Seen", "trials start where GPUs are free")
     return _with(known, conditions, "FreeGPUsSeen", not room.blind, reason, message)
+
+
+def _search_ended(status: StudyStatus) -> tuple[bool, str] | None:
+    found = next((c for c in status.conditions if c.type == "SearchEnded"), None)
+    return None if found is None else (found.status is ConditionStatus.TRUE, found.reason)
 
 
 def _about_search(known: Known, draft: Draft, conditions: list[StatusCondition]) -> list[StatusCondition]:

@@ -164,7 +164,7 @@ def stand_still(snapshot: Snapshot, problem: TargetProblem, now: datetime) -> Pl
     if status.conditions != study.status.conditions:
         key = event_key(problem.reason, study.metadata.generation, problem.message)
         draft.events.append(Event(key, problem.reason, problem.message, EventType.WARNING))
-    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, wake)
+    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, wake_after_seconds=wake)
 
 
 def _stalled_for(study: Study, problem: TargetProblem, now: datetime) -> list[StatusCondition]:

@@ -153,6 +153,7 @@ def is_stalled(status):
     return found is not None and found.status.value == "True"
 
 
+FINALIZER, EVENTS, FIRST, STATUS = "finalizer", "events", "what the trial follows from", "status"
 SETTLED = {StudyPhase.COMPLETED, StudyPhase.FAILED, StudyPhase.AWAITING_APPROVAL, StudyPhase.SUSPENDED}
 
 
@@ -183,26 +184,28 @@ class World:
     def step(self, seconds=1.0) -> Plan:
         """Plan and do all of it; then time passes."""
         planned = plan(self.gather(), self.now)
-        for number in range(self.length(planned)):
-            self.do(planned, number)
+        for _, write in self.writes(planned):
+            write()
         self.now += timedelta(seconds=seconds)
         return planned
 
-    @staticmethod
-    def length(planned: Plan) -> int:
-        return len(planned.actions) + 3
+    def writes(self, planned: Plan) -> list:
+        """What the plan writes, and how, in the order of cluster/execute.py: an action's name is the action itself."""
+        first = [(FIRST, lambda: self._write(planned))] if planned.status_first else []
+        return [
+            (FINALIZER, lambda: self._set_finalizer(self.finalizer or planned.owes_production)),
+            (EVENTS, lambda: self.events.update({e.key: e for e in planned.events})),
+            *first,
+            *((action, lambda action=action: self._act(action)) for action in planned.actions),
+            (STATUS, lambda: self._write(planned)),
+            (FINALIZER, lambda: self._set_finalizer(self.finalizer and planned.owes_production)),
+        ]
 
-    def do(self, planned: Plan, number: int) -> None:
-        """One of the plan's writes, in the order of cluster/execute.py."""
-        if number == 0:
-            self.finalizer = self.finalizer or planned.owes_production
-        elif number <= len(planned.actions):
-            self._act(planned.actions[number - 1])
-        elif number == len(planned.actions) + 1:
-            self.study = self.study.model_copy(update={"status": planned.status})
-            self.events |= {e.key: e for e in planned.events}
-        elif not planned.owes_production:
-            self.finalizer = False
+    def _set_finalizer(self, wanted: bool) -> None:
+        self.finalizer = wanted
+
+    def _write(self, planned: Plan) -> None:
+        self.study = self.study.model_copy(update={"status": planned.status})
 
     def _act(self, action) -> None:
         match action:

@@ -119,3 +119,29 @@ def test_the_reason_outlives_the_repeats():
     world.run()
     assert world.study.status.recommendation is not None
     assert condition(world.study.status, "SearchEnded").reason == "TrialsUsed"
+
+
+def test_after_any_restart_it_is_known_why_the_search_ended():
+    """A study that is never interrupted, and one cut short at each of the writes with which it turns to repeats."""
+
+    def serve(trial):
+        return 300.0 if trial.spec.number == 4 or trial.spec.purpose is Purpose.CONFIRM else 100.0
+
+    def at_the_turn():
+        world = World(study(trials=10, confirmations=3), serve)
+        for _ in range(30):
+            if (turn := plan(world.gather(), world.now)).status_first:
+                return world, world.writes(turn)
+            world.step()
+            world.work()
+        raise AssertionError("the search never ended with a repeat")
+
+    world, writes = at_the_turn()
+    world.run()
+    assert condition(world.study.status, "SearchEnded").reason == "TrialsUsed"
+    for kept in range(len(writes)):
+        world, writes = at_the_turn()
+        for _, write in writes[:kept]:
+            write()
+        world.run()
+        assert condition(world.study.status, "SearchEnded").reason == "TrialsUsed"
