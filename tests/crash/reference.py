@@ -37,6 +37,14 @@ POKED = {"Promoting", "Verifying"}
 class ReferenceWorld(World):
     """The winner's first load fails, through no fault of its own."""
 
+    def install(self) -> None:
+        """What serves in production."""
+        self.create("deployments", production())
+
+    def served(self) -> list[str]:
+        """Production's arguments."""
+        return self.container()["args"]
+
     def _load(self, pod: Object, pods: list[Object]) -> None:
         trial = pod["metadata"]["labels"]["sloguard.dev/trial"]
         if self.first_of_winner(trial, pods):
@@ -55,7 +63,7 @@ class ReferenceWorld(World):
 class Run:
     """One study in a namespace of its own, with operators behind a proxy."""
 
-    world: World
+    world: ReferenceWorld
     proxy: Proxy
     nursery: Nursery
     kubeconfig: Path
@@ -133,7 +141,7 @@ class Run:
             "recommendation": status.get("recommendation"),
             "promotion": {k: v for k, v in promotion.items() if k not in {"startedAt", "changedAt"}},
             "conditions": {c["type"]: (c["status"], c["reason"], c["message"]) for c in status["conditions"]},
-            "production": self.world.container()["args"],
+            "production": self.world.served(),
             "trials": {name: _of_trial(trial) for name, trial in self.world.trials().items()},
         }
 
@@ -171,7 +179,7 @@ def _of_trial(trial: Object) -> Object:
 
 @contextmanager
 def begun(
-    cluster: Cluster, access: Cluster, nursery: Nursery, folder: Path, world: type[World] = ReferenceWorld
+    cluster: Cluster, access: Cluster, nursery: Nursery, folder: Path, world: type[ReferenceWorld] = ReferenceWorld
 ) -> Iterator[Run]:
     """A namespace with production in it, a proxy, and no operator yet. Those that run at the end are killed."""
     folder.mkdir(parents=True)
@@ -181,7 +189,7 @@ def begun(
         rest.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         _wait_for_service_account(rest, namespace)
         here = world(rest, namespace, log=lambda: log.read_text()[-4000:] if log.exists() else "")
-        here.create("deployments", production())
+        here.install()
         proxy = Proxy(access.kubeconfig)
         with proxy.running(folder) as kubeconfig:
             run = Run(here, proxy, nursery, kubeconfig, log)

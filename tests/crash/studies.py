@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.apiserver.operator.world import World
 from tests.clusters.handle import Cluster
 from tests.crash.nursery import Nursery
 from tests.crash.proxy import Kill, Moment
@@ -53,7 +52,7 @@ class Studies:
     _nurseries: list[Nursery] = field(default_factory=list)
 
     @contextmanager
-    def one(self, name: str, world: type[World] = ReferenceWorld) -> Iterator[Run]:
+    def one(self, name: str, world: type[ReferenceWorld] = ReferenceWorld) -> Iterator[Run]:
         if not hasattr(self._own, "nursery"):
             self._own.nursery = Nursery()
             self._nurseries.append(self._own.nursery)
@@ -61,7 +60,7 @@ class Studies:
             yield run
 
     def ended(
-        self, name: str, kills: Iterable[Kill] = (), study: Object = STUDY, world: type[World] = ReferenceWorld
+        self, name: str, kills: Iterable[Kill] = (), study: Object = STUDY, world: type[ReferenceWorld] = ReferenceWorld
     ) -> Ended:
         """A study from its beginning to its end, with an operator that dies at each of these."""
         with self.one(name, world) as run:
@@ -73,7 +72,11 @@ class Studies:
             return of_run(run)
 
     def all_ended(
-        self, plans: Sequence[Sequence[Kill]], at_once: int, study: Object = STUDY, world: type[World] = ReferenceWorld
+        self,
+        plans: Sequence[Sequence[Kill]],
+        at_once: int,
+        study: Object = STUDY,
+        world: type[ReferenceWorld] = ReferenceWorld,
     ) -> list[tuple[str, Ended | None]]:
         """One run for each plan, by a name that tells of it; None where it did not end, which is printed."""
 

@@ -7,7 +7,7 @@ there are SLOGUARD_KILLS_A_RUN kills in a run, and SLOGUARD_KILLS_AT_ONCE runs a
 import os
 from signal import SIGTERM
 
-from tests.apiserver.operator.objects import ARGUMENTS, BEST, study
+from tests.apiserver.operator.objects import ARGUMENTS, BEST, stateful_set, study
 from tests.apiserver.operator.world import OOM, max_num_seqs
 from tests.crash.reference import STUDY, TRIALS, ReferenceWorld
 from tests.crash.studies import assert_same, of_run, planned
@@ -57,6 +57,27 @@ def test_killed_at_every_write_of_a_promotion_and_its_rollback(studies):
     assert sum(write.startswith("PATCH deployments/llama") for write in writes) == 2
     plans = planned(writes, A_RUN // 2 or 1)
     assert_same(reference, plans, studies.all_ended(plans, AT_ONCE, NOT_CONFIRMED, ProductionFails))
+
+
+class StatefulSetFails(ProductionFails):
+    """And is a StatefulSet, whose controller would wait for the pod that died for ever."""
+
+    def install(self):
+        self.create("statefulsets", stateful_set())
+
+    def served(self):
+        return self.container(plural="statefulsets")["args"]
+
+
+def test_killed_at_every_write_of_a_stateful_sets_rollback(studies):
+    wanted = NOT_CONFIRMED | {"spec": laid_over(NOT_CONFIRMED["spec"], {"target": {"kind": "StatefulSet"}})}
+    reference = studies.ended("reference", study=wanted, world=StatefulSetFails)
+    assert reference.state["promotion"]["state"] == "RolledBack"
+    assert reference.state["production"] == ARGUMENTS
+    writes = reference.writes[reference.writes.index("PATCH sloguardstudies/s 1") :]
+    assert "DELETE pods/llama-1 1" in writes
+    plans = planned(writes, A_RUN // 2 or 1)
+    assert_same(reference, plans, studies.all_ended(plans, AT_ONCE, wanted, StatefulSetFails))
 
 
 def test_killed_at_every_write_of_a_deletion_in_the_middle_of_a_promotion(studies):
