@@ -13,6 +13,9 @@ _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _PODS = ("count/pods", PODS_RESOURCE)
 _SERVERS = ("count/deployments.apps", "count/replicasets.apps", "count/services", "services")
 _LOADS = ("count/jobs.batch",)
+_CLAIMS = "persistentvolumeclaims"
+_STORAGE = "requests.storage"
+_OF_CLASS = "storageclass.storage.k8s.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ def quota_room(quotas: Iterable[Object], template: Object, load: LoadPods, comin
         hard, used = (amounts(section(quota, "status", key)) for key in ("hard", "used"))
         for name in sorted(hard.keys() & (server.keys() | loads.keys())):
             own, loaded = server.get(name, 0), loads.get(name, 0)
-            # Production's missing replicas are pods alone: they need no Deployment and no Service.
-            servers = coming.begun + (0 if name in _SERVERS else coming.missing)
+            # Production's missing replicas are pods alone: they need no Deployment, Service or new volume.
+            servers = coming.begun + (0 if name in _SERVERS or _is_of_claims(name) else coming.missing)
             soon = own * servers + loaded * (coming.begun + coming.unloaded)
             if used.get(name, 0) + soon + own + loaded > hard[name]:
                 told = _told(quota, name, hard[name], used.get(name, 0), soon)
@@ -64,7 +67,29 @@ def _need(name: str, hard: int, need: int, loaded: int) -> str:
 
 
 def _of_server(quota: Object, spec: Object) -> Amounts:
-    return _needs(spec, 1) | dict.fromkeys(_SERVERS, 1000) if _selects(quota, spec) else {}
+    scoped = texts(quota, "spec", "scopes") or section(quota, "spec", "scopeSelector")
+    claims = Amounts() if scoped else _of_claims(spec)
+    return _needs(spec, 1) | dict.fromkeys(_SERVERS, 1000) | claims if _selects(quota, spec) else {}
+
+
+def _is_of_claims(name: str) -> bool:
+    return name.endswith((_CLAIMS, _STORAGE))
+
+
+def _of_claims(spec: Object) -> Amounts:
+    """Of volumes that are made with the pod; which class a claim without one gets is not known here."""
+    needs = Amounts()
+    for volume in listing(spec, "volumes"):
+        wanted = section(volume, "ephemeral", "volumeClaimTemplate", "spec")
+        if not wanted:
+            continue
+        own = {_CLAIMS: 1000, f"count/{_CLAIMS}": 1000}
+        own[_STORAGE] = amounts(section(wanted, "resources", "requests")).get("storage", 0)
+        kind = wanted.get("storageClassName")
+        if kind:
+            own |= {f"{kind}.{_OF_CLASS}/{name}": own[name] for name in (_CLAIMS, _STORAGE)}
+        needs = {name: needs.get(name, 0) + own.get(name, 0) for name in {**needs, **own}}
+    return needs
 
 
 def _of_load(quota: Object, load: LoadPods) -> Amounts:

@@ -12,7 +12,7 @@ from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
 from sloguard.cluster.quota import Coming, LoadPods, quota_room
 from sloguard.cluster.render import LOAD_RESOURCES, queue_labels
-from sloguard.cluster.workloads.kinds import template_of
+from sloguard.cluster.workloads.kinds import template_of, workload_of
 from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.engine.actions import Plan, RecordTrial
 from sloguard.engine.room import AMPLE, Room
@@ -57,7 +57,8 @@ class RoomView:
         quotas = await self._quotas(namespace)
         # From here on nothing is waited for, so that no two studies are promised the same place.
         begun = self._unseen(census)
-        allowed = quota_room(quotas, template, _load_of(gathered), _coming(gathered, begun))
+        wanted = workload_of(production).candidate_template(production).template
+        allowed = quota_room(quotas, wanted, _load_of(gathered), _coming(gathered, begun))
         if not allowed.places:
             return allowed
         if isinstance(census, Census):

@@ -71,6 +71,33 @@ def test_its_load_has_to_fit_as_well_or_a_gpu_would_be_held_for_nothing(name, ha
     assert bool(room({name: hard}, {name: used}, template(), load()).places) is fits
 
 
+@pytest.mark.parametrize(
+    ("name", "hard", "used", "fits"),
+    [
+        ("persistentvolumeclaims", "4", "2", True),
+        ("persistentvolumeclaims", "4", "3", False),
+        ("count/persistentvolumeclaims", "4", "3", False),
+        ("requests.storage", "320Gi", "100Gi", True),
+        ("requests.storage", "320Gi", "101Gi", False),
+        ("fast.storageclass.storage.k8s.io/requests.storage", "200Gi", "1Gi", False),
+        ("fast.storageclass.storage.k8s.io/persistentvolumeclaims", "1", "1", False),
+        ("slow.storageclass.storage.k8s.io/requests.storage", "0", "0", True),
+    ],
+)
+def test_volumes_of_its_own_count(name, hard, used, fits):
+    """Of a class and of none; production's missing replicas have theirs."""
+    wanted = template()
+    fast = {"resources": {"requests": {"storage": "200Gi"}}, "storageClassName": "fast"}
+    wanted["spec"]["volumes"] = [
+        {"name": "a", "ephemeral": {"volumeClaimTemplate": {"spec": fast}}},
+        {"name": "b", "ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {"requests": {"storage": "20Gi"}}}}}},
+        {"name": "c", "persistentVolumeClaim": {"claimName": "shared"}},
+    ]
+    assert bool(room({name: hard}, {name: used}, wanted, missing=1).places) is fits
+    pods_only = quota_room([quota({name: hard}, {name: used}, scopes=["NotTerminating"])], wanted, NO_LOAD, Coming())
+    assert pods_only.places
+
+
 def test_all_generators_of_a_load_run_at_once():
     assert room({"pods": "6"}, {"pods": "1"}, template(), load(4)).places
     found = room({"pods": "5"}, {"pods": "1"}, template(), load(4))
