@@ -16,14 +16,15 @@ def commit_message(study: Study, recommendation: Recommendation, title: str) -> 
         textwrap.fill(f"Found by study {study.name}, trial {recommendation.trial}: {recommendation.reason}", WIDTH),
     ]
     if recommendation.improvement_percent is not None:
-        paragraphs.append(textwrap.fill(_improvement(recommendation), WIDTH))
+        paragraphs.append(textwrap.fill(improvement(recommendation), WIDTH))
     if recommendation.choice:
         paragraphs.append(textwrap.fill(f"Why this one: {recommendation.choice}", WIDTH))
     paragraphs.append("To revert: git revert this commit; nothing else was changed with it.")
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _improvement(recommendation: Recommendation) -> str:
+def improvement(recommendation: Recommendation) -> str:
+    """What was gained, with its interval."""
     said = f"Improvement: {recommendation.improvement_percent} %"
     low, high = recommendation.improvement_low_percent, recommendation.improvement_high_percent
     if low is not None:

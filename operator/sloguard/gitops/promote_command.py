@@ -17,9 +17,9 @@ from sloguard.gitops.narrowing import check_not_narrower, differences
 from sloguard.gitops.patch import API_VERSIONS, strategic_merge_patch
 from sloguard.gitops.recommended import production_settings, tuned_names
 from sloguard.gitops.remote.from_command_line import Remote, shape_of
-from sloguard.gitops.remote.proposal import FileChange
+from sloguard.gitops.remote.proposal import Credentials, FileChange
 from sloguard.local.errors import RunDirectoryError
-from sloguard.local.records import read_run
+from sloguard.local.records import Run, read_run
 from sloguard.local.report_command import Refused
 
 EXIT_NO_RECOMMENDATION = 3
@@ -70,7 +70,13 @@ class NothingToPromote(click.ClickException):
     help="A remote repository (HTTPS or SSH): --git BRANCH is pushed to it, and files are paths in it.",
 )
 @click.option("--base", default="", metavar="BRANCH", help="What production is made from. [default: the repository's]")
-@click.option("--token-file", type=FILE, help="A file with the token for HTTPS.")
+@click.option(
+    "--pull-request",
+    type=click.Choice(["github", "gitlab", "gitea"]),
+    help="Open one from that branch, or bring the open one up to date; gitea is Forgejo's too.",
+)
+@click.option("--api", default="", metavar="URL", help="The forge's API, where the repository's address does not tell.")
+@click.option("--token-file", type=FILE, help="A file with the token for HTTPS and pull requests.")
 @click.option("--ssh-key", type=FILE, help="A file with the private key for SSH; needs --known-hosts.")
 @click.option("--known-hosts", type=FILE, help="A file with the keys of SSH servers, as ssh-keyscan prints them.")
 @click.option("--ca-file", type=FILE, help="Certificates of further authorities for HTTPS, as PEM.")
@@ -89,6 +95,8 @@ def promote(
     write: bool,
     repository: str,
     base: str,
+    pull_request: str | None,
+    api: str,
     token_file: Path | None,
     ssh_key: Path | None,
     known_hosts: Path | None,
@@ -115,15 +123,22 @@ def promote(
         raise click.UsageError("--helm-values and --path go together")
     if write and branch:
         raise click.UsageError("give one of --write and --git")
-    remote = Remote(repository, base, branch, token_file, ssh_key, known_hosts, ca_file, signing_key)
+    keys = Credentials(
+        token_file=token_file,
+        ssh_key_file=ssh_key,
+        known_hosts_file=known_hosts,
+        ca_file=ca_file,
+        signing_key_file=signing_key,
+    )
+    remote = Remote(repository, base, branch, pull_request or "", api, keys)
     remote.check_options(write=write or patch)
-    study, recommendation = _recommended(directory)
+    run, study, recommendation = _recommended(directory)
     if repository:
         shape = shape_of(manifest, kustomize)
         file = manifest or kustomize or helm_values
         assert file is not None, "one of them is given"
         place = FileChange(path=str(file), shape=shape, values_path=path, kind=kind, name=name, container=container)
-        remote.propose(place, study, recommendation)
+        remote.propose(place, study, recommendation, list(run.trials.values()))
         return
     if patch:
         if write or branch:
@@ -140,17 +155,17 @@ def promote(
             _show_or_write(change, write=write)
 
 
-def _recommended(directory: Path) -> tuple[Study, Recommendation]:
+def _recommended(directory: Path) -> tuple[Run, Study, Recommendation]:
     try:
-        study = read_run(directory).study
+        run = read_run(directory)
     except RunDirectoryError as error:
         raise Refused(f"{error}.") from error
-    recommendation = study.status.recommendation
+    recommendation = run.study.status.recommendation
     if recommendation is None:
         raise NothingToPromote(
             f"{directory}: the study recommends nothing (sloguard report {directory} says why); nothing was changed."
         )
-    return study, recommendation
+    return run, run.study, recommendation
 
 
 def _patch(recommendation: Recommendation, kind: str, name: str, container: str) -> str:

@@ -131,7 +131,8 @@ def _with_settings(before: str, change: FileChange, request: Request) -> tuple[s
     find, settings = finder(change), request.settings
     there = find(before).place.settings()
     check_not_narrower(there, settings.parameters, may_narrow=settings.may_narrow)
-    return with_settings(before, find, settings.names, settings.parameters), differences(there, settings.measured)
+    told = differences(there, settings.measured) if settings.measured is not None else []
+    return with_settings(before, find, settings.names, settings.parameters), told
 
 
 def _draft(edited: _Edited, request: Request, parent: ObjectID, sign: Sign | None, *, sealed: bool) -> Draft:

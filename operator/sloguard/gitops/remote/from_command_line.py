@@ -1,6 +1,7 @@
 """`sloguard promote --repository`: its options as a request, and what is said of the outcome."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import click
 from dulwich.config import StackedConfig
 from dulwich.repo import get_user_identity
 
-from sloguard.api.v1alpha1 import Recommendation, Study
+from sloguard.api.v1alpha1 import Recommendation, Study, Trial
 from sloguard.gitops.evidence import commit_message
+from sloguard.gitops.markdown_evidence import pull_request_body
 from sloguard.gitops.recommended import production_settings, tuned_names
 from sloguard.gitops.remote.address import read_address
 from sloguard.gitops.remote.failure import ProposalError
@@ -18,7 +20,9 @@ from sloguard.gitops.remote.proposal import (
     Credentials,
     Evidence,
     FileChange,
+    ForgeKind,
     Outcome,
+    PullRequestWish,
     Reason,
     Request,
     Settings,
@@ -26,6 +30,7 @@ from sloguard.gitops.remote.proposal import (
 )
 
 EXIT_NOT_PROPOSED = 4
+_FORGES = {kind.value.lower(): kind for kind in ForgeKind}
 _OF_THE_OPTIONS = frozenset({Reason.INVALID_REQUEST, Reason.CREDENTIALS_UNREADABLE, Reason.EDIT_REFUSED})
 
 
@@ -42,11 +47,9 @@ class Remote:
     repository: str
     base: str
     branch: str
-    token_file: Path | None
-    ssh_key: Path | None
-    known_hosts: Path | None
-    ca_file: Path | None
-    signing_key: Path | None
+    forge: str
+    api: str
+    keys: Credentials
 
     def check_options(self, *, write: bool) -> None:
         """Those that do not go together end the command."""
@@ -59,29 +62,38 @@ class Remote:
             address = read_address(self.repository)
         except ProposalError as error:
             raise click.UsageError(f"--repository: {error}") from error
-        if address.is_ssh and not (self.ssh_key and self.known_hosts):
+        keys = self.keys
+        if address.is_ssh and not (keys.ssh_key_file and keys.known_hosts_file):
             raise click.UsageError(f"--repository {address.url} is SSH's: it needs --ssh-key and --known-hosts")
-        if not address.is_ssh and (self.ssh_key or self.known_hosts):
+        if not address.is_ssh and (keys.ssh_key_file or keys.known_hosts_file):
             raise click.UsageError(f"--repository {address.url}: --ssh-key and --known-hosts are of SSH alone")
+        if self.forge and keys.token_file is None:
+            raise click.UsageError(f"--pull-request {self.forge} needs --token-file")
+        if self.api and not (self.forge and self.api.startswith("https://")):
+            raise click.UsageError(f"--api {self.api}: it goes with --pull-request, and begins with https://")
 
     def _check_local(self) -> None:
         given = {
             "--base": self.base,
-            "--token-file": self.token_file,
-            "--ssh-key": self.ssh_key,
-            "--known-hosts": self.known_hosts,
-            "--ca-file": self.ca_file,
-            "--signing-key": self.signing_key,
+            "--pull-request": self.forge,
+            "--api": self.api,
+            "--token-file": self.keys.token_file,
+            "--ssh-key": self.keys.ssh_key_file,
+            "--known-hosts": self.keys.known_hosts_file,
+            "--ca-file": self.keys.ca_file,
+            "--signing-key": self.keys.signing_key_file,
         }
         for option, value in given.items():
             if value:
                 raise click.UsageError(f"{option} {value} is of a remote repository; give its address as --repository")
 
-    def propose(self, change: FileChange, study: Study, recommendation: Recommendation) -> None:
+    def propose(
+        self, change: FileChange, study: Study, recommendation: Recommendation, trials: Sequence[Trial]
+    ) -> None:
         """Do it, and tell: a sentence for people on standard error, the outcome as JSON on standard output."""
         from sloguard.gitops.remote.propose import propose  # noqa: PLC0415 - only this way needs SSH and HTTPS
 
-        outcome = propose(self._request(change, study, recommendation))
+        outcome = propose(self._request(change, study, recommendation, trials))
         for note in outcome.notes:
             click.echo(f"Note: {note}.", err=True)
         click.echo(json.dumps(outcome.dump(), indent=2))
@@ -91,7 +103,9 @@ class Remote:
         click.echo(f"Error: {outcome.reason.value}: {_without_end(outcome)}.", err=True)
         raise click.exceptions.Exit(2 if outcome.reason in _OF_THE_OPTIONS else EXIT_NOT_PROPOSED)
 
-    def _request(self, change: FileChange, study: Study, recommendation: Recommendation) -> Request:
+    def _request(
+        self, change: FileChange, study: Study, recommendation: Recommendation, trials: Sequence[Trial]
+    ) -> Request:
         title = Path(change.path).name
         message = commit_message(study, recommendation, title)
         return Request(
@@ -105,16 +119,15 @@ class Remote:
                 measured=production_settings(study),
                 may_narrow=study.spec.search_space.allow_quality_change,
             ),
-            evidence=Evidence(message=message, title=f"Tune vLLM in {title}"),
+            evidence=Evidence(
+                message=message,
+                title=f"Tune vLLM in {title}",
+                body=pull_request_body(study, recommendation, trials) if self.forge else "",
+            ),
             author=_author(),
             proposer=study.name,
-            credentials=Credentials(
-                token_file=self.token_file,
-                ssh_key_file=self.ssh_key,
-                known_hosts_file=self.known_hosts,
-                ca_file=self.ca_file,
-                signing_key_file=self.signing_key,
-            ),
+            credentials=self.keys,
+            pull_request=PullRequestWish(forge=_FORGES[self.forge], api=self.api) if self.forge else None,
         )
 
 

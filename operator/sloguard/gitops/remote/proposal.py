@@ -37,11 +37,13 @@ class FileChange(Model):
 
 
 class Settings(Model):
-    """Exactly `parameters` among the settings `names`; what production was measured with; may less be served?"""
+    """Exactly `parameters` among the settings `names`. `measured` is the production that was, None where unknown;
+    `may_narrow` allows to serve shorter requests than today.
+    """
 
     names: frozenset[KnobName]
     parameters: dict[KnobName, str]
-    measured: dict[KnobName, str] = Field(default={})
+    measured: dict[KnobName, str] | None = None
     may_narrow: bool = False
 
 

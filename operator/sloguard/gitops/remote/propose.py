@@ -13,7 +13,8 @@ from sloguard.gitops.remote.credentials import Token, read_token
 from sloguard.gitops.remote.draft import Draft, Sign, drafted
 from sloguard.gitops.remote.failure import ProposalError, scrubbed
 from sloguard.gitops.remote.files import checked_path
-from sloguard.gitops.remote.proposal import Outcome, Reason, Request
+from sloguard.gitops.remote.proposal import Credentials, Outcome, PullRequestWish, Reason, Request
+from sloguard.gitops.remote.pull_request import opened
 from sloguard.gitops.remote.server import MovedError, Server
 from sloguard.gitops.remote.signature import ssh_signature
 
@@ -57,7 +58,20 @@ def _outcome(request: Request, address: Address, token: Token | None, pause: Pau
     direct = request.branch == pushed.base
     reason = (Reason.COMMITTED if direct else Reason.PROPOSED) if pushed.changed else Reason.UNCHANGED
     message = f"{commit} is on {request.branch}" + ("" if pushed.changed else ", as it was already")
-    return Outcome(reason=reason, message=message, branch=request.branch, commit=commit, notes=notes)
+    outcome = Outcome(reason=reason, message=message, branch=request.branch, commit=commit, notes=notes)
+    return outcome if direct else _with_pull_request(outcome, request, address, token, pushed.base)
+
+
+def _with_pull_request(outcome: Outcome, request: Request, address: Address, token: Token | None, base: str) -> Outcome:
+    if request.pull_request is None:
+        return outcome
+    try:
+        found = opened(request, request.pull_request, address, token, base)
+    except ProposalError as error:
+        message = f"{outcome.message}, and its pull request is missing or not up to date: {error}. Then do it again"
+        return outcome.model_copy(update={"reason": error.reason, "message": message})
+    message = f"{outcome.message}; {found.url}"
+    return outcome.model_copy(update={"message": message, "pull_request": found})
 
 
 def _checked(request: Request) -> Address:
@@ -82,7 +96,18 @@ def _checked(request: Request) -> Address:
         raise _invalid(f"{address.url} is reached by SSH, for which a key's file is needed")
     if address.is_ssh and credentials.known_hosts_file is None:
         raise _invalid(f"{address.url} is reached by SSH, for which a file of known hosts is needed (ssh-keyscan)")
+    if request.pull_request is not None:
+        _check_forge(request.pull_request, address, credentials)
     return address
+
+
+def _check_forge(wish: PullRequestWish, address: Address, credentials: Credentials) -> None:
+    if credentials.token_file is None:
+        raise _invalid(f"a pull request on {wish.forge} needs a token's file")
+    if wish.api and not wish.api.startswith("https://"):
+        raise _invalid(f"the API {wish.api!r} should begin with https://, so that nobody reads the token")
+    if "/" not in address.name:
+        raise _invalid(f"{address.url} names no owner and repository, as {wish.forge} has them")
 
 
 def _invalid(message: str) -> ProposalError:

@@ -1,0 +1,47 @@
+"""GitLab: docs.gitlab.com, merge requests API."""
+
+from urllib.parse import quote
+
+from sloguard.gitops.remote.address import Address
+from sloguard.gitops.remote.forges.api import Api, Json, text_of
+from sloguard.gitops.remote.forges.forge import Open, Wanted
+from sloguard.gitops.remote.proposal import PullRequest
+
+
+def api_of(address: Address) -> str:
+    return f"{address.web}/api/v4"
+
+
+def authorization(secret: str) -> dict[str, str]:
+    """As for OAuth, which personal, group and project access tokens are accepted as too."""
+    return {"Authorization": f"Bearer {secret}"}
+
+
+class GitLab:
+    """A project by its whole path, groups included."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self._api = api
+        self._requests = f"/projects/{quote(name, safe='')}/merge_requests"
+
+    async def find(self, branch: str, base: str) -> Open | None:
+        asked = {"state": "opened", "source_branch": branch, "target_branch": base}
+        found = await self._api.list(self._requests, asked)
+        own = [one for one in found if one.get("source_project_id") == one.get("target_project_id")]
+        return Open(self._read(own[0]), text_of(own[0], "description")) if own else None
+
+    async def open(self, wanted: Wanted) -> PullRequest:
+        body = {
+            "title": wanted.title,
+            "source_branch": wanted.branch,
+            "target_branch": wanted.base,
+            "description": wanted.body,
+            "remove_source_branch": True,
+        }
+        return self._read(await self._api.send("POST", self._requests, body))
+
+    async def write(self, number: int, body: str) -> None:
+        await self._api.send("PUT", f"{self._requests}/{number}", {"description": body})
+
+    def _read(self, given: Json) -> PullRequest:
+        return self._api.pull_request(given, "iid", "web_url")
