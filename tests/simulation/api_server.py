@@ -24,6 +24,7 @@ Key = tuple[str, str]
 
 KINDS = {
     "deployments": ("apps/v1", "Deployment"),
+    "statefulsets": ("apps/v1", "StatefulSet"),
     "replicasets": ("apps/v1", "ReplicaSet"),
     "jobs": ("batch/v1", "Job"),
     "pods": ("v1", "Pod"),
@@ -83,13 +84,13 @@ class Change:
 
 @lru_cache(maxsize=4096)
 def place(path: str) -> tuple[str, str, str, str]:
-    """Plural, namespace, name and subresource of a request's path."""
+    """Plural, namespace, name and subresource of a request's path; no plural where it asks what kinds there are."""
     parts = path.strip("/").split("/")
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     namespace = ""
-    if parts[0] == "namespaces" and len(parts) > 2:
+    if parts[:1] == ["namespaces"] and len(parts) > 2:
         namespace, parts = parts[1], parts[2:]
-    plural, name, subresource, *_ = [*parts, "", ""]
+    plural, name, subresource, *_ = [*parts, "", "", ""]
     return plural, namespace, name, subresource
 
 
@@ -192,6 +193,8 @@ class ApiServer:
         plural, namespace, name, subresource = place(path)
         key = (namespace, name)
         match method, bool(name):
+            case "GET", False if not plural:
+                raise Refusal(404, "", "404 page not found")
             case "GET", False:
                 return self._list(plural, namespace, query, age_seconds)
             case "GET", True if subresource == "log":

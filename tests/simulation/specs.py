@@ -34,7 +34,8 @@ def fate(study: Object, seed: int = 0) -> str:
 
 async def _lived(world: World, study: Object) -> str:
     target = study["spec"]["target"]
-    world.server.create("deployments", production(target["name"], target["container"]), PERSON)
+    plural = "statefulsets" if target.get("kind") == "StatefulSet" else "deployments"
+    world.server.create(plural, production(target["name"], target["container"]), PERSON)
     world.server.create("sloguardstudies", study, PERSON)
     world.processes.append(Process(world, "operator"))
     await world.processes[0].start()
