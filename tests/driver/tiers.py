@@ -18,6 +18,7 @@ from tests.clusters import binaries, engine, faketime, kind, prometheus, vllm_cp
 from tests.clusters.debian_package import NoPackageError
 from tests.driver import environment, prerequisites
 from tests.driver.environment import ROOT
+from tests.gitserver import gitea
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,6 +65,10 @@ def _prepare_apiserver(_options: list[str]) -> None:
 
 def _prepare_git(_options: list[str]) -> None:
     prerequisites.require(prerequisites.GIT_SERVERS)
+    if not gitea.folder().exists():
+        prerequisites.require_go()
+        prerequisites.require({"gcc": "build-essential"})
+    gitea.ensure()
 
 
 def _require_packages() -> None:

@@ -5,6 +5,7 @@ import getpass
 import pytest
 
 from tests.clusters import processes
+from tests.gitserver import gitea as forge
 from tests.gitserver import servers
 from tests.gitserver.asked import FILES
 
@@ -40,6 +41,16 @@ def ssh(tmp_path_factory):
         yield servers.start_ssh(folder, root, getpass.getuser())
     finally:
         processes.stop_all(folder)
+
+
+@pytest.fixture(scope="session")
+def gitea(tmp_path_factory):
+    server = forge.create(tmp_path_factory.mktemp("gitea"))
+    try:
+        server.start()
+        yield server
+    finally:
+        processes.stop_all(server.folder)
 
 
 @pytest.fixture

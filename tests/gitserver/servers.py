@@ -1,5 +1,6 @@
 """Real servers of Git on loopback: git http-backend behind nginx, with a private authority, and OpenSSH's."""
 
+import base64
 import os
 import secrets
 import shutil
@@ -94,6 +95,10 @@ def run(*words, cwd=None, **variables):
     return subprocess.run(
         list(map(str, words)), cwd=cwd, check=True, capture_output=True, text=True, env=os.environ | variables
     ).stdout
+
+
+def base64_of(text):
+    return base64.b64encode(text.encode()).decode()
 
 
 @dataclass

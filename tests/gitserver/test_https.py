@@ -11,6 +11,7 @@ import pytest
 from sloguard.gitops.remote.proposal import FileChange, Reason
 from sloguard.gitops.remote.propose import propose
 from tests.gitserver.asked import FILE, FILES, OURS, asked, seqs
+from tests.gitserver.proxy import Proxy
 from tests.gitserver.servers import TOKEN, create, free_port
 from tests.unit.gitops.test_promote import MANIFEST
 
@@ -160,6 +161,49 @@ def test_a_token_is_never_sent_elsewhere(hosted, login, https):
     assert "GET" in told
     assert "Basic" not in told
     assert "Basic" in https.log()
+
+
+@pytest.fixture
+def through(monkeypatch):
+    """A proxy, as the environment names it."""
+    started = []
+
+    def start(login="", named="", variable="HTTPS_PROXY"):
+        started.append(Proxy(login))
+        monkeypatch.setenv(variable, f"http://{named}{started[-1].address}")
+        return started[-1]
+
+    yield start
+    for proxy in started:
+        proxy.close()
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "all_proxy"])
+def test_through_a_proxy(hosted, login, through, variable):
+    proxy = through(variable=variable)
+    assert propose(asked(hosted, login)).reason is Reason.PROPOSED
+    assert set(proxy.tunnels) == {hosted.url.split("/")[2]}
+
+
+def test_past_a_proxy(hosted, login, through, monkeypatch):
+    proxy = through()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert propose(asked(hosted, login)).reason is Reason.PROPOSED
+    assert proxy.tunnels == []
+
+
+def test_a_proxy_with_a_login(hosted, login, through):
+    proxy = through("me:p@ss", "me:p%40ss@")
+    assert propose(asked(hosted, login)).reason is Reason.PROPOSED
+    assert proxy.tunnels
+
+
+def test_a_proxy_that_lets_nobody_through(hosted, login, through):
+    through("me:right", "me:wrong@")
+    outcome = refused(asked(hosted, login), hosted)
+    assert outcome.reason is Reason.NOT_REACHABLE
+    assert "proxy" in outcome.message
+    assert "wrong" not in outcome.message
 
 
 def test_a_hook_that_rejects(hosted, login):
