@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from sloguard.gitops.remote.failure import ProposalError
 from sloguard.gitops.remote.proposal import Reason
 
-_SCP = re.compile(r"(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\]):(?P<path>(?!//).+)")
+_SCP = re.compile(r"(?:(?P<user>[\w.+-]+)@)?(?P<host>\w[\w.-]*|\[[0-9a-fA-F:]+\]):(?P<path>(?!//|:).+)")
 _RIGHT = "give one such as https://git.example.com/team/app.git or git@git.example.com:team/app.git"
 
 

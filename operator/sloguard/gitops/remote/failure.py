@@ -7,7 +7,6 @@ from sloguard.gitops.remote.proposal import Reason
 
 _LONGEST = 600  # characters of a server's words
 _PROGRESS = re.compile(r"\d+% \(|^(Enumerating|Counting|Compressing|Writing|Resolving|Total) ")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -24,7 +23,7 @@ def words_of_server(said: str | bytes) -> str:
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
     lines = [line.strip().removeprefix("remote:").strip() for line in re.split(r"[\r\n]+", text)]
     told = " ".join(line for line in lines if line and not _PROGRESS.search(line))
-    told = re.sub(r"\s+", " ", _UNPRINTABLE.sub("?", told))
+    told = "".join(one if one.isprintable() else "?" for one in re.sub(r"\s+", " ", told))
     return told if len(told) <= _LONGEST else f"{told[: _LONGEST // 2]} ... {told[-_LONGEST // 2 :]}"
 
 
