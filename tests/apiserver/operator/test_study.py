@@ -42,7 +42,11 @@ def test_a_study_ends_in_production(world, operator):
     print(f"\n{len(requests)} requests in {len(reconciles)} reconciles, {len(requests) / 8:.0f} a trial")
     assert (
         unused_rights(requests)
-        <= NEEDED_ON_CONFLICT | NEEDED_FOR_LIVE_TRAFFIC | NEEDED_FOR_LONG_STUDIES | NEEDED_ON_NODES
+        <= NEEDED_ON_CONFLICT
+        | NEEDED_FOR_LIVE_TRAFFIC
+        | NEEDED_FOR_LONG_STUDIES
+        | NEEDED_FOR_OTHER_TARGETS
+        | NEEDED_ON_NODES
     )
 
 
@@ -98,6 +102,13 @@ NEEDED_FOR_LIVE_TRAFFIC = {("", "services", "patch")}
 
 NEEDED_FOR_LONG_STUDIES = {("sloguard.dev", "sloguardtrials", "delete")}
 """test_history.py uses it."""
+
+NEEDED_FOR_OTHER_TARGETS = {
+    *(("apps", "statefulsets", verb) for verb in ("get", "patch")),
+    *(("leaderworkerset.x-k8s.io", "leaderworkersets", verb) for verb in ("get", "patch")),
+    ("", "pods", "delete"),
+}
+"""test_stateful_set.py and test_leader_worker_set.py use them."""
 
 NEEDED_ON_NODES = {("", "nodes", "get"), ("", "nodes", "list")}
 """Here no scheduler puts a pod on one, and production asks for no GPU."""
