@@ -70,10 +70,10 @@ def test_pull_requests_of_others_are_left_alone(ask, hosted):
     assert bodies == {1: "x", 2: marked("Because."), 3: marked("Because.")}
 
 
-def test_a_branch_that_the_forge_protects(ask, hosted):
+def test_a_branch_that_the_forge_protects(ask, hosted, login):
     before = hosted.tip("main")
     hosted.gitea.call("POST", f"{hosted.api}/branch_protections", {"rule_name": "main", "enable_push": False})
-    outcome = ask(branch="main")
+    outcome = propose(asked(hosted, login, branch="main"))
     assert outcome.reason is Reason.BRANCH_PROTECTED
     assert "main" in outcome.message
     assert hosted.tip("main") == before

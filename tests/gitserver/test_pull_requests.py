@@ -114,8 +114,13 @@ def test_somebody_who_is_faster(ask, forge):
     assert len(forge.requests) == 1
 
 
-def test_a_direct_commit_needs_none(ask, forge):
-    assert ask(branch="main").reason is Reason.COMMITTED
+@pytest.mark.parametrize("base", ["", "main"])
+def test_the_base_itself_is_never_committed_to_instead(ask, forge, hosted, base):
+    before = hosted.tip("main")
+    outcome = ask(branch="main", base=base)
+    assert outcome.reason is Reason.INVALID_REQUEST
+    assert "a branch of its own" in outcome.message
+    assert hosted.tip("main") == before
     assert forge.calls == 0
 
 

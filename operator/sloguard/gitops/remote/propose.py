@@ -59,7 +59,7 @@ def _outcome(request: Request, address: Address, token: Token | None, pause: Pau
     reason = (Reason.COMMITTED if direct else Reason.PROPOSED) if pushed.changed else Reason.UNCHANGED
     message = f"{commit} is on {request.branch}" + ("" if pushed.changed else ", as it was already")
     outcome = Outcome(reason=reason, message=message, branch=request.branch, commit=commit, notes=notes)
-    return outcome if direct else _with_pull_request(outcome, request, address, token, pushed.base)
+    return _with_pull_request(outcome, request, address, token, pushed.base)
 
 
 def _with_pull_request(outcome: Outcome, request: Request, address: Address, token: Token | None, base: str) -> Outcome:
@@ -140,6 +140,11 @@ class _LostWhilePushingError(ProposalError):
 def _once(request: Request, server: Server) -> _Pushed:
     with server.seen(request.base, request.branch) as seen:
         direct = request.branch == seen.base
+        if direct and request.pull_request is not None:
+            raise _invalid(
+                f"{request.branch} is the base itself, so there is nothing to request; give a branch of its own, as "
+                f"sloguard/{request.branch}, or leave the pull request out for a direct commit"
+            )
         draft = drafted(seen.tips, request, direct=direct, sign=_signer(request))
         if draft.needed and draft.objects:
             _move(server, request.branch, seen.tips.branch, draft)

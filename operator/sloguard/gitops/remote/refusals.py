@@ -66,6 +66,8 @@ def explained(error: Exception, address: Address, credentials: Credentials, word
             return _hung_up(url, words_of_server(str(error)))
         case GitProtocolError():
             return _protocol(error, url)
+        case http.HTTPError():
+            return _transport(error, url)
         case paramiko.SSHException() | EOFError() | TimeoutError():
             return unreachable(address.authority, error)
         case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT}:
