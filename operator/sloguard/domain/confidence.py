@@ -126,9 +126,9 @@ def _shares(part: Sequence[int], whole: Sequence[int], draws: Sequence[Sequence[
     return [some / every for some, every in sums if every]
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """95 % confidence for a share that was seen among so many independent trials (Wilson, 1927)."""
-    centre = share + Z**2 / (2 * count)
-    half = Z * sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    scale = 1 + Z**2 / count
+def wilson(share: float, count: int, z: float = Z) -> tuple[float, float]:
+    """Confidence for a share that was seen among so many independent trials (Wilson, 1927); 95 %, or what `z` says."""
+    centre = share + z**2 / (2 * count)
+    half = z * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    scale = 1 + z**2 / count
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
-from sloguard.api.v1alpha1 import Outcome, StudySpec, Trial
+from sloguard.api.v1alpha1 import Outcome, Purpose, StudySpec, Trial
 from sloguard.domain.score import MEASURED
 from sloguard.engine.progress import held_gpu_seconds
 from sloguard.engine.snapshot import Snapshot
@@ -38,15 +38,17 @@ class Spent:
     under_way: bool
 
 
-def spent(snapshot: Snapshot, trials: Sequence[Trial], latest: Sequence[Trial], now: datetime) -> Spent:
-    """From the records, and for trials under way from what is seen of them."""
+def spent(snapshot: Snapshot, trials: Sequence[Trial], now: datetime) -> Spent:
+    """From the records, and for trials under way from what is seen of them. A canary is none of the budget's trials,
+    but its GPU-minutes are among those used.
+    """
     expected = _a_trial(trials, lambda t: t.status.gpu_seconds or 0)
     done = sum((t.status.gpu_seconds or 0) + t.status.left_behind_gpu_seconds for t in trials if t.finished)
     live = [(t, snapshot.observation(t)) for t in trials if not t.finished]
     queued = {t.name for t, seen in live if seen.server.evidence is not None and seen.server.evidence.gated}
     held = [held_gpu_seconds(t, seen, now) for t, seen in live]
     return Spent(
-        trials=len(latest),
+        trials=len({t.spec.number for t in trials if t.spec.purpose is not Purpose.CANARY}),
         gpu_seconds=done + sum(held),
         committed_gpu_seconds=done + sum(max(seconds, expected) for seconds in held),
         wall_clock_seconds=_wall_clock_seconds([t for t in trials if t.name not in queued], now),

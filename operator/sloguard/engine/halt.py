@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sloguard.api.v1alpha1 import StudySpec
 from sloguard.engine import budget
-from sloguard.engine.known import Ground, latest_attempts
+from sloguard.engine.known import Ground
 from sloguard.engine.snapshot import Snapshot, TargetProblem
 from sloguard.engine.windows import ALWAYS_OPEN, Hours, WindowError, hours
 
@@ -27,7 +27,7 @@ def halt(snapshot: Snapshot, ground: Ground | TargetProblem, now: datetime) -> H
     elif isinstance(ground, TargetProblem):
         why = f"{ground.reason}: {ground.message}"
     else:
-        used = budget.spent(snapshot, snapshot.trials, latest_attempts(snapshot.trials), now)
+        used = budget.spent(snapshot, snapshot.trials, now)
         why = budget.exhausted(spec, used)
     found = hours_of(spec, now)
     if why or found.is_open:

@@ -129,7 +129,7 @@ class Known:
     """What the records say: trials after their own steps, what they used, and the gate's view of them.
 
     `trials` are numbered from production's; `earlier` are of production before somebody changed it: they count for
-    nothing but what they used.
+    nothing but what they used. `canaries` are none of these: what production's traffic says decides over no winner.
     """
 
     study: Study
@@ -140,6 +140,7 @@ class Known:
     used: budget.Spent
     gate: Gate
     earlier: tuple[Trial, ...] = ()
+    canaries: tuple[Trial, ...] = ()
     room: Room | None = AMPLE
 
     @property
@@ -155,7 +156,8 @@ class Known:
 
 def know(snapshot: Snapshot, trials: tuple[Trial, ...], now: datetime) -> Known:
     """All that follows from the records."""
-    earlier, present = present_trials(snapshot.study, trials)
+    earlier, everything = present_trials(snapshot.study, trials)
+    present = tuple(trial for trial in everything if trial.spec.purpose is not Purpose.CANARY)
     latest = latest_attempts(present)
     percent = comparison_rate_percent(latest)
     return Known(
@@ -164,8 +166,9 @@ def know(snapshot: Snapshot, trials: tuple[Trial, ...], now: datetime) -> Known:
         trials=present,
         latest=latest,
         percent=percent,
-        used=budget.spent(snapshot, trials, latest_attempts(trials), now),
+        used=budget.spent(snapshot, trials, now),
         gate=judge(snapshot.study.spec, latest, percent),
         earlier=earlier,
+        canaries=tuple(trial for trial in everything if trial.spec.purpose is Purpose.CANARY),
         room=snapshot.room,
     )

@@ -1,6 +1,7 @@
 """Which trial comes next, and when: further attempts, baselines, the search, confirmations. Pure."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -130,7 +131,7 @@ def _busy(known: Known) -> Verdict:
     phase = phase_of(known)
     last = max(known.unfinished, key=lambda t: (t.spec.number, t.spec.attempt)).spec
     told = under_way(last.model_copy(update={"number": last.number + first_trial(known.study)}))
-    return Verdict(phase, phase.value, told, wake_after_seconds=_until_readable(known))
+    return Verdict(phase, phase.value, told, wake_after_seconds=until_readable(known.unfinished, known))
 
 
 def under_way(spec: TrialSpec) -> str:
@@ -138,9 +139,9 @@ def under_way(spec: TrialSpec) -> str:
     return f"trial {spec.number}: {spec.reason}"
 
 
-def _until_readable(known: Known) -> float:
+def until_readable(trials: Iterable[Trial], known: Known) -> float:
     """Nothing in a cluster tells when live traffic was watched long enough; GPUs must not be held beyond that."""
-    watches = (watch_of(trial, known.study.spec) for trial in known.unfinished)
+    watches = (watch_of(trial, known.study.spec) for trial in trials)
     left = ((watch.readable_at - known.now).total_seconds() for watch in watches if watch is not None)
     return min([IDLE_SECONDS, *(max(seconds, LOOK_AGAIN_SECONDS) for seconds in left)])
 

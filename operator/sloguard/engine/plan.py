@@ -15,6 +15,7 @@ from sloguard.api.v1alpha1 import (
     Purpose,
     Recommendation,
     StatusCondition,
+    Strategy,
     Study,
     StudyPhase,
     StudyStatus,
@@ -26,6 +27,13 @@ from sloguard.engine import budget
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.beliefs import believing
+from sloguard.engine.canary import STATES as CANARY_STATES
+from sloguard.engine.canary import (
+    advance_canary,
+    canary_ends,
+    failure_to_record,
+    without_server,
+)
 from sloguard.engine.candidates import trial_name
 from sloguard.engine.conclude import TERMINAL, conclude, event_key
 from sloguard.engine.conditions import with_condition
@@ -43,7 +51,7 @@ from sloguard.engine.known import (
     know,
 )
 from sloguard.engine.managed import objection
-from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way
+from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way, until_readable
 from sloguard.engine.progress import Step, advance, cancel, sweep
 from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
 from sloguard.engine.recommend import recommendation_of, summary, wished
@@ -70,9 +78,9 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     ground = find_ground(snapshot)
     known = know(snapshot, _move_trials(snapshot, ground, draft, now), now)
     if study.status.promotion is not None:
-        return _promote(known, draft, study.status.promotion, snapshot.target)
+        return _promote(known, draft, study.status.promotion, snapshot)
     if known.search_ended:
-        return _recommend(known, draft, ground, snapshot.target)
+        return _recommend(known, draft, ground, snapshot)
     if study.spec.suspend:
         return conclude(known, draft, SUSPENDED)
     if isinstance(ground, TargetProblem):
@@ -80,7 +88,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     following = next_trial(known, ground)
     draft.search_end = following.search_end
     if following.wanted is None:
-        return _recommend(known, draft, ground, snapshot.target)
+        return _recommend(known, draft, ground, snapshot)
     verdict = following.wanted
     if isinstance(verdict, TrialSpec):
         verdict = _record(known, draft, verdict)
@@ -190,14 +198,27 @@ def _move_trials(snapshot: Snapshot, ground: Ground | TargetProblem, draft: Draf
     moved: list[Trial] = []
     for trial in snapshot.trials:
         seen = snapshot.observation(trial)
+        recorded = without_server(trial, snapshot, now)
+        if recorded is not None:
+            moved.append(_take(trial, recorded, draft))
+            continue
         new = trial.status.started_at is None
-        arguments = ground.arguments_of(trial) if new and isinstance(ground, Ground) else ()
+        arguments = _arguments_of(trial, snapshot.study, ground) if new else ()
         step = _with_platform(advance(trial, seen, snapshot.study.spec, arguments, now), seen)
         why = halted.unbegun if new or _has_to_begin_anew(trial, seen) else halted.under_way
+        if trial.spec.purpose is Purpose.CANARY:
+            why = canary_ends(snapshot)
         if why and not trial.finished and step.status.outcome is None:
             step = cancel(trial, seen, why, now)
         moved.append(_take(trial, step, draft))
     return tuple(moved)
+
+
+def _arguments_of(trial: Trial, study: Study, ground: Ground | TargetProblem) -> tuple[str, ...]:
+    """A canary has the very arguments that will go to production."""
+    if trial.spec.purpose is Purpose.CANARY:
+        return tuple(study.status.promotion.arguments) if study.status.promotion is not None else ()
+    return ground.arguments_of(trial) if isinstance(ground, Ground) else ()
 
 
 def _has_to_begin_anew(trial: Trial, seen: Observation) -> bool:
@@ -251,7 +272,7 @@ def _record(known: Known, draft: Draft, wanted: TrialSpec) -> Verdict:
     return Verdict(phase, phase.value, under_way(spec), wake_after_seconds=AT_ONCE)
 
 
-def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, target: TargetState | TargetProblem) -> Plan:
+def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, snapshot: Snapshot) -> Plan:
     """All trials are done: name the winner, or say that there is none, and promote it where that is wanted."""
     if isinstance(ground, Ground) and not known.search_ended:
         known = believing(known, ground)
@@ -261,7 +282,7 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, targe
         verdict = Verdict(StudyPhase.AWAITING_APPROVAL, "ApprovedTrialUnknown", refused, stalled=True)
     elif trial is None:
         verdict = summary(known, recommendation)
-    elif _has_arrived(known.study, trial, target):
+    elif _has_arrived(known.study, trial, snapshot.target):
         message = f"production runs with the arguments of {trial.name}"
         verdict = Verdict(StudyPhase.COMPLETED, "AlreadyInProduction", message)
     elif known.study.spec.suspend:
@@ -270,7 +291,7 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, targe
         verdict = _stalled(known, ground)
     elif (problem := objection(known.study, ground.target.manager, trial)) is not None:
         verdict = Verdict(StudyPhase.AWAITING_APPROVAL, problem.reason, problem.message, stalled=True)
-    elif (waits := obstacle(known.study, ground.target, known.room)) is not None:
+    elif (waits := obstacle(known.study, ground.target, known.room, snapshot.traffic)) is not None:
         verdict = waits
     else:
         begun = PromotionStep(begin(trial, trial.status.arguments, ground.target, known.now))
@@ -285,13 +306,22 @@ def _has_arrived(study: Study, trial: Trial, target: TargetState | TargetProblem
     return trial.status.arguments == list(target.arguments)
 
 
-def _promote(known: Known, draft: Draft, promotion: PromotionStatus, target: TargetState | TargetProblem) -> Plan:
+def _promote(known: Known, draft: Draft, promotion: PromotionStatus, snapshot: Snapshot) -> Plan:
     """Go on with a promotion, which neither `suspend` nor another `mode` leaves half done; or say how it ended."""
+    target, traffic = snapshot.target, snapshot.traffic
     if promotion.state in UNDER_WAY and isinstance(target, TargetProblem):
         return conclude(known, draft, _stalled(known, target))
     if isinstance(target, TargetProblem):
         return conclude(known, draft, _verdict_on(promotion))
-    return _with_promotion(known, draft, advance_promotion(promotion, target, known.study, known.now))
+    if promotion.before is None and traffic is not None:
+        promotion = promotion.model_copy(update={"before": traffic.before})
+    by_canary = known.study.spec.promotion.strategy is Strategy.CANARY and promotion.state is PromotionState.PLANNED
+    if promotion.state in CANARY_STATES or by_canary:
+        step = advance_canary(promotion, target, known)
+    else:
+        step = advance_promotion(promotion, target, known.study, known.now, traffic)
+        step = replace(step, record=failure_to_record(step.status, known))
+    return _with_promotion(known, draft, step)
 
 
 def _with_promotion(
@@ -300,8 +330,15 @@ def _with_promotion(
     """A state that was just entered is written before anything follows from it."""
     moved = _take_promotion(draft, known.study.status.promotion, step)
     verdict = _verdict_on(step.status)
+    if step.record is not None:
+        _record(known, draft, step.record)
+        return conclude(known, draft, replace(verdict, wake_after_seconds=AT_ONCE), promoted=step.status)
+    if step.status.state in CANARY_STATES and known.study.spec.suspend:
+        verdict = SUSPENDED
     if moved or step.apply is not None or step.end:
         verdict = replace(verdict, wake_after_seconds=AT_ONCE if moved else LOOK_AGAIN_SECONDS)
+    elif step.status.state is PromotionState.ANALYSING:
+        verdict = replace(verdict, wake_after_seconds=until_readable(known.canaries, known))
     elif step.status.state is PromotionState.VERIFYING:
         verdict = replace(verdict, wake_after_seconds=_until_verified(step.status, known))
     return conclude(known, draft, verdict, recommendation=recommendation, promoted=step.status)

@@ -16,8 +16,8 @@ from sloguard.api.v1alpha1 import (
     CrashClass,
     Fault,
     LoadResult,
-    Measurement,
     Outcome,
+    Purpose,
     RateMeasurement,
     SLOResult,
     StudySpec,
@@ -34,7 +34,9 @@ from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
 from sloguard.engine.infrastructure_faults import DID_NOT_RUN, HELD_BACK, fault_of, patience
 from sloguard.engine.snapshot import LoadState, Observation, Server, ServerState
+from sloguard.engine.verification import in_words, worse
 from sloguard.engine.waiting import waits_for, waits_no_more
+from sloguard.engine.watch import is_live, watched_seconds
 from sloguard.measure.timetable import whole_seconds
 
 FAULT_GRACE = timedelta(seconds=20)
@@ -120,7 +122,7 @@ def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -
             "margins": server.margins,
             "gpus": server.gpus,
         }
-        return Step(waits_no_more(trial.status, now).model_copy(update=update), (StartLoad(trial),))
+        return Step(waits_no_more(trial.status, now).model_copy(update=update), _led(trial))
     crash = _verdict(trial, seen, spec, now)
     may_come = crash is None or (crash.fault is Fault.INFRASTRUCTURE and server.state is ServerState.WAITING)
     if crash is not None and not may_come:
@@ -128,6 +130,11 @@ def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -
     if server.running_since is None:
         return _waiting(trial, seen, crash, spec, now)
     return Step(waits_no_more(trial.status, now))
+
+
+def _led(trial: Trial) -> tuple[Action, ...]:
+    """A canary has production's traffic as soon as it is ready."""
+    return () if _is_canary(trial) else (StartLoad(trial),)
 
 
 def _waiting(trial: Trial, seen: Observation, crash: Crash | None, spec: StudySpec, now: datetime) -> Step:
@@ -147,26 +154,35 @@ def _loading(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) ->
     if crash is not None:
         return _crashed(trial, crash, now, result)
     if result is not None and result.fault is None and result.invalid is None:
-        return _measured(trial, result, now)
+        return _compared(trial, result, load.beside, now) if _is_canary(trial) else _measured(trial, result, now)
     if server.state is ServerState.ABSENT or _replaced(trial, seen):
         return Step(_finished(trial, Outcome.CANCELLED, now, "the server was taken away while it was under load"))
     if result is not None and result.fault is not None:
         return _vanished(trial, seen, spec, result, now)
     if result is not None:
-        return _crashed(trial, _infrastructure(_not_measured(spec), result.invalid or ""), now)
+        return _crashed(trial, _infrastructure(_not_measured(trial, spec), result.invalid or ""), now)
     if load.state in {LoadState.FAILED, LoadState.DONE}:
-        return _crashed(trial, _infrastructure(_not_measured(spec), load.detail or "it left no result"), now)
+        return _crashed(trial, _infrastructure(_not_measured(trial, spec), load.detail or "it left no result"), now)
     if load.state is LoadState.ABSENT and server.state is not ServerState.ENDED:
-        return Step(trial.status.model_copy(update={"load_started_at": now}), (StartLoad(trial),))
-    if now - (trial.status.load_started_at or now) > timedelta(seconds=load_limit_seconds(spec)):
-        return _crashed(trial, _infrastructure(_not_measured(spec), "the load did not end in its time"), now)
+        return Step(trial.status.model_copy(update={"load_started_at": now}), _led(trial))
+    if now - (trial.status.load_started_at or now) > _load_limit(trial, spec):
+        return _crashed(trial, _infrastructure(_not_measured(trial, spec), "the load did not end in its time"), now)
     return Step(trial.status)
 
 
-def _not_measured(spec: StudySpec) -> CrashClass:
+def _not_measured(trial: Trial, spec: StudySpec) -> CrashClass:
     """What failed where the candidate did not."""
-    live = spec.measurement is Measurement.PROMETHEUS
-    return CrashClass.LIVE_TRAFFIC if live else CrashClass.LOAD_GENERATOR
+    return CrashClass.LIVE_TRAFFIC if is_live(trial.spec, spec) else CrashClass.LOAD_GENERATOR
+
+
+def _is_canary(trial: Trial) -> bool:
+    return trial.spec.purpose is Purpose.CANARY
+
+
+def _load_limit(trial: Trial, spec: StudySpec) -> timedelta:
+    if _is_canary(trial):
+        return timedelta(seconds=watched_seconds(trial.spec, spec)) + LOAD_GRACE
+    return timedelta(seconds=load_limit_seconds(spec))
 
 
 def _replaced(trial: Trial, seen: Observation) -> bool:
@@ -236,6 +252,16 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
         "saved_gpu_seconds": result.saved_seconds * (trial.status.gpus or 1),
     }
     return Step(status.model_copy(update=found))
+
+
+def _compared(trial: Trial, result: LoadResult, production: RateMeasurement | None, now: datetime) -> Step:
+    """A canary's traffic held against production's of the same window."""
+    (canary,) = result.rates
+    told = f"the canary: {in_words(canary)}; production: {in_words(production) if production else 'not seen'}"
+    fault = worse(production, canary)
+    outcome = Outcome.INFEASIBLE if fault else Outcome.FEASIBLE
+    status = _finished(trial, outcome, now, f"worse than production: {fault}. {told}" if fault else told)
+    return Step(status.model_copy(update={"measurements": result.rates}))
 
 
 def _capacity(rates: Sequence[RateMeasurement]) -> CapacityEstimate | None:

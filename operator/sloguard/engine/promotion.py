@@ -1,8 +1,9 @@
 """From the recommendation to production and, if need be, back: a state machine that lives in the status. Pure.
 
-    Planned -> Promoting -> Verifying -> Promoted
-                   |            |
-                   +-> RollingBack -> RolledBack         and from each to Halted, when somebody else changed production
+    Planned -> Promoting -> Verifying -> Promoted                 strategy Rolling
+    Planned -> Canary -> Analysing -> Promoting -> ...            strategy Canary (`canary.py`)
+    Promoting, Verifying -> RollingBack -> RolledBack             and from Canary and Analysing to RolledBack at once
+    each of them -> Halted                                        a person is needed
 
 The previous arguments are recorded (Planned) before production is touched. A state says what has been *seen*, not
 what has been asked for: Planned until the new arguments are there, RollingBack until the old ones are. So every step
@@ -12,13 +13,17 @@ can be cut short anywhere and done again. A study promotes once; another attempt
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial
+from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial, TrialSpec
+from sloguard.domain.crash import classify
 from sloguard.engine.actions import ApplyArguments, EndPod
-from sloguard.engine.snapshot import TargetState
+from sloguard.engine.snapshot import TargetState, Traffic
 from sloguard.engine.target_change import program_change
+from sloguard.engine.verification import in_words, worse
 
 UNDER_WAY = {
     PromotionState.PLANNED,
+    PromotionState.CANARY,
+    PromotionState.ANALYSING,
     PromotionState.PROMOTING,
     PromotionState.VERIFYING,
     PromotionState.ROLLING_BACK,
@@ -32,11 +37,12 @@ ROLLOUT_GRACE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class PromotionStep:
-    """The next state, what to put into production for it, and which pods stand in its way."""
+    """The next state, what to put into production for it, which pods stand in its way, and which canary to record."""
 
     status: PromotionStatus
     apply: ApplyArguments | None = None
     end: tuple[EndPod, ...] = ()
+    record: TrialSpec | None = None
 
 
 def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime) -> PromotionStatus:
@@ -47,27 +53,28 @@ def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime
         parameters=trial.spec.parameters,
         arguments=arguments,
         previous_arguments=list(target.arguments),
+        previous_ready=target.rollout.complete,
         started_at=now,
         changed_at=now,
         message=f"the arguments of {trial.name} go to production",
     )
 
 
-def advance_promotion(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
+def advance_promotion(
+    promotion: PromotionStatus, target: TargetState, study: Study, now: datetime, traffic: Traffic | None = None
+) -> PromotionStep:
     """One step on from a state that was written down before."""
     if promotion.state in UNDER_WAY and (changed := program_change(study.status.target, target)):
-        return _halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
+        return halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
     if promotion.state in _SEEN_IN_PRODUCTION and not target.replicas:
-        return _halt(
-            promotion, now, "somebody else scaled production to 0 meanwhile, so that nothing can be seen there"
-        )
+        return halt(promotion, now, "somebody else scaled production to 0 meanwhile, so that nothing can be seen there")
     match promotion.state:
         case PromotionState.PLANNED:
-            return _planned(promotion, target, study, now)
+            return put_in(promotion, target, study, now, since=promotion.changed_at)
         case PromotionState.PROMOTING:
             return _promoting(promotion, target, study, now)
         case PromotionState.VERIFYING:
-            return _verifying(promotion, target, study, now)
+            return _verifying(promotion, target, study, now, traffic)
         case PromotionState.ROLLING_BACK:
             return _rolling_back(promotion, target, study, now)
         case _:
@@ -81,7 +88,7 @@ def is_under_way(promotion: PromotionStatus | None) -> bool:
 
 def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
     """The study is being deleted: leave production as it was found, unless somebody else has changed it."""
-    done = _to(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted during its promotion")
+    done = entered(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted during its promotion")
     current = list(target.arguments)
     if current == promotion.previous_arguments:
         return PromotionStep(done, end=_in_the_way(promotion, target))
@@ -94,60 +101,83 @@ def take_back(promotion: PromotionStatus, target: TargetState, study: Study, why
     """The study cannot be followed any more: production goes back to where it was, which is waited for."""
     if promotion.state is PromotionState.ROLLING_BACK:
         return advance_promotion(promotion, target, study, now)
-    return PromotionStep(_to(promotion, PromotionState.ROLLING_BACK, now, why))
+    return PromotionStep(entered(promotion, PromotionState.ROLLING_BACK, now, why))
 
 
-def _planned(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
+def put_in(
+    promotion: PromotionStatus, target: TargetState, study: Study, now: datetime, *, since: datetime
+) -> PromotionStep:
+    """The new arguments into production, again and again until they are seen there."""
     current = list(target.arguments)
     if current == promotion.arguments:
-        return PromotionStep(_to(promotion, PromotionState.PROMOTING, now, "production rolls out the new arguments"))
+        return PromotionStep(
+            entered(promotion, PromotionState.PROMOTING, now, "production rolls out the new arguments")
+        )
     if current != promotion.previous_arguments:
-        return _halt(promotion, now, _CHANGED)
-    if now - promotion.changed_at > _rollout_limit(study, target):
-        return _halt(promotion, now, "the new arguments do not stay in production; somebody takes them out again")
+        return halt(promotion, now, CHANGED)
+    if now - since > _rollout_limit(study, target):
+        return halt(promotion, now, "the new arguments do not stay in production; somebody takes them out again")
     return PromotionStep(promotion, ApplyArguments(tuple(promotion.arguments)))
 
 
 def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     if list(target.arguments) != promotion.arguments:
-        return _halt(promotion, now, _CHANGED)
+        return halt(promotion, now, CHANGED)
     if target.rollout.failure:
-        return _roll_back(promotion, now, target.rollout.failure)
+        return _roll_back(promotion, target, now, target.rollout.failure)
     if target.rollout.complete:
-        return PromotionStep(_to(promotion, PromotionState.VERIFYING, now, "the new pods are ready; watching them"))
+        return PromotionStep(entered(promotion, PromotionState.VERIFYING, now, "the new pods are ready; watching them"))
     limit = _rollout_limit(study, target)
     if now - promotion.changed_at > limit:
-        return _roll_back(promotion, now, f"not rolled out within {limit.total_seconds():.0f} s")
+        return _roll_back(promotion, target, now, f"not rolled out within {limit.total_seconds():.0f} s")
     return PromotionStep(promotion)
 
 
-def _verifying(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
+def _verifying(
+    promotion: PromotionStatus, target: TargetState, study: Study, now: datetime, traffic: Traffic | None
+) -> PromotionStep:
     if list(target.arguments) != promotion.arguments:
-        return _halt(promotion, now, _CHANGED)
+        return halt(promotion, now, CHANGED)
     if target.rollout.failure:
-        return _roll_back(promotion, now, target.rollout.failure)
+        return _roll_back(promotion, target, now, target.rollout.failure)
+    seen = traffic.since if traffic is not None else None
+    if fault := worse(promotion.before, seen):
+        told = promotion.model_copy(update={"since": seen})
+        return _roll_back(told, target, now, f"production served worse than before: {fault}")
     watched = timedelta(seconds=study.spec.promotion.verification.duration_seconds)
     since = now - promotion.changed_at
     if target.rollout.complete and since >= watched:
-        message = f"production runs the arguments of {promotion.trial}, ready for {watched.total_seconds():.0f} s"
-        return PromotionStep(_to(promotion, PromotionState.PROMOTED, now, message))
+        told = _verified(promotion, traffic)
+        message = f"production runs the arguments of {promotion.trial}, ready for {watched.total_seconds():.0f} s{told}"
+        kept = promotion.model_copy(update={"since": seen})
+        return PromotionStep(entered(kept, PromotionState.PROMOTED, now, message))
     if since > watched + _rollout_limit(study, target):
-        return _roll_back(promotion, now, "its pods did not stay ready while they were watched")
+        return _roll_back(promotion, target, now, "its pods did not stay ready while they were watched")
     return PromotionStep(promotion)
+
+
+def _verified(promotion: PromotionStatus, traffic: Traffic | None) -> str:
+    """What its traffic said, for people."""
+    if traffic is None:
+        return "; its traffic was not looked at, since the operator knows of no Prometheus"
+    if traffic.since is None:
+        return f"; its traffic says nothing: {traffic.unseen}" if traffic.unseen else ""
+    before = f"; before, {in_words(promotion.before)}" if promotion.before else "; what it served before was not seen"
+    return f": {in_words(traffic.since)}{before}"
 
 
 def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
     current = list(target.arguments)
     if current not in (promotion.arguments, promotion.previous_arguments):
-        return _halt(promotion, now, _CHANGED)
+        return halt(promotion, now, CHANGED)
     if current == promotion.previous_arguments and target.rollout.complete:
         message = (
             f"production has its previous arguments again: {promotion.message}. "
             "Mend that, and create a new study to try again"
         )
-        return PromotionStep(_to(promotion, PromotionState.ROLLED_BACK, now, message))
+        return PromotionStep(entered(promotion, PromotionState.ROLLED_BACK, now, message))
     if now - promotion.changed_at > _rollout_limit(study, target):
-        return _halt(promotion, now, f"rolling back ({promotion.message}) did not end with all pods ready")
+        return halt(promotion, now, f"rolling back ({promotion.message}) did not end with all pods ready")
     if current == promotion.previous_arguments:
         return PromotionStep(promotion, end=_in_the_way(promotion, target))
     return PromotionStep(promotion, ApplyArguments(tuple(promotion.previous_arguments)))
@@ -166,21 +196,34 @@ def _rollout_limit(study: Study, target: TargetState) -> timedelta:
     return a_start * max(target.replicas, 1) + ROLLOUT_GRACE
 
 
-def _roll_back(promotion: PromotionStatus, now: datetime, why: str) -> PromotionStep:
-    """Written down first, so that the previous arguments in production are never taken for somebody else's doing."""
-    return PromotionStep(_to(promotion, PromotionState.ROLLING_BACK, now, why))
+def _roll_back(promotion: PromotionStatus, target: TargetState, now: datetime, why: str) -> PromotionStep:
+    """Written down first, so that the previous arguments in production are never taken for somebody else's doing.
+
+    Not where what is ready may be all that serves: pods of the previous arguments were not ready before.
+    """
+    evidence = target.rollout.evidence
+    crash = None if evidence is None else classify(evidence)
+    told = promotion.model_copy(update={"crash": crash})
+    if crash is not None:
+        why = f"{why}; {crash.class_.value}: {crash.limit or crash.cause}"
+    if not promotion.previous_ready and target.rollout.ready:
+        copy = "production was not ready before either, and what is ready now may be the only healthy copy"
+        return halt(told, now, f"{why}; {copy}")
+    return PromotionStep(entered(told, PromotionState.ROLLING_BACK, now, why))
 
 
-_CHANGED = "somebody else changed production's arguments meanwhile"
+CHANGED = "somebody else changed production's arguments meanwhile"
 
 
-def _halt(promotion: PromotionStatus, now: datetime, why: str) -> PromotionStep:
+def halt(promotion: PromotionStatus, now: datetime, why: str) -> PromotionStep:
+    """For a person to look at."""
     message = (
         f"{why}. Production is left as it is: look at it and at whatever manages it, and create a new "
         "study if it should be tuned again"
     )
-    return PromotionStep(_to(promotion, PromotionState.HALTED, now, message))
+    return PromotionStep(entered(promotion, PromotionState.HALTED, now, message))
 
 
-def _to(promotion: PromotionStatus, state: PromotionState, now: datetime, message: str) -> PromotionStatus:
+def entered(promotion: PromotionStatus, state: PromotionState, now: datetime, message: str) -> PromotionStatus:
+    """Entered now."""
     return promotion.model_copy(update={"state": state, "changed_at": now, "message": message[:1024]})

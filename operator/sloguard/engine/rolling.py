@@ -1,35 +1,45 @@
-"""Whether production's own rolling update can bring new arguments in, and at what price. Pure.
+"""Whether a promotion can begin: what production's own rolling update needs, and what a canary does. Pure.
 
 An update that makes a pod before it ends one waits for a GPU, and where none is free it would wait until it is rolled
 back. One that ends the only replica first leaves requests without a server.
 """
 
-from sloguard.api.v1alpha1 import Study, StudyPhase
+from sloguard.api.v1alpha1 import Strategy, Study, StudyPhase
 from sloguard.engine.known import Verdict
 from sloguard.engine.room import Room
-from sloguard.engine.snapshot import TargetState
+from sloguard.engine.snapshot import TargetState, Traffic
 
 
-def obstacle(study: Study, target: TargetState, room: Room | None) -> Verdict | None:
+def obstacle(study: Study, target: TargetState, room: Room | None, traffic: Traffic | None = None) -> Verdict | None:
     """Why a promotion does not begin now."""
     pace, replicas = target.pace, target.replicas
+    by_canary = study.spec.promotion.strategy is Strategy.CANARY
     if target.withheld:
         message = f"a promotion would not reach all of production's pods: {target.withheld}"
         return Verdict(StudyPhase.AWAITING_APPROVAL, "PromotionWithheld", message, stalled=True)
+    if by_canary and traffic is None:
+        return Verdict(StudyPhase.AWAITING_APPROVAL, "NoPrometheus", _NO_PROMETHEUS, stalled=True)
     if pace.unavailable >= replicas and not study.spec.promotion.allow_downtime:
         return Verdict(StudyPhase.AWAITING_APPROVAL, "PromotionNeedsDowntime", _downtime(target), stalled=True)
-    if pace.unavailable:
+    if pace.unavailable and not by_canary:
         return None
     if room is None:
         return Verdict(
-            StudyPhase.PROMOTING, "AskingForRoom", "a GPU for the rolling update is looked for", asks_for_room=True
+            StudyPhase.PROMOTING, "AskingForRoom", "a GPU for one more pod is looked for", asks_for_room=True
         )
     if room.places < 1:
-        message = (
-            f"production's rolling update makes a new pod before it ends an old one, as a trial would: {room.message}"
-        )
+        who = "a canary is one more pod" if by_canary else _SURGE
+        message = f"{who}, as a trial would be: {room.message}"
         return Verdict(StudyPhase.PROMOTING, room.reason, message)
     return None
+
+
+_SURGE = "production's rolling update makes a new pod before it ends an old one"
+
+_NO_PROMETHEUS = (
+    "strategy Canary holds the canary's traffic against production's, which Prometheus has, and the operator knows of "
+    "none; start it with --prometheus-url (SLOGUARD_PROMETHEUS_URL), or set spec.promotion.strategy to Rolling"
+)
 
 
 def _downtime(target: TargetState) -> str:

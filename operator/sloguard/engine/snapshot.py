@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, Study, Trial
+from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, RateMeasurement, Study, Trial
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.ledger import EMPTY, Ledger
@@ -49,11 +49,12 @@ class LoadState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`result` is there when it is Done, `detail` when it Failed."""
+    """`result` is there when it is Done, `detail` when it Failed. `beside` is production's in a canary's window."""
 
     state: LoadState = LoadState.ABSENT
     result: LoadResult | None = None
     detail: str = ""
+    beside: RateMeasurement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,24 @@ class StuckPod:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Production's way to the arguments that its template has. `failure` is set when it cannot get there."""
+    """Production's way to the arguments that its template has. `failure` is set when it cannot get there; `evidence`
+    is of the server that failed, where one did. So many replicas are `ready`, whichever arguments they have.
+    """
 
     complete: bool = True
     failure: str = ""
     stuck: tuple[StuckPod, ...] = ()
+    ready: int = 0
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What production's live traffic says: `before` it was changed, and `since`; `unseen` is why it says nothing."""
+
+    before: RateMeasurement | None = None
+    since: RateMeasurement | None = None
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,7 @@ class Snapshot:
 
     `ledger` is what earlier studies left when this one began; it has to stay the same as long as the study runs. None
     says that it was not read, and then nothing is searched. `room` is None where it was not asked for: a plan that
-    would start a trial then says so.
+    would start a trial then says so. `traffic` is None where there is no Prometheus; it is read during a promotion.
     """
 
     study: Study
@@ -149,6 +163,7 @@ class Snapshot:
     observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
     ledger: Ledger | None = EMPTY
     room: Room | None = AMPLE
+    traffic: Traffic | None = None
 
     def observation(self, trial: Trial) -> Observation:
         """Nothing where nothing was seen."""

@@ -1,9 +1,9 @@
-"""When live traffic on a trial is watched (measurement Prometheus). Pure."""
+"""When live traffic on a trial is watched (measurement Prometheus, and every canary). Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sloguard.api.v1alpha1 import Measurement, StudySpec, Trial, TrialPhase
+from sloguard.api.v1alpha1 import Measurement, Purpose, StudySpec, Trial, TrialPhase, TrialSpec
 
 SETTLE = timedelta(seconds=2)
 """A scrape that began before a watch ended is stored by then."""
@@ -21,11 +21,27 @@ class Watch:
         return self.ends + SETTLE
 
 
+def is_live(trial: TrialSpec, spec: StudySpec) -> bool:
+    """Whether it is live traffic that the trial is measured by."""
+    return trial.purpose is Purpose.CANARY or spec.measurement is Measurement.PROMETHEUS
+
+
 def watch_of(trial: Trial, spec: StudySpec) -> Watch | None:
     """From the end of the warm-up on; None where the trial is not watched now."""
-    led_at, workload = trial.status.load_started_at, spec.workload
-    watched = spec.measurement is Measurement.PROMETHEUS and trial.status.phase is TrialPhase.LOADING
-    if not watched or led_at is None:
+    led_at = trial.status.load_started_at
+    if not is_live(trial.spec, spec) or trial.status.phase is not TrialPhase.LOADING or led_at is None:
         return None
-    begins = led_at + timedelta(seconds=workload.warmup_seconds)
-    return Watch(begins, begins + timedelta(seconds=workload.duration_seconds))
+    warmup_seconds, seconds = _lengths(trial.spec, spec)
+    begins = led_at + timedelta(seconds=warmup_seconds)
+    return Watch(begins, begins + timedelta(seconds=seconds))
+
+
+def watched_seconds(trial: TrialSpec, spec: StudySpec) -> int:
+    """From the moment that traffic is led to the trial to the end of its watch."""
+    return sum(_lengths(trial, spec))
+
+
+def _lengths(trial: TrialSpec, spec: StudySpec) -> tuple[int, int]:
+    if trial.purpose is Purpose.CANARY:
+        return spec.promotion.canary.warmup_seconds, spec.promotion.canary.duration_seconds
+    return spec.workload.warmup_seconds, spec.workload.duration_seconds

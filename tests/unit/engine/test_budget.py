@@ -7,7 +7,6 @@ import pytest
 from sloguard.api.v1alpha1 import Outcome, Purpose, StudyPhase, TrialPhase
 from sloguard.engine import budget
 from sloguard.engine.actions import StopTrial
-from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
 from sloguard.engine.snapshot import LoadState, ServerState
 from tests.unit.engine.builders import (
@@ -32,7 +31,7 @@ def with_end(trial, end):
 
 
 def used(*trials, now=T0, observed=None):
-    return budget.spent(snapshot(make_study(), seen=observed), trials, latest_attempts(trials), now)
+    return budget.spent(snapshot(make_study(), seen=observed), trials, now)
 
 
 def test_what_was_left_behind_is_used_but_is_not_what_a_trial_is_expected_to_take():

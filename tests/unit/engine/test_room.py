@@ -9,7 +9,6 @@ from sloguard.api.v1alpha1 import Outcome, StudyPhase, TrialPhase
 from sloguard.domain.evidence import Evidence
 from sloguard.engine import budget
 from sloguard.engine.actions import RecordTrial
-from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
 from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import Observation, Server, ServerState
@@ -79,6 +78,6 @@ def test_waiting_in_a_queue_costs_no_wall_clock_time():
     queued = Observation(Server(ServerState.WAITING, Evidence(gated=True)), leftovers=True)
     for observed, seconds in ((queued, 0), (seen(ServerState.STARTING, since=T0), 60)):
         there = snapshot(make_study(), trial, seen={trial.name: observed})
-        used = budget.spent(there, [trial], latest_attempts([trial]), T0.replace(minute=1))
+        used = budget.spent(there, [trial], T0.replace(minute=1))
         assert used.wall_clock_seconds == seconds
         assert used.under_way is (seconds > 0)

@@ -58,6 +58,7 @@ from .status import (
 from .study import (
     SLO,
     Budget,
+    Canary,
     Knowledge,
     Measurement,
     Objective,
@@ -108,6 +109,7 @@ __all__ = [
     "ArrivalPattern",
     "Budget",
     "Burst",
+    "Canary",
     "CapacityEstimate",
     "ChoiceDomain",
     "ClosedLoop",

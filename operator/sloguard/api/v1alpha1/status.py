@@ -6,7 +6,8 @@ from pydantic import AwareDatetime, Field
 
 from .base import ObservedModel
 from .conditions import CONDITION_MAP, StatusCondition
-from .trial import Parameters
+from .measurement import RateMeasurement
+from .trial import Crash, Parameters
 
 
 class StudyPhase(StrEnum):
@@ -95,6 +96,8 @@ class PromotionState(StrEnum):
     """How far a promotion has come. Halted needs a person."""
 
     PLANNED = "Planned"
+    CANARY = "Canary"
+    ANALYSING = "Analysing"
     PROMOTING = "Promoting"
     VERIFYING = "Verifying"
     PROMOTED = "Promoted"
@@ -111,9 +114,16 @@ class PromotionStatus(ObservedModel):
     parameters: Parameters = {}
     arguments: list[str] = Field(default=[], max_length=1024)
     previous_arguments: list[str] = Field(default=[], max_length=1024)
+    previous_ready: bool = Field(default=True, description="Whether all of production was ready before it was touched.")
     started_at: AwareDatetime
     changed_at: AwareDatetime = Field(description="When this state was entered.")
     message: str = Field(default="", max_length=1024)
+    before: RateMeasurement | None = Field(
+        default=None,
+        description="Production's live traffic before it was changed, or beside the canary: what is held against.",
+    )
+    since: RateMeasurement | None = Field(default=None, description="Live traffic on the new arguments.")
+    crash: Crash | None = Field(default=None, description="How a server with the new arguments failed in production.")
 
 
 class SeenLengths(ObservedModel):

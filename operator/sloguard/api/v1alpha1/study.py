@@ -194,9 +194,21 @@ class PromotionMode(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How the new arguments reach production: by production's own rolling update."""
+    """How the new arguments reach production.
+
+    Rolling: by production's own rolling update. Canary: first on one more pod that shares production's traffic,
+    which needs a spare GPU, and Prometheus to compare the two.
+    """
 
     ROLLING = "Rolling"
+    CANARY = "Canary"
+
+
+class Canary(Model):
+    """How long the canary shares production's traffic before it is judged."""
+
+    warmup_seconds: int = Field(default=30, ge=0, le=3_600, description="From its readiness; not judged.")
+    duration_seconds: int = Field(default=300, ge=30, le=86_400)
 
 
 class Verification(Model):
@@ -238,6 +250,7 @@ class Promotion(Model):
         default=False,
         description="Promote also where production's update strategy ends its last replica before a new one is ready.",
     )
+    canary: Canary = Canary()
     verification: Verification = Verification()
 
 
