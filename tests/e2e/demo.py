@@ -30,7 +30,7 @@ SMALL_LOAD: Object = {
     "dispatchLagFloorMilliseconds": 500,
 }
 
-# One short request a second, each on a connection of its own, as clients behind a load balancer have it.
+# One short request at a time, a second apart or less, each on a connection of its own, as clients behind a load balancer have it.
 TRAFFIC = """
 import asyncio, json, time, aiohttp
 async def main():
@@ -43,7 +43,7 @@ async def main():
             task = asyncio.create_task(one(session, model, told))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-            await asyncio.sleep(1)
+            await asyncio.sleep(EVERY_SECONDS)
             print(json.dumps(told), flush=True)
 async def one(session, model, told):
     body = {"model": model, "prompt": [5] * 16, "max_tokens": 4, "ignore_eos": True}
@@ -98,8 +98,9 @@ def pod(namespace: str, name: str, command: list[str], **container: object) -> O
     }
 
 
-def start_traffic(cluster: Cluster, namespace: str) -> None:
-    cluster.create(pod(namespace, "traffic", ["python3", "-c", TRAFFIC]))
+def start_traffic(cluster: Cluster, namespace: str, *, every_seconds: float = 1) -> None:
+    program = f"EVERY_SECONDS = {every_seconds}\n{TRAFFIC}"
+    cluster.create(pod(namespace, "traffic", ["python3", "-c", program]))
     cluster.wait_for("traffic", lambda: traffic(cluster, namespace)["sent"] > 2, 60)
     assert traffic(cluster, namespace)["failed"] == 0, traffic(cluster, namespace)
 

@@ -28,13 +28,14 @@ import json, os, pathlib, ssl, sys, time, urllib.request
 account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 namespace = (account / "namespace").read_text()
 url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}/api/v1/namespaces/"
-url += namespace + "/pods?labelSelector=sloguard.dev%2Frole%3Dserver"
+url += namespace + "/pods"
 context = ssl.create_default_context(cafile=account / "ca.crt")
 before = None
 while True:
     request = urllib.request.Request(url, headers={"Authorization": "Bearer " + (account / "token").read_text()})
     with urllib.request.urlopen(request, context=context) as answer:
         pods = [pod for pod in json.load(answer)["items"] if pod["status"].get("podIP")]
+    pods = [pod for pod in pods if pod["spec"]["containers"][0]["name"] == "vllm"]
     targets = [
         {"targets": [pod["status"]["podIP"] + ":8000"],
          "labels": {"namespace": namespace, "pod": pod["metadata"]["name"]}}
@@ -210,6 +211,59 @@ def test_trials_are_measured_by_the_traffic_that_their_service_leads_to_them(scr
     assert not [job for job in jobs if job["metadata"]["labels"]["sloguard.dev/study"] == LIVE]
     (ended,) = [one["spec"]["selector"] for one in cluster.get("services", "", scraped)["items"] if _is_live(one)]
     assert ended["sloguard.dev/study"] == LIVE
+
+
+CANARY = "tried"
+APPROVED = f"{CANARY}-1-1"
+BY_CANARY = {
+    "mode": "Manual",
+    "confirmations": 0,
+    "strategy": "Canary",
+    "canary": {"warmupSeconds": 5, "durationSeconds": 40},
+    "verification": {"durationSeconds": 30},
+}
+
+
+def test_a_canary_in_productions_traffic_decides_and_no_request_is_lost(scraped, kind_cluster):
+    """A person approves vLLM's defaults; what they are like is seen in one more pod before production is changed."""
+    cluster = kind_cluster
+    demo.start_traffic(cluster, scraped, every_seconds=0.2)
+    short = {"budget": {"trials": 3, "gpuMinutes": 30, "wallClockMinutes": 30}, "workload": demo.SMALL_LOAD}
+    cluster.apply(demo.study(scraped, CANARY, **short, promotion=BY_CANARY))
+    cluster.wait_for("end of the search", lambda: demo.phase(cluster, scraped, CANARY) in ENDED, 420)
+    approved = {"spec": {"promotion": {"approvedTrial": APPROVED}}}
+    cluster.kubectl("patch", "slostudy", CANARY, "-n", scraped, "--type=merge", "-p", json.dumps(approved))
+    cluster.wait_for("the canary's share", lambda: promotion(cluster, scraped)["state"] == "Analysing", 120)
+    before = cluster.get("deployment", demo.PRODUCTION, scraped)
+    assert before["metadata"]["generation"] == 1, "production is not touched before the canary has passed"
+    assert len(ready_addresses(cluster, scraped)) == 2
+    cluster.wait_for("the promotion's end", lambda: promotion(cluster, scraped)["state"] in DONE, 300)
+    assert promotion(cluster, scraped)["state"] == "Promoted", promotion(cluster, scraped)
+    (canary,) = (t for t in demo.trials(cluster, scraped) if t["spec"]["purpose"] == "Canary")
+    assert canary["status"]["outcome"] == "Feasible"
+    (seen,) = canary["status"]["measurements"]
+    assert seen["sent"] >= 20
+    assert promotion(cluster, scraped)["before"]["sent"] >= 20
+    assert promotion(cluster, scraped)["since"]["sent"] >= 20
+    left = [d["metadata"]["name"] for d in cluster.get("deployments", "", scraped)["items"]]
+    assert left == [demo.PRODUCTION]
+    assert demo.traffic(cluster, scraped)["failed"] == 0, demo.traffic(cluster, scraped)
+
+
+ENDED = {"AwaitingApproval", "Completed"}
+DONE = {"Promoted", "RolledBack", "Halted"}
+
+
+def promotion(cluster, namespace: str) -> demo.Object:
+    status = cluster.get("slostudy", CANARY, namespace)["status"]
+    return status.get("promotion") or {"state": ""}
+
+
+def ready_addresses(cluster, namespace: str) -> list[str]:
+    """Where production's Service leads."""
+    slices = cluster.get("endpointslices", "", namespace, "-l", f"kubernetes.io/service-name={demo.PRODUCTION}")
+    ends = [end for one in slices["items"] for end in one["endpoints"] or [] if end["conditions"].get("ready")]
+    return [address for end in ends for address in end["addresses"]]
 
 
 def _is_live(service: demo.Object) -> bool:

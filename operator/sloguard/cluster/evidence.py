@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sloguard.api.v1alpha1 import LoadResult, Trial
+from sloguard.api.v1alpha1 import LoadResult
 from sloguard.cluster.labels import LOAD_CONTAINER
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, owned_by, section
 from sloguard.domain.evidence import ContainerEnd, EventEvidence, Evidence, LogGap, NodeCondition
@@ -82,12 +82,12 @@ def running_since(pod: Object | None, container: Container | None) -> datetime |
 
 
 def evidence_of(
-    trial: Trial,
     pod: Object | None,
     container: Container | None,
     events: list[Object],
     log: str,
     *,
+    became_ready: bool,
     gaps: tuple[LogGap, ...] = (),
     node: tuple[NodeCondition, ...] = (),
 ) -> Evidence:
@@ -103,7 +103,7 @@ def evidence_of(
     return Evidence(
         log=log,
         log_gaps=gaps,
-        became_ready=trial.status.ready_at is not None,
+        became_ready=became_ready,
         ended=bool(ended),
         exit_code=ended.get("exitCode"),
         signal=ended.get("signal"),

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sloguard.api.v1alpha1 import API_VERSION, Trial
+from sloguard.api.v1alpha1 import API_VERSION, Purpose, Trial
 from sloguard.cluster import clock, render
 from sloguard.cluster.api import (
     DEPLOYMENTS,
@@ -142,13 +142,7 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
                 stored = written.trials[trial.name] | {"status": status.dump()}
                 written.trials[trial.name] = await api.replace_status(TRIALS, stored)
         case StartServer(trial, arguments):
-            production = _production(gathered)
-            _check(gathered, arguments)
-            await _create(api, SERVICES, namespace, render.service(trial, production, container, arguments))
-            if is_live(study):
-                live = render.live_service(study, trial, production, container, arguments)
-                await _create(api, SERVICES, namespace, live)
-            await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
+            await _start_server(api, gathered, trial, arguments)
             written.begun.add(trial.name)
         case StartLoad(trial) if is_live(study):
             arguments = tuple(trial.status.arguments)
@@ -166,6 +160,20 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
             await _apply_arguments(api, gathered, container, arguments)
         case EndPod(name, uid):
             await api.delete(PODS, namespace, name, uid=uid)
+
+
+async def _start_server(api: Api, gathered: Gathered, trial: Trial, arguments: tuple[str, ...]) -> None:
+    """A canary is found by production's Services, and needs none of its own."""
+    study, production = gathered.snapshot.study, _production(gathered)
+    namespace, container = study.metadata.namespace or "", study.spec.target.container or ""
+    _check(gathered, arguments)
+    if trial.spec.purpose is Purpose.CANARY:
+        await _create(api, DEPLOYMENTS, namespace, render.canary(trial, production, container, arguments))
+        return
+    await _create(api, SERVICES, namespace, render.service(trial, production, container, arguments))
+    if is_live(study):
+        await _create(api, SERVICES, namespace, render.live_service(study, trial, production, container, arguments))
+    await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
 
 
 async def take_away(api: Api, namespace: str, trial: str) -> None:

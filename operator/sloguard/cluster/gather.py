@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sloguard.api.changeable import unchangeable
 from sloguard.api.documents import Problem
-from sloguard.api.v1alpha1 import Study, Trial
+from sloguard.api.v1alpha1 import Purpose, Study, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster import clock
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
@@ -35,18 +35,19 @@ from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import Followed, LogStreams
 from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.platform import node_of, platform_of
-from sloguard.cluster.production import production_pods, read_production
+from sloguard.cluster.production import failure_evidence, production_pods, read_production
 from sloguard.cluster.production_load import with_production_load
+from sloguard.cluster.production_traffic import canary_load, promotion_traffic
 from sloguard.cluster.records import records_of
 from sloguard.cluster.server_log import server_log
-from sloguard.cluster.target import find_container, gpus, target_state
+from sloguard.cluster.target import failed_pod, find_container, gpus, target_state
 from sloguard.cluster.workloads.kinds import WORKLOADS
 from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
 from sloguard.domain.text import readable
 from sloguard.engine.progress import is_late
 from sloguard.engine.promotion import is_under_way
-from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot
+from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot, TargetState
 from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.gather")
@@ -125,6 +126,8 @@ async def gather(
     pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
     problem = refused or loaded.problem or missing_prometheus(study, prometheus)
     target = problem or target_state(production, study.spec.target, pods)
+    if isinstance(target, TargetState) and target.rollout.failure:
+        target = await _with_evidence(api, namespace, study, target, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     history = await read_history(api, namespace, study, raw_trials)
@@ -142,7 +145,9 @@ async def gather(
             theirs = children[trial.name]
             pod = pod_of(theirs.server_pods)
             load = load_of(theirs.job, theirs.load_pods)
-            if is_live(study):
+            if trial.spec.purpose is Purpose.CANARY:
+                load = await canary_load(prometheus, namespace, study, trial, pod)
+            elif is_live(study):
                 load = await live_load(api, prometheus, namespace, study, trial, pod)
             else:
                 load = await cross_checked(prometheus, namespace, trial, pod, load, study.spec.slos)
@@ -155,10 +160,23 @@ async def gather(
     taken = await knowledge_of(api, namespace, study, records.trials, seen)
     if taken.status is not None:
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
-    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger, room=None)
+    traffic = await promotion_traffic(prometheus, namespace, study)
+    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger, room=None, traffic=traffic)
     derived = loaded.derived or taken.status is not None
     unreadable = {name: children[name] for name in records.unreadable}
     return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken, history, unreadable)
+
+
+async def _with_evidence(
+    api: Api, namespace: str, study: Study, target: TargetState, pods: list[Object]
+) -> TargetState:
+    """How a server of production's failed, where one did."""
+    container = study.spec.target.container or ""
+    pod = failed_pod(container, target.arguments, pods)
+    if pod is None:
+        return target
+    evidence = await failure_evidence(api, namespace, container, pod)
+    return replace(target, rollout=replace(target.rollout, evidence=evidence))
 
 
 def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:
@@ -274,7 +292,13 @@ async def _server(
     just_seen = wanted and trial.status.platform is None and state in {ServerState.READY, ServerState.ENDED}
     node = await node_of(api, pod) if failing or just_seen else {}
     evidence = evidence_of(
-        trial, pod, serving, events, log.text, gaps=log.gaps, node=_node_seen(pod, node, log) if failing else ()
+        pod,
+        serving,
+        events,
+        log.text,
+        became_ready=trial.status.ready_at is not None,
+        gaps=log.gaps,
+        node=_node_seen(pod, node, log) if failing else (),
     )
     if failing and evidence.became_ready:
         evidence = replace(evidence, activity=await last_activity(prometheus, namespace, trial, pod, evidence.ended_at))

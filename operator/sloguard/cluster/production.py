@@ -4,9 +4,13 @@ from http import HTTPStatus
 
 from sloguard.api.v1alpha1 import Study
 from sloguard.cluster.api import PODS, Api, RefusedError
-from sloguard.cluster.objects import Object
+from sloguard.cluster.evidence import container_of, evidence_of
+from sloguard.cluster.labels import TRIAL
+from sloguard.cluster.objects import Object, condition, section
+from sloguard.cluster.server_log import server_log
 from sloguard.cluster.workloads.kinds import WORKLOADS, workload_of
 from sloguard.cluster.workloads.workload import Workload
+from sloguard.domain.evidence import Evidence
 from sloguard.engine.snapshot import TargetProblem
 
 
@@ -48,9 +52,28 @@ def _not_installed(workload: Workload) -> str:
 
 
 async def production_pods(api: Api, namespace: str, production: Object | None) -> list[Object]:
-    """Those that its selector finds."""
+    """Those that its selector finds, but for canaries, which are to be found by it."""
     if production is None:
         return []
     wanted = workload_of(production).pod_labels(production)
     selector = ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))
-    return await api.items(PODS, namespace, labels=selector) if selector else []
+    found = await api.items(PODS, namespace, labels=selector) if selector else []
+    return [pod for pod in found if TRIAL not in section(pod, "metadata", "labels")]
+
+
+async def failure_evidence(api: Api, namespace: str, container: str, pod: Object) -> Evidence:
+    """Of a pod of production's whose server ended, as a trial's would be judged.
+
+    Raises:
+        RefusedError: the API server said no.
+
+    """
+    serving = container_of(pod, container)
+    log = await server_log(api, namespace, pod, serving, container)
+    return evidence_of(pod, serving, [], log.text, became_ready=_was_ready(pod))
+
+
+def _was_ready(pod: Object) -> bool:
+    """A server that ends before it was ready leaves no moment at which it stopped being so."""
+    ready, begun = condition(pod, "Ready").get("lastTransitionTime"), condition(pod, "Initialized")
+    return bool(ready) and ready != begun.get("lastTransitionTime")

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import ArrivalPattern, Study, Target
 from sloguard.cluster import clock
@@ -13,6 +13,7 @@ from sloguard.engine.snapshot import TargetProblem
 from sloguard.measure.prometheus import Prometheus, PrometheusError, quoted
 
 USUAL_MINUTES = 60
+LEAST_STEP_SECONDS = 5
 MOST_STEPS = 240
 """Of a long window, so many samples of each series are enough: growth is what counts, not its course."""
 
@@ -47,9 +48,22 @@ async def with_production_load(prometheus: Prometheus | None, namespace: str, st
 async def _observed(prometheus: Prometheus, namespace: str, study: Study) -> Covered:
     minutes = study.spec.workload.arrival.production_minutes or USUAL_MINUTES
     until = clock.now()
-    since = until - timedelta(minutes=minutes)
-    selector = production_selector(prometheus, namespace, study.spec.target)
-    step = max(5, minutes * 60 // MOST_STEPS)
+    return await window_of_production(
+        prometheus, namespace, study.spec.target, until - timedelta(minutes=minutes), until
+    )
+
+
+async def window_of_production(
+    prometheus: Prometheus, namespace: str, target: Target, since: datetime, until: datetime
+) -> Covered:
+    """What all of production's pods counted between the samples within the window.
+
+    Raises:
+        NotCoveredError, PrometheusError: that is not to be had.
+
+    """
+    step = max(LEAST_STEP_SECONDS, round((until - since).total_seconds()) // MOST_STEPS)
+    selector = production_selector(prometheus, namespace, target)
     return observed(await prometheus.steps(selector, since, until, step), since, until)
 
 

@@ -152,19 +152,20 @@ def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Tria
         last = next((t for t in before if (t.spec.number, t.spec.attempt) == (spec.number, spec.attempt - 1)), None)
         owed = last is not None and last.finished and not taught(last) and last.spec.parameters == spec.parameters
         objection = "" if owed else "it repeats no attempt that has to be repeated"
-    elif len(numbers) >= study.spec.budget.trials:
+    elif len(numbers) >= study.spec.budget.trials and spec.purpose is not Purpose.CANARY:
         objection = "the budget has no room for it"
     elif spec.number > 0 and spec.number - 1 not in numbers:
         objection = "the number before it is missing"
     else:
-        objection = _parameters_objection(trial, [t for t in before if t.spec.number >= first_trial(study)], space)
+        known = [t for t in before if t.spec.number >= first_trial(study)]
+        objection = _parameters_objection(study, trial, known, space)
     unfinished = {t.name for t in (*before, *begun) if not t.finished}
     if not objection and not trial.finished and len(unfinished) >= study.spec.trial.parallelism:
         return "as many trials as may run at once are under way"
     return objection
 
 
-def _parameters_objection(trial: Trial, before: list[Trial], space: Space | None) -> str:
+def _parameters_objection(study: Study, trial: Trial, before: list[Trial], space: Space | None) -> str:
     parameters = trial.spec.parameters
     match trial.spec.purpose:
         case Purpose.PRODUCTION:
@@ -179,7 +180,9 @@ def _parameters_objection(trial: Trial, before: list[Trial], space: Space | None
             inside = space is None or space.contains(parse_values(parameters))
             return "" if inside else "its parameters are not of the study's search space"
         case Purpose.CANARY:
-            return "no canaries are recorded by this version"
+            promotion = study.status.promotion
+            promoted = promotion is not None and parameters == promotion.parameters
+            return "" if promoted else "it is a canary of no promotion"
 
 
 def _space(study: Study, target: TargetState | TargetProblem) -> Space | None:

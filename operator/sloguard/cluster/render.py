@@ -86,6 +86,26 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
     return _object("apps/v1", "Deployment", trial, trial.name, own | queue, spec)
 
 
+def canary(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
+    """One more pod of production's, with other arguments: behind its Services by its labels, and with its own probes,
+    hooks and grace, since clients of production's are on it.
+    """
+    own, queue = labels(trial.spec.study, trial.name, SERVER), queue_labels(production)
+    template: Object = copy.deepcopy(workload_of(production).candidate_template(production).template)
+    annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
+    shared = section(template, "metadata", "labels")
+    template["metadata"] = {"labels": shared | own | queue} | ({"annotations": annotations} if annotations else {})
+    containers = containers_of(template)
+    template["spec"]["containers"] = [with_arguments(c, arguments) if c["name"] == container else c for c in containers]
+    spec = {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": _server_selector(trial)},
+        "template": template,
+    }
+    return _object("apps/v1", "Deployment", trial, trial.name, own | queue, spec)
+
+
 def queue_labels(production: Object) -> dict[str, str]:
     """Kueue's, so that a candidate waits in the queue that production is in. The template's own come first."""
     given = section(production, "metadata", "labels") | section(template_of(production), "metadata", "labels")

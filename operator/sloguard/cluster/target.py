@@ -143,12 +143,14 @@ def rollout(stored: Object, container: str, arguments: tuple[str, ...], pods: li
 
     The two are told apart, because the way back ends when all is ready, whatever restarted on it or long ago.
     """
-    workload = workload_of(stored)
+    workload, ready = workload_of(stored), _ready(container, arguments, pods)
     said = workload.withheld(stored) or workload.failed(stored)
+    failed = failed_pod(container, arguments, pods)
     waited_for = ((pod, _arguments_in(pod, container)) for pod in workload.waited_for(stored, pods))
     return Rollout(
-        complete=workload.is_rolled_out(stored, _ready(container, arguments, pods)),
-        failure=said or _pod_failure(container, arguments, pods),
+        complete=workload.is_rolled_out(stored, ready),
+        failure=said or (_did_not_stay_up(failed, container) if failed is not None else ""),
+        ready=ready,
         stuck=tuple(
             StuckPod(pod["metadata"]["name"], pod["metadata"]["uid"], own) for pod, own in waited_for if own is not None
         ),
@@ -161,17 +163,24 @@ def _ready(container: str, arguments: tuple[str, ...], pods: list[Object]) -> in
     return sum(_arguments_in(pod, container) == arguments for pod in serving)
 
 
-def _pod_failure(container: str, arguments: tuple[str, ...], pods: list[Object]) -> str:
-    """A pod of today's arguments whose server ended: the rollout need not be waited for."""
-    for pod in pods:
-        if _arguments_in(pod, container) != arguments or being_deleted(pod):
-            continue
-        for status in listing(pod, "status", "containerStatuses"):
-            ended = section(status, "state", "terminated") or section(status, "lastState", "terminated")
-            if status["name"] == container and ended:
-                reason = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
-                return readable(f"pod {pod['metadata']['name']} did not stay up: {reason}")
-    return ""
+def failed_pod(container: str, arguments: tuple[str, ...], pods: list[Object]) -> Object | None:
+    """One of these arguments whose server ended: the rollout need not be waited for."""
+    own = (pod for pod in pods if _arguments_in(pod, container) == arguments and not being_deleted(pod))
+    return next((pod for pod in own if _end_of(pod, container)), None)
+
+
+def _end_of(pod: Object, container: str) -> Object:
+    """How its server ended, this time or the last; empty where it has not."""
+    for status in listing(pod, "status", "containerStatuses"):
+        if status["name"] == container:
+            return section(status, "state", "terminated") or section(status, "lastState", "terminated")
+    return {}
+
+
+def _did_not_stay_up(pod: Object, container: str) -> str:
+    ended = _end_of(pod, container)
+    reason = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
+    return readable(f"pod {pod['metadata']['name']} did not stay up: {reason}")
 
 
 def _arguments_in(pod: Object, container: str) -> tuple[str, ...] | None:

@@ -1,5 +1,7 @@
 """A winner that does not hold in production is taken back, however the arguments are written down there."""
 
+import json
+
 import pytest
 
 from tests.apiserver.operator.objects import ARGUMENTS, production, study
@@ -35,6 +37,24 @@ def test_production_comes_back(shape, world):
     kept = {field: world.container()[field] for field in ("command", "args") if field in world.container()}
     assert kept == after
     world.play(lambda: "finalizers" not in world.study()["metadata"])
+    assert_remembered(world)
+
+
+def assert_remembered(world):
+    """What failed in production is a record of its own, and part of what later studies begin with."""
+    world.play(lambda: any(t["spec"]["purpose"] == "Canary" and ended(t) for t in world.trials().values()), poke=True)
+    (canary,) = (t for t in world.trials().values() if t["spec"]["purpose"] == "Canary")
+    assert canary["status"]["outcome"] == "Crashed"
+    assert canary["status"]["crash"]["class"] == "HostOutOfMemory"
+    assert canary["spec"]["parameters"] == {"max_num_seqs": "10"}
+    assert not world.servers()
+    ledgers = (m for m in world.items("configmaps") if "sloguard.dev/ledger" in m["metadata"].get("labels", {}))
+    records = [json.loads(line) for ledger in ledgers for line in ledger["data"]["records-v1.jsonl"].splitlines()]
+    assert [r["number"] for r in records if r["crashed"]] == [canary["spec"]["number"]]
+
+
+def ended(trial):
+    return "outcome" in trial.get("status", {})
 
 
 def test_what_git_brings_back_is_left_to_git(world):
