@@ -30,7 +30,7 @@ SMALL_LOAD: Object = {
     "dispatchLagFloorMilliseconds": 500,
 }
 
-# One short request at a time, a second apart or less, each on a connection of its own, as clients behind a load balancer have it.
+# A short request every second or so, each on a connection of its own, as clients behind a load balancer have it.
 TRAFFIC = """
 import asyncio, json, time, aiohttp
 async def main():

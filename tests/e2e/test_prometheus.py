@@ -243,8 +243,8 @@ def test_a_canary_in_productions_traffic_decides_and_no_request_is_lost(scraped,
     assert canary["status"]["outcome"] == "Feasible"
     (seen,) = canary["status"]["measurements"]
     assert seen["sent"] >= 20
-    assert promotion(cluster, scraped)["before"]["sent"] >= 20
-    assert promotion(cluster, scraped)["since"]["sent"] >= 20
+    assert promotion(cluster, scraped)["before"]["requests"] >= 20
+    assert promotion(cluster, scraped)["since"]["requests"] >= 20
     left = [d["metadata"]["name"] for d in cluster.get("deployments", "", scraped)["items"]]
     assert left == [demo.PRODUCTION]
     assert demo.traffic(cluster, scraped)["failed"] == 0, demo.traffic(cluster, scraped)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sloguard.api.v1alpha1 import LoadResult, PromotionState, RateMeasurement, Study, Trial
+from sloguard.api.v1alpha1 import LoadResult, PromotionState, ServedTraffic, Study, Trial
 from sloguard.cluster import clock
 from sloguard.cluster.cross_check import PATIENCE, pod_selector
 from sloguard.cluster.objects import Object
@@ -11,6 +11,7 @@ from sloguard.domain.live import NotMeasuredError, live_measurement
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.engine.promotion import is_under_way
 from sloguard.engine.snapshot import Load, LoadState, Traffic
+from sloguard.engine.verification import served
 from sloguard.engine.watch import watch_of
 from sloguard.measure.live import watched
 from sloguard.measure.prometheus import Prometheus, PrometheusError
@@ -64,10 +65,11 @@ def _incomparable(found: LoadResult, why: str) -> LoadResult:
 
 async def _measured(
     prometheus: Prometheus, namespace: str, study: Study, begins: datetime, ends: datetime
-) -> tuple[RateMeasurement | None, str]:
+) -> tuple[ServedTraffic | None, str]:
     """Of all of production's pods; or why nothing can be said."""
     try:
         covered = await window_of_production(prometheus, namespace, study.spec.target, begins, ends)
-        return live_measurement(covered, study.spec.slos, round((ends - begins).total_seconds())), ""
+        measured = live_measurement(covered, study.spec.slos, round((ends - begins).total_seconds()))
+        return served(measured), ""
     except (NotCoveredError, NotMeasuredError, PrometheusError) as error:
         return None, str(error)

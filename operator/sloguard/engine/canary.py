@@ -144,7 +144,6 @@ def without_server(trial: Trial, snapshot: Snapshot, now: datetime) -> Step | No
         "platform": promoted.platform,
         "margins": promoted.margins,
         "crash": promotion.crash,
-        "measurements": [promotion.since] if promotion.since is not None else [],
         "gpu_seconds": 0,
         "message": promotion.message,
     }

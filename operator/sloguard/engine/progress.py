@@ -19,6 +19,7 @@ from sloguard.api.v1alpha1 import (
     Outcome,
     Purpose,
     RateMeasurement,
+    ServedTraffic,
     SLOResult,
     StudySpec,
     Trial,
@@ -34,7 +35,7 @@ from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
 from sloguard.engine.infrastructure_faults import DID_NOT_RUN, HELD_BACK, fault_of, patience
 from sloguard.engine.snapshot import LoadState, Observation, Server, ServerState
-from sloguard.engine.verification import in_words, worse
+from sloguard.engine.verification import in_words, served, worse
 from sloguard.engine.waiting import waits_for, waits_no_more
 from sloguard.engine.watch import is_live, watched_seconds
 from sloguard.measure.timetable import whole_seconds
@@ -254,9 +255,10 @@ def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
     return Step(status.model_copy(update=found))
 
 
-def _compared(trial: Trial, result: LoadResult, production: RateMeasurement | None, now: datetime) -> Step:
+def _compared(trial: Trial, result: LoadResult, production: ServedTraffic | None, now: datetime) -> Step:
     """A canary's traffic held against production's of the same window."""
-    (canary,) = result.rates
+    (measured,) = result.rates
+    canary = served(measured)
     told = f"the canary: {in_words(canary)}; production: {in_words(production) if production else 'not seen'}"
     fault = worse(production, canary)
     outcome = Outcome.INFEASIBLE if fault else Outcome.FEASIBLE

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, RateMeasurement, Study, Trial
+from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, ServedTraffic, Study, Trial
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.ledger import EMPTY, Ledger
@@ -54,7 +54,7 @@ class Load:
     state: LoadState = LoadState.ABSENT
     result: LoadResult | None = None
     detail: str = ""
-    beside: RateMeasurement | None = None
+    beside: ServedTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class Rollout:
 class Traffic:
     """What production's live traffic says: `before` it was changed, and `since`; `unseen` is why it says nothing."""
 
-    before: RateMeasurement | None = None
-    since: RateMeasurement | None = None
+    before: ServedTraffic | None = None
+    since: ServedTraffic | None = None
     unseen: str = ""
 
 

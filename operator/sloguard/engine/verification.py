@@ -8,7 +8,7 @@ Traffic is looked at again and again, and requests that come together are slow t
 asked for where 95 % would do for one look at independent requests (Wilson's, by requests, also where gaps are counted).
 """
 
-from sloguard.api.v1alpha1 import RateMeasurement, SLOResult
+from sloguard.api.v1alpha1 import RateMeasurement, ServedTraffic, SLOResult
 from sloguard.domain.confidence import wilson
 
 Z = 3.290527
@@ -18,23 +18,32 @@ LEAST_FAILED_MORE = 0.01
 """Of all requests: clients go away for reasons of their own."""
 
 
-def worse(before: RateMeasurement | None, now: RateMeasurement | None) -> str:
+def served(measured: RateMeasurement) -> ServedTraffic:
+    """What of a measurement of live traffic is held against another."""
+    return ServedTraffic(
+        requests=measured.sent,
+        requests_per_minute=measured.requests_per_minute,
+        failed=measured.sent - measured.completed,
+        slos=measured.slos,
+    )
+
+
+def worse(before: ServedTraffic | None, now: ServedTraffic | None) -> str:
     """What is worse beyond doubt, or nothing."""
-    if before is None or now is None or not before.sent or not now.sent:
+    if before is None or now is None or not before.requests or not now.requests:
         return ""
     found = [_broken(slo, _same(slo, before), before, now) for slo in now.slos]
     return "; ".join(filter(None, [*found, _failing(before, now)]))
 
 
-def in_words(measured: RateMeasurement) -> str:
+def in_words(measured: ServedTraffic) -> str:
     """A window for people."""
     shares = [f"{_name(slo)} for {_percent(slo.within, slo.of)} of {slo.of}" for slo in measured.slos if slo.of]
-    failed = measured.sent - measured.completed
-    ends = [f"{failed} failed"] if failed else []
-    return ", ".join([f"{measured.sent} requests ({measured.requests_per_minute} a minute)", *shares, *ends])
+    ends = [f"{measured.failed} failed"] if measured.failed else []
+    return ", ".join([f"{measured.requests} requests ({measured.requests_per_minute} a minute)", *shares, *ends])
 
 
-def _broken(slo: SLOResult, earlier: SLOResult | None, before: RateMeasurement, now: RateMeasurement) -> str:
+def _broken(slo: SLOResult, earlier: SLOResult | None, before: ServedTraffic, now: ServedTraffic) -> str:
     if slo.met or slo.undecided or not slo.of or earlier is None or not earlier.of:
         return ""
     _, high = _share(slo.within, slo.of, now)
@@ -47,21 +56,21 @@ def _broken(slo: SLOResult, earlier: SLOResult | None, before: RateMeasurement, 
     )
 
 
-def _failing(before: RateMeasurement, now: RateMeasurement) -> str:
-    failed, earlier = now.sent - now.completed, before.sent - before.completed
-    low, _ = wilson(failed / now.sent, now.sent, Z)
-    _, high = wilson(earlier / before.sent, before.sent, Z)
-    if low <= high or failed / now.sent - earlier / before.sent < LEAST_FAILED_MORE:
+def _failing(before: ServedTraffic, now: ServedTraffic) -> str:
+    failed, earlier = now.failed, before.failed
+    low, _ = wilson(failed / now.requests, now.requests, Z)
+    _, high = wilson(earlier / before.requests, before.requests, Z)
+    if low <= high or failed / now.requests - earlier / before.requests < LEAST_FAILED_MORE:
         return ""
-    return f"{_percent(failed, now.sent)} of requests failed, {_percent(earlier, before.sent)} before"
+    return f"{_percent(failed, now.requests)} of requests failed, {_percent(earlier, before.requests)} before"
 
 
-def _share(within: int, of: int, window: RateMeasurement) -> tuple[float, float]:
+def _share(within: int, of: int, window: ServedTraffic) -> tuple[float, float]:
     """Gaps of one answer are slow together: it is requests that are independent, if anything is."""
-    return wilson(within / of, min(of, window.sent), Z)
+    return wilson(within / of, min(of, window.requests), Z)
 
 
-def _same(slo: SLOResult, other: RateMeasurement) -> SLOResult | None:
+def _same(slo: SLOResult, other: ServedTraffic) -> SLOResult | None:
     key = (slo.metric, slo.percentile, slo.limit_milliseconds)
     return next((s for s in other.slos if (s.metric, s.percentile, s.limit_milliseconds) == key), None)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sloguard.api.v1alpha1 import Metric, RateMeasurement, SLOResult
+from sloguard.api.v1alpha1 import Metric, ServedTraffic, SLOResult
 from sloguard.engine.verification import in_words, worse
 
 
@@ -15,19 +15,9 @@ def slo(within, of, *, metric=Metric.TTFT, undecided=False):
     )
 
 
-def window(within=1000, sent=1000, failed=0, **slo_fields):
-    return RateMeasurement(
-        rate_percent=100,
-        requests_per_minute=100,
-        duration_milliseconds=600_000,
-        sent=sent,
-        completed=sent - failed,
-        good=within,
-        prompt_tokens=1,
-        output_tokens=1,
-        good_tokens=1,
-        slos=[slo(within, slo_fields.pop("of", sent), **slo_fields)],
-    )
+def window(within=1000, requests=1000, failed=0, of=None, **slo_fields):
+    held = slo(within, requests if of is None else of, **slo_fields)
+    return ServedTraffic(requests=requests, requests_per_minute=100, failed=failed, slos=[held])
 
 
 def test_what_an_slo_wants_and_production_had_is_missed_beyond_doubt():

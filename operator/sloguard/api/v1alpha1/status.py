@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from .base import ObservedModel
 from .conditions import CONDITION_MAP, StatusCondition
-from .measurement import RateMeasurement
+from .measurement import SLOResult
 from .trial import Crash, Parameters
 
 
@@ -106,6 +106,15 @@ class PromotionState(StrEnum):
     HALTED = "Halted"
 
 
+class ServedTraffic(ObservedModel):
+    """What live traffic was like in a window, by vLLM's own histograms."""
+
+    requests: int = Field(description="That ended, in whatever way.")
+    requests_per_minute: int
+    failed: int = Field(default=0, description="That ended as aborted, in error, or not at all.")
+    slos: list[SLOResult] = Field(default=[], max_length=8)
+
+
 class PromotionStatus(ObservedModel):
     """A state machine of its own; what is needed to go on or back is recorded before production is touched."""
 
@@ -118,11 +127,11 @@ class PromotionStatus(ObservedModel):
     started_at: AwareDatetime
     changed_at: AwareDatetime = Field(description="When this state was entered.")
     message: str = Field(default="", max_length=1024)
-    before: RateMeasurement | None = Field(
+    before: ServedTraffic | None = Field(
         default=None,
         description="Production's live traffic before it was changed, or beside the canary: what is held against.",
     )
-    since: RateMeasurement | None = Field(default=None, description="Live traffic on the new arguments.")
+    since: ServedTraffic | None = Field(default=None, description="Live traffic on the new arguments.")
     crash: Crash | None = Field(default=None, description="How a server with the new arguments failed in production.")
 
 
