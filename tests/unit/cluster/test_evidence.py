@@ -9,7 +9,7 @@ from sloguard.cluster.evidence import container_of, evidence_of, load_of, pod_of
 from sloguard.domain.crash import classify
 from sloguard.engine.snapshot import LoadState, ServerState
 from sloguard.measure.encode import LIMIT_BYTES, encode
-from tests.unit.cluster.objects import LATER, T0, begun, pod, running, terminated, trial, waiting
+from tests.unit.cluster.objects import LATER, T0, pod, running, terminated, waiting
 from tests.unit.measure.test_encode import a_result
 
 BACK_OFF = waiting("CrashLoopBackOff", "back-off 10s restarting failed container=vllm pod=p_prod(x)")
@@ -94,8 +94,8 @@ def test_the_first_pod_is_the_trials():
 
 
 def crash(stored, *events, log="", ready=False):
-    status = begun(readyAt=T0) if ready else begun()
-    evidence = evidence_of(trial(status=status), stored, stored and container_of(stored, "vllm"), list(events), log)
+    serving = stored and container_of(stored, "vllm")
+    evidence = evidence_of(stored, serving, list(events), log, became_ready=ready)
     return classify(evidence)
 
 
@@ -156,7 +156,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x00\u202etxt\x9b31m\r\n" + "x" * 9000
     ids=["terminated", "waiting", "pod", "unscheduled"],
 )
 def test_texts_of_others_are_made_harmless(stored):
-    evidence = evidence_of(trial(), stored, container_of(stored, "vllm"), [event("Failed", HOSTILE)], "")
+    evidence = evidence_of(stored, container_of(stored, "vllm"), [event("Failed", HOSTILE)], "", became_ready=False)
     texts = [
         evidence.container_message,
         evidence.waiting_message,

@@ -18,7 +18,7 @@ from sloguard.cluster.evidence import container_of, evidence_of
 from sloguard.cluster.log_streams import Followed, LogStream, LogStreams, nanoseconds
 from sloguard.cluster.server_log import server_log
 from sloguard.domain.crash import classify
-from tests.unit.cluster.objects import begun, pod, running, terminated, trial, waiting
+from tests.unit.cluster.objects import pod, running, terminated, waiting
 
 T0 = 1_772_452_800
 FIRST_DEATH = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
@@ -176,7 +176,7 @@ async def test_the_first_death_decides_though_the_container_crashed_twice(cluste
     serving = container_of(twice, "vllm")
     log = await server_log(api, "prod", twice, serving, "vllm", streams)
     assert log.text == f"loading\n{FIRST_DEATH}\n"
-    seen = evidence_of(trial(status=begun()), twice, serving, [], log.text, gaps=log.gaps)
+    seen = evidence_of(twice, serving, [], log.text, became_ready=False, gaps=log.gaps)
     assert classify(seen).class_ is CrashClass.CUDA_OUT_OF_MEMORY
     without = await server_log(api, "prod", twice, serving, "vllm", None)
     assert FIRST_DEATH not in without.text, "the API has it no more"
