@@ -21,6 +21,9 @@ from sloguard.engine.windows import WindowError, hours, longest
 LOOK_AGAIN_SECONDS = 1.0
 """While Prometheus may yet have what is missing, or after a ledger was found."""
 
+LIVE_SECONDS = 5.0
+"""Between looks at live traffic: a server that stands still is found a scrape and a look later."""
+
 MOST_ASLEEP_SECONDS = 3600.0
 """Clocks may be set meanwhile."""
 
@@ -140,10 +143,12 @@ def under_way(spec: TrialSpec) -> str:
 
 
 def until_readable(trials: Iterable[Trial], known: Known) -> float:
-    """Nothing in a cluster tells when live traffic was watched long enough; GPUs must not be held beyond that."""
+    """Nothing in a cluster tells when live traffic was watched long enough, nor that it stands still; GPUs must not be
+    held beyond either.
+    """
     watches = (watch_of(trial, known.study.spec) for trial in trials)
     left = ((watch.readable_at - known.now).total_seconds() for watch in watches if watch is not None)
-    return min([IDLE_SECONDS, *(max(seconds, LOOK_AGAIN_SECONDS) for seconds in left)])
+    return min([IDLE_SECONDS, *(min(max(seconds, LOOK_AGAIN_SECONDS), LIVE_SECONDS) for seconds in left)])
 
 
 def _baselines(known: Known) -> list[Trial]:

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from sloguard.api.v1alpha1 import TrialPhase
-from sloguard.engine.known import IDLE_SECONDS
 from sloguard.engine.plan import plan
 from sloguard.engine.snapshot import LoadState, ServerState
 from sloguard.engine.watch import watch_of
@@ -26,7 +25,7 @@ def test_what_is_watched():
     assert watch_of(make_trial(0, phase=TrialPhase.STARTING, started_at=T0), LIVE.spec) is None
 
 
-@pytest.mark.parametrize(("seconds", "wake"), [(30, IDLE_SECONDS), (70, 12), (81, 1), (90, 1)])
+@pytest.mark.parametrize(("seconds", "wake"), [(30, 5), (70, 5), (78, 4), (81, 1), (90, 1)])
 def test_the_planner_looks_again_when_the_window_can_be_read(seconds, wake):
     under_load = seen(ServerState.READY, load=LoadState.RUNNING)
     told = plan(snapshot(LIVE, LED, seen={LED.name: under_load}), T0 + timedelta(seconds=seconds))
