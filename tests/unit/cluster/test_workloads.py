@@ -76,6 +76,18 @@ def test_a_candidate_is_a_deployment_whatever_production_is(kind):
     assert (made["kind"], container["image"], container["args"]) == ("Deployment", VLLM["image"], ["m", "--port=8000"])
 
 
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_a_canary_has_the_labels_of_the_template_and_no_others_of_its_controllers(kind):
+    """With those of its controller it would be taken for one of its own, and counted, or worse."""
+    claims = {"volumeClaimTemplates": [claim("models", "ReadWriteOnce")]}
+    stored = stateful_set(**claims) if kind is TargetKind.STATEFUL_SET else OF_KIND[kind]
+    made = render.canary(trial(), stored, "vllm", ("m", "--port=8000"))["spec"]["template"]
+    theirs = {name for name in made["metadata"]["labels"] if "sloguard" not in name and "managed-by" not in name}
+    assert theirs == {"app"}
+    volumes = made["spec"].get("volumes", [])
+    assert [v["name"] for v in volumes] == (["models"] if kind is TargetKind.STATEFUL_SET else [])
+
+
 @pytest.mark.parametrize(
     ("kind", "own", "foreign"),
     [
