@@ -38,6 +38,10 @@ class Fake:
     def open_ones(self):
         return [one for one in self.requests if one["open"]]
 
+    def closed_ones(self, *, merged):
+        """GitHub's list of closed ones has the merged too, GitLab's has not."""
+        return [one for one in self.requests if not one["open"] and (merged or not one.get("merged"))]
+
     def add(self, branch, base, title, body, **other):
         number = len(self.requests) + 1
         one = {"number": number, "branch": branch, "base": base, "title": title, "body": body, "open": True} | other
@@ -88,7 +92,9 @@ class FakeGitHub(Fake):
         self.check(set(query) - GITHUB_LIST, "unknown parameters")
         owner, _, branch = query["head"].partition(":")
         self.check(owner != self.name.split("/")[0], "head is user:ref-name")
-        fitting = [one for one in self.open_ones() if (one["branch"], one["base"]) == (branch, query["base"])]
+        self.check(query["state"] not in {"open", "closed"}, "state")
+        there = self.open_ones() if query["state"] == "open" else self.closed_ones(merged=True)
+        fitting = [one for one in there if (one["branch"], one["base"]) == (branch, query["base"])]
         return web.json_response([self.shape(one) for one in fitting if not one.get("fork")])
 
     def open(self, body):
@@ -110,7 +116,7 @@ class FakeGitHub(Fake):
             "html_url": url,
             "title": one["title"],
             "body": one["body"],
-            "state": "open",
+            "merged_at": one.get("merged"),
         } | ends
 
 
@@ -135,9 +141,10 @@ class FakeGitLab(Fake):
 
     def list(self, query):
         self.check(set(query) - GITLAB_LIST, "unknown parameters")
-        self.check(query.get("state") != "opened", "state")
+        self.check(query.get("state") not in {"opened", "closed"}, "state")
+        there = self.open_ones() if query["state"] == "opened" else self.closed_ones(merged=False)
         ends = (query["source_branch"], query["target_branch"])
-        return web.json_response([self.shape(one) for one in self.open_ones() if (one["branch"], one["base"]) == ends])
+        return web.json_response([self.shape(one) for one in there if (one["branch"], one["base"]) == ends])
 
     def open(self, body):
         self.check(set(body) - GITLAB_NEW, "unknown fields")

@@ -59,6 +59,14 @@ def test_one_pull_request_from_opening_to_merge(ask, hosted):
     assert ask("Newer.", parameters=seqs(240)).pull_request.number == 2
 
 
+def test_what_people_closed_is_not_opened_again(ask, hosted):
+    ask()
+    hosted.gitea.call("PATCH", f"{hosted.api}/pulls/1", {"state": "closed"})
+    assert ask().reason is Reason.PULL_REQUEST_CLOSED
+    assert hosted.pull_requests() == []
+    assert ask("More.", parameters=seqs(224)).pull_request.number == 2
+
+
 def test_pull_requests_of_others_are_left_alone(ask, hosted):
     file = {"branch": "main", "new_branch": "theirs", "message": "theirs", "content": base64_of("a: 1\n")}
     hosted.gitea.call("POST", f"{hosted.api}/contents/a.yaml", file)

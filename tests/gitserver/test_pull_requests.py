@@ -83,10 +83,22 @@ def test_new_evidence_takes_the_place_of_the_old_and_of_nothing_else(ask, forge)
 def test_after_a_merge_there_is_nothing_to_do(ask, forge, hosted):
     ask()
     hosted.git("update-ref", "refs/heads/main", OURS)
-    forge.requests[0]["open"] = False
+    forge.requests[0] |= {"open": False, "merged": "2026-01-01T00:00:00Z"}
     assert ask().reason is Reason.NOTHING_TO_DO
     assert ask(parameters=seqs(224)).reason is Reason.PROPOSED
     assert [one["number"] for one in forge.open_ones()] == [2]
+
+
+def test_what_people_closed_is_not_opened_again(ask, forge, hosted):
+    ask()
+    forge.requests[0]["open"] = False
+    again = ask()
+    assert again.reason is Reason.PULL_REQUEST_CLOSED
+    assert "Reopen it" in again.message
+    assert again.commit == hosted.tip(OURS)
+    assert ask("More reasons.", parameters=seqs(224)).pull_request.number == 2
+    forge.requests[1] |= {"open": False, "merged": "2026-01-01T00:00:00Z"}
+    assert ask("More reasons.", parameters=seqs(224)).pull_request.number == 3
 
 
 def test_those_of_forks_are_not_ours(ask, forge, kind):

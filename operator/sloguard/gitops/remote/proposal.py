@@ -124,6 +124,7 @@ class Reason(StrEnum):
     BRANCH_PROTECTED = "BranchProtected"
     PUSH_REJECTED = "PushRejected"
     PULL_REQUEST_REFUSED = "PullRequestRefused"
+    PULL_REQUEST_CLOSED = "PullRequestClosed"
     PUSH_RACED = "PushRaced"
     NOT_REACHABLE = "NotReachable"
     NO_SPACE = "NoSpace"

@@ -58,6 +58,7 @@ async def _opened(
 async def _ensure(forge: Forge, wanted: Wanted) -> PullRequest:
     found = await forge.find(wanted.branch, wanted.base)
     if found is None:
+        await _refuse_if_declined(forge, wanted)
         try:
             return await forge.open(replace(wanted, body=marked(wanted.body)))
         except ExistsError as error:
@@ -72,6 +73,17 @@ async def _ensure(forge: Forge, wanted: Wanted) -> PullRequest:
     if body != found.body:
         await forge.write(found.pull_request.number, body)
     return found.pull_request
+
+
+async def _refuse_if_declined(forge: Forge, wanted: Wanted) -> None:
+    """What people closed with this very evidence is not opened again."""
+    for one in await forge.closed(wanted.branch, wanted.base):
+        if marked(wanted.body) in one.body.replace("\r\n", "\n"):
+            raise ProposalError(
+                Reason.PULL_REQUEST_CLOSED,
+                f"{one.pull_request.url} has the same evidence, and somebody closed it unmerged. Reopen it if it "
+                "is wanted after all",
+            )
 
 
 def _api(wish: PullRequestWish, address: Address, token: Token) -> tuple[str, dict[str, str]]:

@@ -17,8 +17,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """One that is open, and its text."""
+class Found:
+    """One that is there, and its text."""
 
     pull_request: PullRequest
     body: str
@@ -27,8 +27,12 @@ class Open:
 class Forge(Protocol):
     """One repository of it."""
 
-    async def find(self, branch: str, base: str) -> Open | None:
+    async def find(self, branch: str, base: str) -> Found | None:
         """The open one; None where there is none."""
+        ...
+
+    async def closed(self, branch: str, base: str) -> list[Found]:
+        """The latest that people closed and did not merge."""
         ...
 
     async def open(self, wanted: Wanted) -> PullRequest:

@@ -2,11 +2,12 @@
 
 from sloguard.gitops.remote.address import Address
 from sloguard.gitops.remote.forges.api import Api, Json, inner, text_of
-from sloguard.gitops.remote.forges.forge import Open, Wanted
+from sloguard.gitops.remote.forges.forge import Found, Wanted
 from sloguard.gitops.remote.proposal import PullRequest
 
 _PAGE = 50
 _MOST_PAGES = 200
+_MOST_CLOSED_PAGES = 2
 
 
 def api_of(address: Address) -> str:
@@ -24,15 +25,22 @@ class Gitea:
         self._api = api
         self._pulls = f"/repos/{name}/pulls"
 
-    async def find(self, branch: str, base: str) -> Open | None:
-        for page in range(1, _MOST_PAGES):
-            found = await self._api.list(self._pulls, {"state": "open", "page": str(page), "limit": str(_PAGE)})
-            for one in found:
-                if _is_from(one, branch, base):
-                    return Open(self._read(one), text_of(one, "body"))
-            if not found:
+    async def find(self, branch: str, base: str) -> Found | None:
+        return next(iter(await self._listed("open", branch, base, _MOST_PAGES)), None)
+
+    async def closed(self, branch: str, base: str) -> list[Found]:
+        return await self._listed("closed", branch, base, _MOST_CLOSED_PAGES)
+
+    async def _listed(self, state: str, branch: str, base: str, pages: int) -> list[Found]:
+        """The API cannot be asked for one branch's alone."""
+        ours: list[Found] = []
+        for page in range(1, pages + 1):
+            listed = await self._api.list(self._pulls, {"state": state, "page": str(page), "limit": str(_PAGE)})
+            from_it = [one for one in listed if _is_from(one, branch, base) and not one.get("merged")]
+            ours += [Found(self._read(one), text_of(one, "body")) for one in from_it]
+            if not listed or (ours and state == "open"):
                 break
-        return None
+        return ours
 
     async def open(self, wanted: Wanted) -> PullRequest:
         body = {"title": wanted.title, "head": wanted.branch, "base": wanted.base, "body": wanted.body}

@@ -2,7 +2,7 @@
 
 from sloguard.gitops.remote.address import Address
 from sloguard.gitops.remote.forges.api import Api, Json, inner, text_of
-from sloguard.gitops.remote.forges.forge import Open, Wanted
+from sloguard.gitops.remote.forges.forge import Found, Wanted
 from sloguard.gitops.remote.proposal import PullRequest
 
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
@@ -24,10 +24,11 @@ class GitHub:
         self._owner = name.partition("/")[0]
         self._pulls = f"/repos/{name}/pulls"
 
-    async def find(self, branch: str, base: str) -> Open | None:
-        asked = {"state": "open", "head": f"{self._owner}:{branch}", "base": base}
-        found = [one for one in await self._api.list(self._pulls, asked) if inner(one, "head").get("ref") == branch]
-        return Open(self._read(found[0]), text_of(found[0], "body")) if found else None
+    async def find(self, branch: str, base: str) -> Found | None:
+        return next(iter(await self._listed("open", branch, base)), None)
+
+    async def closed(self, branch: str, base: str) -> list[Found]:
+        return await self._listed("closed", branch, base)
 
     async def open(self, wanted: Wanted) -> PullRequest:
         body = {"title": wanted.title, "head": wanted.branch, "base": wanted.base, "body": wanted.body}
@@ -35,6 +36,12 @@ class GitHub:
 
     async def write(self, number: int, body: str) -> None:
         await self._api.send("PATCH", f"{self._pulls}/{number}", {"body": body})
+
+    async def _listed(self, state: str, branch: str, base: str) -> list[Found]:
+        asked = {"state": state, "head": f"{self._owner}:{branch}", "base": base}
+        listed = await self._api.list(self._pulls, asked)
+        ours = [one for one in listed if inner(one, "head").get("ref") == branch and not one.get("merged_at")]
+        return [Found(self._read(one), text_of(one, "body")) for one in ours]
 
     def _read(self, given: Json) -> PullRequest:
         return self._api.pull_request(given, "number", "html_url")

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from sloguard.gitops.remote.address import Address
 from sloguard.gitops.remote.forges.api import Api, Json, text_of
-from sloguard.gitops.remote.forges.forge import Open, Wanted
+from sloguard.gitops.remote.forges.forge import Found, Wanted
 from sloguard.gitops.remote.proposal import PullRequest
 
 
@@ -24,11 +24,12 @@ class GitLab:
         self._api = api
         self._requests = f"/projects/{quote(name, safe='')}/merge_requests"
 
-    async def find(self, branch: str, base: str) -> Open | None:
-        asked = {"state": "opened", "source_branch": branch, "target_branch": base}
-        found = await self._api.list(self._requests, asked)
-        own = [one for one in found if one.get("source_project_id") == one.get("target_project_id")]
-        return Open(self._read(own[0]), text_of(own[0], "description")) if own else None
+    async def find(self, branch: str, base: str) -> Found | None:
+        return next(iter(await self._listed("opened", branch, base)), None)
+
+    async def closed(self, branch: str, base: str) -> list[Found]:
+        """GitLab calls merged ones merged, not closed."""
+        return await self._listed("closed", branch, base)
 
     async def open(self, wanted: Wanted) -> PullRequest:
         body = {
@@ -42,6 +43,12 @@ class GitLab:
 
     async def write(self, number: int, body: str) -> None:
         await self._api.send("PUT", f"{self._requests}/{number}", {"description": body})
+
+    async def _listed(self, state: str, branch: str, base: str) -> list[Found]:
+        asked = {"state": state, "source_branch": branch, "target_branch": base}
+        listed = await self._api.list(self._requests, asked)
+        own = [one for one in listed if one.get("source_project_id") == one.get("target_project_id")]
+        return [Found(self._read(one), text_of(one, "description")) for one in own]
 
     def _read(self, given: Json) -> PullRequest:
         return self._api.pull_request(given, "iid", "web_url")
