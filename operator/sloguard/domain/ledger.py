@@ -138,6 +138,19 @@ def record_of(trial: Trial, run: str, setup: Setup) -> LedgerRecord | None:
     return record.model_copy(update={"finished_at": status.finished_at})
 
 
+def crashed_with(ledger: Ledger, values: Values) -> LedgerRecord | None:
+    """What crashed with these very settings, on the same GPU with the same model and version of vLLM."""
+    here = ledger.setup
+    for record in ledger.records:
+        there = record.setup
+        same = (there.model, there.gpu_name, there.vllm_version) == (here.model, here.gpu_name, here.vllm_version)
+        if record.crashed and same:
+            context = Context(vram_bytes=there.gpu_memory_bytes, gpu_name=there.gpu_name)
+            if text_of(effective(values, context)) == record.parameters:
+                return record
+    return None
+
+
 def setup_of(trial: Trial) -> Setup:
     """What a trial's server ran on, as far as its record says."""
     status = trial.status

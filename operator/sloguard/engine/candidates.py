@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from sloguard.api.v1alpha1 import KnobName, Prediction, Purpose, Study, Trial, TrialSpec
-from sloguard.domain.arguments import tuned
+from sloguard.domain.arguments import tuned, with_parameters
 from sloguard.domain.knobs import parse_values, text_of
+from sloguard.domain.ledger import crashed_with
 from sloguard.domain.repeat_noise import relative_noise
-from sloguard.domain.result import Result
+from sloguard.domain.result import Result, Values
 from sloguard.domain.score import result_of
 from sloguard.engine.arms import taught
 from sloguard.engine.gate import Gate, Wanted
@@ -51,13 +52,26 @@ def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) 
     """What the optimizer asks for, given everything that is known; None when nothing is left to try."""
     assert ground.ledger is not None, "nothing is searched before the ledger was read"
     optimizer = make_optimizer(study.spec.optimizer.name, ground.space, study_seed(study), ground.ledger)
-    pending = [parse_values(t.spec.parameters) for t in latest if not t.finished]
-    suggestion = optimizer.ask(history(study, latest, percent), pending)
+    pending: list[Values] = [parse_values(t.spec.parameters) for t in latest if not t.finished]
+    known, refused = history(study, latest, percent), ""
+    suggestion = optimizer.ask(known, pending)
+    # What is pending is not suggested again, so there is an end to it.
+    while suggestion is not None and (died := crashed_with(ground.ledger, _settings(ground, suggestion))) is not None:
+        cause = died.crash.class_.value if died.crash is not None else "crashed"
+        refused = f" The first choice was passed over: it was trial {died.number} of study {died.study} ({cause})."
+        pending.append(suggestion.parameters)
+        suggestion = optimizer.ask(known, pending)
     if suggestion is None:
         return None
     parameters = text_of(suggestion.parameters)
-    spec = _spec(study, ground, _next_number(latest), Purpose.SEARCH, parameters, suggestion.reason)
+    spec = _spec(study, ground, _next_number(latest), Purpose.SEARCH, parameters, f"{suggestion.reason}{refused}")
     return spec.model_copy(update={"predicted": prediction_of(suggestion)})
+
+
+def _settings(ground: Ground, suggestion: Suggestion) -> Values:
+    """All that is set then, production's own settings among them."""
+    arguments = with_parameters(ground.target.arguments, ground.space.names, text_of(suggestion.parameters))
+    return parse_values(tuned(arguments))
 
 
 def prediction_of(suggestion: Suggestion) -> Prediction | None:

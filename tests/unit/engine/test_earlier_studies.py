@@ -2,8 +2,14 @@
 
 from dataclasses import replace
 
-from sloguard.api.v1alpha1 import Crash, CrashClass, Fault, KnobName
+import pytest
+
+from sloguard.api.v1alpha1 import Crash, CrashClass, Fault, KnobName, Outcome
+from sloguard.domain.arguments import tuned
+from sloguard.domain.knobs import parse_values
 from sloguard.domain.ledger import Ledger, LedgerRecord, Setup
+from sloguard.domain.result import Result
+from sloguard.domain.rules import Context
 from sloguard.engine.plan import plan
 from tests.unit.engine.builders import T0, baselines, make_study, recorded, snapshot
 
@@ -43,3 +49,27 @@ def test_the_search_keeps_away_from_what_killed_in_earlier_studies_and_says_so()
 def test_baselines_are_what_they_are():
     first = snapshot(make_study(optimizer={"name": "margin-bo"}))
     assert recorded(plan(replace(first, ledger=LEDGER), T0)) == recorded(plan(first, T0))
+
+
+def died(spec):
+    """As record_of leaves it, of a server with these settings."""
+    values = parse_values(tuned(["model", *(f"--{n.replace('_', '-')}={v}" for n, v in spec.parameters.items())]))
+    died = Result(7, values, Outcome.CRASHED, crash=FAULT)
+    return LedgerRecord.of(died, Context(), study="before", run="b", setup=HERE)
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "margin-bo"])
+def test_the_very_settings_that_crashed_before_are_not_proposed_again_there(name):
+    known = snapshot(make_study(optimizer={"name": name, "seed": 1}), *baselines())
+
+    def asked(*records, setup=HERE):
+        return recorded(plan(replace(known, ledger=Ledger(setup, records)), T0)).spec
+
+    first = asked()
+    second = asked(died(first))
+    assert second.parameters != first.parameters
+    told = "passed over: it was trial 7 of study before (GPUFault)" in second.reason
+    assert told or name == "margin-bo", "which learns from what crashed, and does not come near it"
+    assert asked(died(first), setup=Setup(model="another")).parameters == first.parameters or name == "margin-bo"
+    third = asked(died(first), died(second))
+    assert third.parameters not in (first.parameters, second.parameters)
