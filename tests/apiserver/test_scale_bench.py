@@ -13,5 +13,5 @@ def test_the_bench_runs_on_a_few_studies(tmp_path, capsys):
     assert min(end.recovery_cpu_seconds for end in ends) > 0
     table = scale.report(size, ends)
     assert table.startswith("| 4 studies, 80 trials | sloguard | kopf daemons |")
-    assert "80 trials written" in capsys.readouterr().out
+    assert "75 trials written" in capsys.readouterr().out
     assert not theirs.latencies, "it decides nothing"
