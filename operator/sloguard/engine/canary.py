@@ -24,6 +24,7 @@ from sloguard.engine.progress import Step
 from sloguard.engine.promotion import CHANGED, PromotionStep, entered, halt, put_in
 from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
 from sloguard.engine.target_change import program_change
+from sloguard.engine.verification import worse
 
 MOST_FAILED = 3
 """Attempts that infrastructure failed, or that saw too little traffic; what a person stopped is none of them."""
@@ -145,9 +146,17 @@ def without_server(trial: Trial, snapshot: Snapshot, now: datetime) -> Step | No
         "margins": promoted.margins,
         "crash": promotion.crash,
         "gpu_seconds": 0,
-        "message": promotion.message,
+        "message": f"in production: {_failure(promotion)}"[:1024],
     }
     return Step(status.model_copy(update=told))
+
+
+def _failure(promotion: PromotionStatus) -> str:
+    """In the same words whenever it is recorded: what the promotion itself says changes on its way back."""
+    crash = promotion.crash
+    if crash is not None:
+        return f"{crash.class_.value}: {crash.limit or crash.cause}"
+    return worse(promotion.before, promotion.since)
 
 
 def _outcome(promotion: PromotionStatus) -> Outcome:
