@@ -75,7 +75,7 @@ def test_a_promotion_that_is_only_said(monkeypatch):
 
 
 def test_a_rollback_that_is_only_said(monkeypatch):
-    def roll_back(before, target, now, why):
+    def roll_back(before, _, now, why):
         return promotion.PromotionStep(promotion.entered(before, PromotionState.ROLLED_BACK, now, why))
 
     monkeypatch.setattr(promotion, "_roll_back", roll_back)
