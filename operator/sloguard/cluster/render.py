@@ -7,6 +7,7 @@ creating a study gives nobody more than the Deployment they may already change.
 """
 
 import copy
+from collections.abc import Callable
 from datetime import datetime
 
 from sloguard.api.v1alpha1 import API_VERSION, Study, Trial
@@ -65,38 +66,36 @@ def deployment(trial: Trial, production: Object, container: str, arguments: tupl
     enough that no trial sees it fail. Clusters whose policies demand probes find all three. preStop hooks are left
     out, and the grace period is short: no client has to be waited for, and GPUs are given back soon.
     """
-    own = labels(trial.spec.study, trial.name, SERVER)
-    template: Object = copy.deepcopy(workload_of(production).candidate_template(production).template)
-    annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
-    queue = queue_labels(production)
-    template["metadata"] = {"labels": own | queue} | ({"annotations": annotations} if annotations else {})
-    containers = containers_of(template)
-    serving = next((c for c in containers if c["name"] == container), None)
-    assert serving is not None, "the target was gathered with this container"
-    candidate = _with_own_probes(with_arguments(serving, arguments), port_of(serving, arguments))
-    template["spec"]["containers"] = [candidate if c["name"] == container else c for c in containers]
-    spec = {
-        "replicas": 1,
-        "strategy": {"type": "Recreate"},
-        "selector": {"matchLabels": _server_selector(trial)},
-        "template": template,
-    }
-    if template["spec"].get("terminationGracePeriodSeconds", 0) > MOST_GRACE_SECONDS:
-        template["spec"]["terminationGracePeriodSeconds"] = MOST_GRACE_SECONDS
-    return _object("apps/v1", "Deployment", trial, trial.name, own | queue, spec)
+
+    def served(serving: Object) -> Object:
+        return _with_own_probes(with_arguments(serving, arguments), port_of(serving, arguments))
+
+    made = _beside(trial, production, container, {}, served)
+    pod = made["spec"]["template"]["spec"]
+    if pod.get("terminationGracePeriodSeconds", 0) > MOST_GRACE_SECONDS:
+        pod["terminationGracePeriodSeconds"] = MOST_GRACE_SECONDS
+    return made
 
 
 def canary(trial: Trial, production: Object, container: str, arguments: tuple[str, ...]) -> Object:
     """One more pod of production's, with other arguments: behind its Services by its labels, and with its own probes,
     hooks and grace, since clients of production's are on it.
     """
+    shared = section(workload_of(production).candidate_template(production).template, "metadata", "labels")
+    return _beside(trial, production, container, shared, lambda serving: with_arguments(serving, arguments))
+
+
+def _beside(
+    trial: Trial, production: Object, container: str, shared: dict[str, str], served: Callable[[Object], Object]
+) -> Object:
+    """One replica of production's template with its serving container as `served` makes it, and `shared` labels."""
     own, queue = labels(trial.spec.study, trial.name, SERVER), queue_labels(production)
     template: Object = copy.deepcopy(workload_of(production).candidate_template(production).template)
     annotations = {k: v for k, v in section(template, "metadata", "annotations").items() if k != RESTARTED_AT}
-    shared = section(template, "metadata", "labels")
     template["metadata"] = {"labels": shared | own | queue} | ({"annotations": annotations} if annotations else {})
     containers = containers_of(template)
-    template["spec"]["containers"] = [with_arguments(c, arguments) if c["name"] == container else c for c in containers]
+    assert any(c["name"] == container for c in containers), "the target was gathered with this container"
+    template["spec"]["containers"] = [served(c) if c["name"] == container else c for c in containers]
     spec = {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
