@@ -13,6 +13,7 @@ import pytest
 from sloguard.api.v1alpha1 import LoadResult, ServerFault, ServerFaultKind, TrialPhase
 from sloguard.cluster.device_memory import memory_under_load
 from sloguard.cluster.gather import gather
+from sloguard.cluster.sources import Sources
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.engine.actions import UpdateTrial
 from sloguard.engine.plan import plan
@@ -166,7 +167,7 @@ async def test_a_trial_ends_with_the_figure_in_its_margins(nodes):
         pods=[server_pod(running(), ready=True), ended],
     )
     async with Prometheus(PrometheusSettings(scraping.url)) as asked:
-        gathered = await gather(api, "prod", "s", asked)
+        gathered = await gather(api, "prod", "s", Sources(asked))
     (written,) = [a for a in plan(gathered.snapshot, now).actions if isinstance(a, UpdateTrial)]
     assert written.status.phase is TrialPhase.FINISHED
     assert written.status.margins.least_free_device_memory_bytes == 1_500 * MIB

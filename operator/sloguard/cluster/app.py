@@ -17,8 +17,11 @@ from sloguard.cluster.labels import STUDY, TRIAL
 from sloguard.cluster.lease import Lease, LeaseSettings
 from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.orderly_end import ending_in_order
+from sloguard.cluster.per_pod import Key
 from sloguard.cluster.pod_news import is_worth_a_look
 from sloguard.cluster.reconcile import Reconciler
+from sloguard.cluster.server_signs import ServerSigns
+from sloguard.cluster.sources import Sources
 from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.operator")
@@ -60,6 +63,7 @@ class Operator:
         self._lease = Lease(Api(), lease)
         self._api = Api(may_write=lambda: self._lease.held)
         self._prometheus = Prometheus(settings.prometheus) if settings.prometheus is not None else None
+        self._signs = ServerSigns(self._stands_still)
         self._reconciler: Reconciler | None = None
         self._leading: asyncio.Task[None] | None = None
         self._resync: asyncio.Task[None] | None = None
@@ -92,11 +96,14 @@ class Operator:
         await self._lease.api.__aenter__()
         if self._prometheus is not None:
             await self._prometheus.__aenter__()
-        self._reconciler = Reconciler(self._api, self._settings, self._prometheus, LogStreams(self._api))
+        await self._signs.__aenter__()
+        sources = Sources(self._prometheus, LogStreams(self._api), self._signs)
+        self._reconciler = Reconciler(self._api, self._settings, sources)
         self._leading = asyncio.create_task(self._lease.lead(self._begin, self._end))
 
     async def _stop(self, **_: Any) -> None:
         await _cancelled(self._leading)
+        await self._signs.__aexit__()
         if self._prometheus is not None:
             await self._prometheus.__aexit__()
         await self._lease.api.__aexit__()
@@ -132,6 +139,10 @@ class Operator:
             return
         if self._reconciler is not None and self._resync is not None and namespace and name:
             self._reconciler.hear_of_pod((namespace, name), labels.get(TRIAL, ""))
+
+    def _stands_still(self, study: Key) -> None:
+        if self._reconciler is not None:
+            self._reconciler.wake(study)
 
     async def _resync_for_ever(self, reconciler: Reconciler) -> None:
         """A watch event can be lost; a list cannot."""

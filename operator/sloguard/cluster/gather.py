@@ -32,7 +32,7 @@ from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
 from sloguard.cluster.last_activity import last_activity
 from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
 from sloguard.cluster.log_ring import ServerLog
-from sloguard.cluster.log_streams import Followed, LogStreams
+from sloguard.cluster.log_streams import Followed
 from sloguard.cluster.objects import Object, being_deleted, listing, section
 from sloguard.cluster.platform import node_of, platform_of
 from sloguard.cluster.production import failure_evidence, production_pods, read_production
@@ -40,6 +40,7 @@ from sloguard.cluster.production_load import with_production_load
 from sloguard.cluster.production_traffic import canary_load, promotion_traffic
 from sloguard.cluster.records import records_of
 from sloguard.cluster.server_log import server_log
+from sloguard.cluster.sources import NO_SOURCES, Sources
 from sloguard.cluster.target import failed_pod, find_container, gpus, target_state
 from sloguard.cluster.workloads.kinds import WORKLOADS
 from sloguard.domain.evidence import NodeCondition
@@ -48,7 +49,6 @@ from sloguard.domain.text import readable
 from sloguard.engine.progress import is_late
 from sloguard.engine.promotion import is_under_way
 from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot, TargetState
-from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.gather")
 
@@ -102,13 +102,12 @@ async def gather(
     api: Api,
     namespace: str,
     name: str,
-    prometheus: Prometheus | None = None,
-    logs: LogStreams | None = None,
+    sources: Sources = NO_SOURCES,
     *,
     whole: bool = True,
 ) -> Gathered | None:
-    """None where the study is gone. `logs` is told which containers to follow; not `whole`, what the study's own
-    records rule out is not looked for.
+    """None where the study is gone. `sources` are told which pods to follow; not `whole`, what the study's own records
+    rule out is not looked for.
 
     Raises:
         StudyUnreadableError: it is there but makes no sense to this version.
@@ -117,9 +116,9 @@ async def gather(
     """
     stored = await api.get(STUDIES, namespace, name)
     if stored is None:
-        if logs is not None:
-            logs.keep((namespace, name), ())
+        sources.keep((namespace, name))
         return None
+    prometheus = sources.prometheus
     loaded = await with_production_load(prometheus, namespace, read_study(stored))
     study = loaded.study
     production, refused = await read_production(api, namespace, study)
@@ -146,17 +145,16 @@ async def gather(
             pod = pod_of(theirs.server_pods)
             load = load_of(theirs.job, theirs.load_pods)
             if trial.spec.purpose is Purpose.CANARY:
-                load = await canary_load(prometheus, namespace, study, trial, pod)
+                load = await canary_load(sources, namespace, study, trial, pod)
             elif is_live(study):
-                load = await live_load(api, prometheus, namespace, study, trial, pod)
+                load = await live_load(api, sources, namespace, study, trial, pod)
             else:
                 load = await cross_checked(prometheus, namespace, trial, pod, load, study.spec.slos)
-            server = await _server(api, namespace, study, trial, theirs, load, logs, prometheus)
+            server = await _server(api, namespace, study, trial, theirs, load, sources)
             memory = await memory_under_load(prometheus, namespace, trial, pod, load)
             seen[trial.name] = Observation(replace(server, memory=memory), load, theirs.leftovers)
-    if logs is not None:
-        live = (pod_of(children[t.name].server_pods) for t in records.trials if not t.finished)
-        logs.keep((namespace, name), [pod["metadata"]["uid"] for pod in live if pod is not None])
+    live = (pod_of(children[t.name].server_pods) for t in records.trials if not t.finished)
+    sources.keep((namespace, name), [pod["metadata"]["uid"] for pod in live if pod is not None])
     taken = await knowledge_of(api, namespace, study, records.trials, seen)
     if taken.status is not None:
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
@@ -264,8 +262,7 @@ async def _server(
     trial: Trial,
     children: Children,
     load: Load,
-    logs: LogStreams | None,
-    prometheus: Prometheus | None,
+    sources: Sources,
 ) -> Server:
     """Log, events, node and metrics are asked for only where they are judged: at an end, once when ready, and where it
     is late or the load found a fault, since an engine can die or stand still while its container runs on. Events also
@@ -281,7 +278,7 @@ async def _server(
     late = is_late(trial, study.spec, state, since, clock.now())
     failing = wanted and (state is ServerState.ENDED or late or _is_faulty(load))
     just_ready = wanted and state is ServerState.READY and trial.status.ready_at is None
-    log = ServerLog()
+    log, logs = ServerLog(), sources.logs
     if pod is not None and serving is not None:
         if logs is not None and wanted and not serving.restarts and state in {ServerState.STARTING, ServerState.READY}:
             logs.follow(Followed(namespace, pod["metadata"]["name"], pod["metadata"]["uid"], container))
@@ -301,7 +298,9 @@ async def _server(
         node=_node_seen(pod, node, log) if failing else (),
     )
     if failing and evidence.became_ready:
-        evidence = replace(evidence, activity=await last_activity(prometheus, namespace, trial, pod, evidence.ended_at))
+        evidence = replace(
+            evidence, activity=await last_activity(sources.prometheus, namespace, trial, pod, evidence.ended_at)
+        )
     return Server(
         state=state,
         evidence=evidence,

@@ -22,6 +22,7 @@ import aiohttp
 from sloguard.cluster.api import PODS, Api, RefusedError
 from sloguard.cluster.evidence import Container, container_of, moment
 from sloguard.cluster.log_ring import LogRing, ServerLog
+from sloguard.cluster.per_pod import Key, PerPod
 
 logger = logging.getLogger("sloguard.logs")
 
@@ -122,15 +123,13 @@ class LogStreams:
     def __init__(self, api: Api, most: int = MOST_STREAMS) -> None:
         self._api = api
         self._slots = asyncio.Semaphore(most)
-        self._streams: dict[str, LogStream] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._studies: dict[tuple[str, str], set[str]] = {}
+        self._streams: PerPod[LogStream] = PerPod()
 
     def follow(self, of: Followed) -> None:
         """Begin, unless it has begun."""
         if of.uid not in self._streams:
-            stream = self._streams[of.uid] = LogStream(of)
-            self._tasks[of.uid] = asyncio.create_task(self._run(stream), name=f"log {of.namespace}/{of.pod}")
+            stream = LogStream(of)
+            self._streams.begin(of.uid, stream, self._run(stream), f"log {of.namespace}/{of.pod}")
 
     def kept(self, uid: str, first_ended_at: datetime | None = None) -> ServerLog | None:
         """What is known of a pod's first start; None where nothing is. `first_ended_at` says when it was over."""
@@ -140,24 +139,12 @@ class LogStreams:
         stream.ends(first_ended_at)
         return stream.kept()
 
-    def keep(self, study: tuple[str, str], uids: Iterable[str]) -> None:
+    def keep(self, study: Key, uids: Iterable[str]) -> None:
         """Of this study's pods only these are of interest any more."""
-        wanted = set(uids)
-        for uid in self._studies.pop(study, set()) - wanted:
-            self._streams.pop(uid, None)
-            if (task := self._tasks.pop(uid, None)) is not None:
-                task.cancel()
-        if wanted:
-            self._studies[study] = wanted
+        self._streams.keep(study, uids)
 
     async def stop(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._streams.clear()
-        self._tasks.clear()
-        self._studies.clear()
+        await self._streams.stop()
 
     async def _run(self, stream: LogStream) -> None:
         async with self._slots:

@@ -7,6 +7,8 @@ from sloguard.cluster import clock
 from sloguard.cluster.cross_check import PATIENCE, pod_selector
 from sloguard.cluster.objects import Object
 from sloguard.cluster.production_load import window_of_production
+from sloguard.cluster.sources import Sources
+from sloguard.cluster.standstill import meanwhile
 from sloguard.domain.live import NotMeasuredError, live_measurement
 from sloguard.domain.timeline import NotCoveredError
 from sloguard.engine.promotion import is_under_way
@@ -34,16 +36,18 @@ async def promotion_traffic(prometheus: Prometheus | None, namespace: str, study
     return Traffic(before, since, unseen)
 
 
-async def canary_load(
-    prometheus: Prometheus | None, namespace: str, study: Study, trial: Trial, pod: Object | None
-) -> Load:
+async def canary_load(sources: Sources, namespace: str, study: Study, trial: Trial, pod: Object | None) -> Load:
     """A canary's share of production's traffic, with production's own of the same window."""
-    watch, now = watch_of(trial, study.spec), clock.now()
-    if watch is None or pod is None or prometheus is None or now < watch.readable_at:
+    watch, now, prometheus = watch_of(trial, study.spec), clock.now(), sources.prometheus
+    if watch is None or pod is None or prometheus is None:
         return Load(LoadState.RUNNING)
+    if now < watch.readable_at:
+        return await meanwhile(sources, namespace, study, trial, pod)
     selector = pod_selector(prometheus, namespace, pod["metadata"]["name"])
     try:
-        found = await watched(prometheus, selector, watch.begins, watch.ends, study.spec.slos)
+        found = await watched(
+            prometheus, selector, watch.begins, watch.ends, study.spec.slos, study.spec.trial.standstill_seconds
+        )
     except (NotCoveredError, PrometheusError) as error:
         waits = now - watch.ends < PATIENCE
         return Load(LoadState.RUNNING) if waits else Load(LoadState.FAILED, detail=_canary_unseen(str(error)))

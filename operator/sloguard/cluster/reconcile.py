@@ -14,11 +14,12 @@ from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError, Un
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import Gathered, StudyUnreadableError, gather
 from sloguard.cluster.history import tidy
-from sloguard.cluster.log_streams import LogStreams
 from sloguard.cluster.objects import Object, section
+from sloguard.cluster.per_pod import Key
 from sloguard.cluster.recorded import with_recorded
 from sloguard.cluster.records import ForeignArgumentsError
 from sloguard.cluster.room_view import RoomView
+from sloguard.cluster.sources import NO_SOURCES, Sources
 from sloguard.cluster.unreadable import end_unreadable_trials, gather_unreadable
 from sloguard.domain.text import readable
 from sloguard.engine.actions import Plan
@@ -26,7 +27,6 @@ from sloguard.engine.conditions import with_condition
 from sloguard.engine.known import IDLE_SECONDS
 from sloguard.engine.plan import plan, stand_still
 from sloguard.engine.snapshot import TargetProblem
-from sloguard.measure.prometheus import Prometheus
 
 logger = logging.getLogger("sloguard.reconcile")
 
@@ -41,18 +41,14 @@ MOST_AT_ONCE = 8
 REST_SECONDS = {StudyPhase.COMPLETED: 300.0, StudyPhase.FAILED: 300.0, StudyPhase.AWAITING_APPROVAL: 60.0}
 """Between two looks at a study that nothing is owed to. A change of the study itself is answered at once."""
 
-Key = tuple[str, str]
-"""Namespace and name of a study."""
-
 
 @dataclass(slots=True)
 class Reconciler:
-    """Wakes studies and reconciles them; holds nothing that a restart would miss, but for help of `logs`."""
+    """Wakes studies and reconciles them; holds nothing that a restart would miss, but for what its sources follow."""
 
     api: Api
     settings: Settings
-    prometheus: Prometheus | None = None
-    logs: LogStreams | None = None
+    sources: Sources = NO_SOURCES
     last_success: float = field(default_factory=clock.elapsed_seconds)
     _room_view: RoomView = field(init=False)
     _resting: dict[Key, str] = field(default_factory=dict[Key, str])
@@ -104,8 +100,7 @@ class Reconciler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.logs is not None:
-            await self.logs.stop()
+        await self.sources.stop()
 
     async def _serve(self, key: Key) -> None:
         back_off = FIRST_BACK_OFF_SECONDS
@@ -172,7 +167,7 @@ class Reconciler:
         whole = self._own.pop(key, None) is None
         problem = None
         try:
-            gathered = await gather(self.api, namespace, name, self.prometheus, self.logs, whole=whole)
+            gathered = await gather(self.api, namespace, name, self.sources, whole=whole)
         except StudyUnreadableError as error:
             gathered = await gather_unreadable(self.api, error.stored)
             problem = TargetProblem("SpecInvalid", str(error))

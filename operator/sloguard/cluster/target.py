@@ -69,7 +69,12 @@ def containers_of(pod: Object) -> list[Object]:
 
 def find_container(stored: Object, name: str) -> Object | None:
     """Of production, or of a candidate."""
-    return next((c for c in containers_of(template_of(stored)) if c["name"] == name), None)
+    return container_in(template_of(stored), name)
+
+
+def container_in(pod: Object, name: str) -> Object | None:
+    """Of a pod or of a pod template."""
+    return next((c for c in containers_of(pod) if c["name"] == name), None)
 
 
 def target_state(stored: Object | None, target: Target, pods: list[Object]) -> TargetState | TargetProblem:

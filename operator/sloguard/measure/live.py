@@ -39,16 +39,9 @@ async def watched(
     return whole.model_copy(update={"fault": _fault(timeline, standstill_seconds), "rates": [rate]})
 
 
-async def stood_still(
-    prometheus: Prometheus, selector: str, begins: datetime, now: datetime, standstill_seconds: float
-) -> LoadResult | None:
-    """A result that is a fault, where scrapes say that a server with requests has stood still until now, for so long.
-
-    Raises:
-        PrometheusError: it gave no answer.
-
-    """
-    fault = _fault(await prometheus.samples(selector, begins, now), standstill_seconds)
+def stood_still(timeline: Timeline, begins: datetime, now: datetime, standstill_seconds: float) -> LoadResult | None:
+    """A result that is a fault, where samples say that a server with requests has stood still so long, until now."""
+    fault = _fault(timeline, standstill_seconds)
     return None if fault is None else LoadResult(started_at=begins, finished_at=now, fault=fault)
 
 

@@ -4,12 +4,14 @@ A simulator stands for every trial's pod, and a real Prometheus scrapes it under
 a cluster here: that traffic finds the pod through the Service is for tests/e2e; here the Service has to select it.
 """
 
+import contextlib
 import json
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,17 +63,24 @@ class Scraped(World):
         found.rename(self.targets)
         super()._server(pod, pods)
 
+    def _report(self, pod: Object, ended: Object | None) -> None:
+        """The simulator listens on this machine."""
+        ip = self.simulator.address.partition(":")[0]
+        address = {"status": {"podIP": ip, "podIPs": [{"ip": ip}]}}
+        self.patch("pods", pod["metadata"]["name"], address, "status")
+        super()._report(pod, ended)
 
-@pytest.fixture
-def scraped(process, access, installed, namespace, tmp_path):
-    """The world, and an operator that knows of a Prometheus instead of the one that does not."""
-    process.stop()
-    targets = tmp_path / "targets.json"
+
+@contextmanager
+def scraping(access, installed, namespace, folder: Path, *flags: str, interval: str = "1s") -> Iterator[Scraped]:
+    """A world, and an operator that knows of a Prometheus; `flags` are the simulator's."""
+    targets = folder / "targets.json"
     targets.write_text("[]")
-    simulator = start("stand-in", "--max-num-seqs", "64")
+    simulator = start("stand-in", "--max-num-seqs", "64", *flags)
     wait_ready(simulator)
-    with prometheus.running(tmp_path, [], more=targets) as scraping, closing(Rest(installed.kubeconfig)) as rest:
-        own = Operator(access, tmp_path / "log", f"--prometheus-url={scraping.url}")
+    running = prometheus.running(folder, [], interval, more=targets)
+    with running as asked, closing(Rest(installed.kubeconfig)) as rest:
+        own = Operator(access, folder / "log", f"--prometheus-url={asked.url}")
         own.start()
         try:
             yield Scraped(rest, namespace, log=own.tail, simulator=simulator, targets=targets)
@@ -79,6 +88,14 @@ def scraped(process, access, installed, namespace, tmp_path):
             assert own.stop() in (0, -15), own.tail()
             simulator.stop()
     assert "reconcile failed" not in own.tail()
+
+
+@pytest.fixture
+def scraped(process, access, installed, namespace, tmp_path):
+    """With an operator instead of the one that knows of no Prometheus."""
+    process.stop()
+    with scraping(access, installed, namespace, tmp_path) as world:
+        yield world
 
 
 @dataclass
@@ -98,6 +115,11 @@ class Client:
             told = json.load(answer)["usage"]["completion_tokens"]
         self.seconds.append((time.monotonic() - began, told))
 
+    def send_until_it_fails(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self.send(SHORT_TOKENS)
+
     def send_all(self) -> None:
         with ThreadPoolExecutor(8) as several:
             list(several.map(self.send, [LONG_TOKENS] * LONG + [SHORT_TOKENS] * SHORT))
@@ -108,7 +130,11 @@ def watched_since(trial: Object) -> datetime | None:
     status = trial.get("status", {})
     if status.get("phase") != "Loading":
         return None
-    return datetime.fromisoformat(status["loadStartedAt"]) + timedelta(seconds=WARMUP_SECONDS)
+    return moment(status["loadStartedAt"]) + timedelta(seconds=WARMUP_SECONDS)
+
+
+def moment(said: str) -> datetime:
+    return datetime.fromisoformat(said)
 
 
 def selects(world: World, trial: str) -> bool:
@@ -191,3 +217,23 @@ def test_anothers_service_is_not_taken(scraped):
     assert "Service s-live exists and is not this study's" in world.condition("Stalled")["message"]
     assert world.get("services", "s-live")["spec"]["selector"] == {"app": "llama"}
     assert world.servers() == []
+
+
+def test_a_server_that_hangs_is_found_out_however_seldom_it_is_scraped(process, access, installed, namespace, tmp_path):
+    """Prometheus' first two scrapes are a minute apart; the server itself is asked every other second."""
+    process.stop()
+    with scraping(access, installed, namespace, tmp_path, "--fault", "hang@1.5", interval="60s") as world:
+        port = world.simulator.url.rpartition(":")[2]
+        world.create("deployments", production(args=["org/model", "--max-num-seqs=2", f"--port={port}"]))
+        one = live_study()
+        one["spec"]["trial"] |= {"standstillSeconds": 6}
+        one["spec"]["workload"] |= {"durationSeconds": 90}
+        world.create("sloguardstudies", one)
+        world.play(lambda: watched_since(world.trials().get("s-0-1", {})))
+        for _ in range(4):
+            threading.Thread(target=Client(world.simulator.url).send_until_it_fails, daemon=True).start()
+        world.play(lambda: outcome(world, "s-0-1"))
+        status = world.trials()["s-0-1"]["status"]
+        assert (status["outcome"], status["crash"]["class"]) == ("Crashed", "Hang"), status
+        assert "no token has been generated for" in status["crash"]["cause"]
+        assert moment(status["finishedAt"]) < moment(status["loadStartedAt"]) + timedelta(seconds=90)

@@ -10,6 +10,7 @@ from sloguard.api.v1alpha1 import ServerFaultKind
 from sloguard.cluster import render
 from sloguard.cluster.execute import Settings, execute
 from sloguard.cluster.live_traffic import PATIENCE, live_load, missing_prometheus
+from sloguard.cluster.sources import Sources
 from sloguard.engine.actions import StartLoad, StartServer, StopTrial
 from sloguard.engine.snapshot import Load, LoadState
 from sloguard.measure.prometheus import Prometheus, PrometheusSettings
@@ -50,7 +51,7 @@ def test_the_service_leads_to_one_trials_server_and_belongs_to_the_study():
 async def seen(seconds_ago, there, *, server=None):
     api = FakeApi(**({} if there is None else {"s_live": there}))
     async with Prometheus(PrometheusSettings("http://127.0.0.1:9")) as gone:
-        return await live_load(api, gone, "prod", WATCHED, loading(seconds_ago), server or pod())
+        return await live_load(api, Sources(gone), "prod", WATCHED, loading(seconds_ago), server or pod())
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ async def scraped():
 async def test_a_standstill_ends_the_watch(scraped, tokens, running, state):
     prometheus, values = scraped
     values |= {"vllm:generation_tokens_total": tokens, "vllm:num_requests_running": running}
-    told = await live_load(FakeApi(s_live=service()), prometheus, "prod", WATCHED, loading(70), pod())
+    told = await live_load(FakeApi(s_live=service()), Sources(prometheus), "prod", WATCHED, loading(70), pod())
     assert told.state is state
     if state is LoadState.DONE:
         assert told.result.fault.kind is ServerFaultKind.GENERATION_STALLED
@@ -113,7 +114,7 @@ async def test_how_long_it_may_stand_still_is_the_studys_to_say(scraped, limit, 
         "vllm:generation_tokens_total": [5, *range(6, 10), *[10] * quiet],
         "vllm:num_requests_running": [3] * (5 + quiet),
     }
-    told = await live_load(FakeApi(s_live=service()), prometheus, "prod", patient, loading(70), pod())
+    told = await live_load(FakeApi(s_live=service()), Sources(prometheus), "prod", patient, loading(70), pod())
     assert told.state is state
 
 
@@ -132,7 +133,7 @@ async def test_a_limit_that_is_longer_than_a_look_back_is_looked_back_for(monkey
         budget={"gpuMinutes": 1000},
     )
     async with Prometheus(PrometheusSettings("http://127.0.0.1:9")) as prometheus:
-        await live_load(FakeApi(s_live=service()), prometheus, "prod", patient, loading(1500), pod())
+        await live_load(FakeApi(s_live=service()), Sources(prometheus), "prod", patient, loading(1500), pod())
     assert asked[0] > 600
 
 
@@ -144,7 +145,7 @@ async def test_prometheus_is_asked_for_a_while_and_then_named():
 
 
 async def test_only_a_trial_under_load_is_watched():
-    assert await live_load(FakeApi(s_live=service()), None, "prod", WATCHED, trial(), pod()) == Load()
+    assert await live_load(FakeApi(s_live=service()), Sources(), "prod", WATCHED, trial(), pod()) == Load()
 
 
 async def test_the_study_stalls_without_a_prometheus():

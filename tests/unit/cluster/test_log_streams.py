@@ -205,7 +205,7 @@ async def test_a_deleted_pods_log_is_what_was_kept(cluster, streams, api):
     assert (await server_log(api, "prod", leaving, container_of(leaving, "vllm"), "vllm", streams)).text == (
         f"{FIRST_DEATH}\n"
     )
-    await cluster.until(lambda: all(task.done() for task in streams._tasks.values()))
+    await cluster.until(lambda: all(task.done() for task in streams._streams._tasks.values()))
     streams.keep(("prod", "s"), ["uid-p"])
     streams.keep(("prod", "s"), [])
     assert streams.kept("uid-p") is None
@@ -236,7 +236,7 @@ async def test_a_node_that_cannot_be_asked_leaves_what_was_kept(cluster, streams
 async def test_a_log_that_is_refused_is_given_up(cluster, streams):
     cluster.refuses = 400
     streams.follow(OF)
-    await cluster.until(lambda: all(task.done() for task in streams._tasks.values()))
+    await cluster.until(lambda: all(task.done() for task in streams._streams._tasks.values()))
     assert len(cluster.asked) == log_streams.REFUSALS
     assert streams.kept("uid-p") is None
 
