@@ -155,11 +155,20 @@ def _baselines(known: Known) -> list[Trial]:
     return [t for t in known.latest if t.spec.number in BASELINE_NUMBERS]
 
 
-def _baseline(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
-    """Also where somebody deleted the record of one; but the second is of no use where the first was given up."""
+def missing_baselines(known: Known) -> list[int]:
+    """The numbers of those that have no record."""
     numbers = {t.spec.number for t in known.latest}
-    missing = next((n for n in BASELINE_NUMBERS if n not in numbers), None)
+    return [number for number in BASELINE_NUMBERS if number not in numbers]
+
+
+def _baseline(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
+    """Also where somebody deleted the record of one; but the second is of no use where the first was given up, nor
+    where it would be ended at once because the first has used up the budget's minutes.
+    """
+    missing = next(iter(missing_baselines(known)), None)
     if missing is None or any(t.finished and not taught(t) for t in _baselines(known)):
+        return None
+    if budget.minutes_over(known.study.spec, known.used):
         return None
     return blocked or candidates.baseline(known.study, missing, ground)
 
@@ -198,7 +207,7 @@ def _search(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec 
     baselines = _baselines(known)
     if any(not t.finished for t in baselines):
         return _busy(known)
-    if not all(taught(t) for t in baselines):
+    if missing_baselines(known) or not all(taught(t) for t in baselines):
         return SearchEnd("BaselineMissing", "without both baselines nothing can be compared")
     ended = search_end(known) or all_served(known)
     if ended is not None:

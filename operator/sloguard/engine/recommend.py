@@ -7,9 +7,10 @@ from sloguard.domain.contest import ERROR
 from sloguard.domain.score import MEASURED, UNITS, goodput_tokens_per_second
 from sloguard.engine import budget, trade_off
 from sloguard.engine.arms import taught
+from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER
 from sloguard.engine.gate import MANY, Contender, Shown, improvement
 from sloguard.engine.known import Known, Verdict
-from sloguard.engine.next_trial import BASELINE_NUMBERS
+from sloguard.engine.next_trial import BASELINE_NUMBERS, missing_baselines
 
 
 def recommendation_of(known: Known) -> Recommendation | None:
@@ -104,9 +105,13 @@ def summary(known: Known, recommendation: Recommendation | None) -> Verdict:
     return Verdict(StudyPhase.COMPLETED, "Recommended", f"{recommendation.trial}: {recommendation.reason}")
 
 
+_NAMED = {PRODUCTION_NUMBER: "production", DEFAULT_NUMBER: "vLLM's defaults"}
+
+
 def _without_winner(known: Known) -> Verdict:
     spec, gate = known.study.spec, known.gate
     unmeasured = [t.name for t in known.latest if t.spec.number in BASELINE_NUMBERS and not taught(t)]
+    unmeasured += [_NAMED[number] for number in missing_baselines(known)]
     if unmeasured:
         message = (
             f"{' and '.join(unmeasured)} could not be measured within the budget, and without a baseline nothing can "

@@ -11,6 +11,7 @@ from tests.unit.engine.builders import (
     World,
     actions,
     baselines,
+    condition,
     feasible,
     make_study,
     make_trial,
@@ -50,6 +51,24 @@ def test_the_second_trial_is_production_without_the_tuned_settings():
     planned = plan(snapshot(make_study(), feasible(0, 100), make_trial(1)), T0)
     (start,) = actions(planned, StartServer)
     assert start.arguments == ("model", "--port=8000")
+
+
+def test_the_second_is_not_recorded_where_the_first_has_used_up_the_minutes():
+    study = make_study(budget={"gpuMinutes": 1})
+    planned = plan(snapshot(study, feasible(0, 100, gpu_seconds=60)), T0)
+    assert not actions(planned, RecordTrial), "it would be ended as soon as it is begun"
+    assert planned.status.phase is StudyPhase.FAILED
+    assert condition(planned.status, "Ready").reason == "BaselineMissing"
+    assert "vLLM's defaults could not be measured" in condition(planned.status, "Ready").message
+    assert condition(planned.status, "SearchEnded").reason == "BaselineMissing"
+
+
+def test_nothing_is_recorded_after_a_baseline_that_had_all_minutes():
+    """From the beginning, with a server that is still at work when they are over."""
+    world = World(make_study(budget={"gpuMinutes": 1}), lambda _: None)
+    world.run()
+    assert [t.name for t in world.latest()] == ["s-0-1"]
+    assert world.phase is StudyPhase.FAILED
 
 
 def test_no_search_while_a_baseline_is_under_way_even_with_room_for_it():
