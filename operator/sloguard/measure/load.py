@@ -43,6 +43,7 @@ from .trace_file import trace_of
 from .turns import TooLateError, Turns
 from .window import Patience, Window
 from .words import words_of
+from .worst_case import worst_case
 
 WARM_UP = "warmup"
 POLL_SECONDS = 0.25
@@ -71,7 +72,13 @@ async def run_load(
             return LoadResult(
                 started_at=started_at, finished_at=datetime.now(UTC), generator=request.generator, fault=fault
             )
-        model = request.model or await _first_model(session, request.url)
+        model, length = request.model, None
+        if model is None or request.soak is not None:
+            served, length = await _first_model(session, request.url)
+            model = model or served
+        worst = None if request.soak is None else worst_case(request.workload, request.soak, trace, length)
+        if worst is not None:
+            request = request.model_copy(update={"workload": worst.workload})
         sweep = _Sweep(request, session, model, on_rate, trace, words, started_at)
         await sweep.run()
     return LoadResult(
@@ -84,6 +91,7 @@ async def run_load(
         fault=sweep.watch.fault,
         saved_seconds=sweep.saved_seconds,
         warmup_requests=sweep.warmup_requests,
+        worst_case=None if worst is None else worst.in_words,
         invalid=sweep.watch.own_fault or sweep.lagged,
     )
 
@@ -283,21 +291,23 @@ async def _probe(session: aiohttp.ClientSession, url: str) -> Observation:
         return Observation(detail=f"{type(error).__name__}: {error}")
 
 
-async def _first_model(session: aiohttp.ClientSession, url: str) -> str:
+async def _first_model(session: aiohttp.ClientSession, url: str) -> tuple[str, int | None]:
+    """Its name, and the most tokens that prompt and answer may have, where the server says so."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_SECONDS), session.get(f"{url}/v1/models") as response:
             body = bytearray()
             while (data := await response.content.readany()) and len(body) <= MODELS_LIMIT_BYTES:
                 body += data
-        name = _model_id(json.loads(body))
+        first = _first_entry(json.loads(body))
     except (aiohttp.ClientError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise LoadInputError(f"{url}/v1/models does not name a model ({error}); name it with --model") from error
-    return name
+    return first
 
 
-def _model_id(answer: dict[str, list[dict[str, object]]]) -> str:
-    """The type is what the API promises; the caller expects it to be broken."""
-    name = answer["data"][0]["id"]
+def _first_entry(answer: dict[str, list[dict[str, object]]]) -> tuple[str, int | None]:
+    """The type is what the API promises; the caller expects it to be broken. The length is vLLM's own addition."""
+    entry = answer["data"][0]
+    name, length = entry["id"], entry.get("max_model_len")
     if not isinstance(name, str) or not name:
         raise TypeError("its first entry has no id")
-    return name
+    return name, length if type(length) is int and length > 0 else None

@@ -10,6 +10,10 @@ ARRIVALS_LIMIT_MICROSECONDS = 100_000
 """Requests that come a tenth of a second late still come in the pattern that was asked for."""
 
 
+MOST_SOAK_SECONDS = 3600
+"""As a rate may last."""
+
+
 class LoadInputError(Exception):
     """The load cannot begin as it was asked for; the message says what to change."""
 
@@ -19,6 +23,17 @@ def _base_of(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
+class Soak(Model):
+    """Send the workload's worst case for so long (`worst_case.py`), instead of its rates.
+
+    What the server can hold at once, as far as that is known: by its arguments, and by what it said when it started.
+    """
+
+    seconds: int = Field(ge=1, le=MOST_SOAK_SECONDS)
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    kv_cache_tokens: int | None = Field(default=None, ge=1)
+
+
 class LoadRequest(Model):
     """One server, the workload to send to it and the limits to hold it against."""
 
@@ -26,6 +41,7 @@ class LoadRequest(Model):
     model: str | None = Field(default=None, min_length=1, max_length=512, description="Asked of the server if absent.")
     workload: Workload
     slos: list[SLO] = Field(min_length=1, max_length=8)
+    soak: Soak | None = None
     stop_when_hopeless: bool = Field(
         default=False,
         description="End a rate as soon as it is certain to overwhelm the server; its figures are then bounds.",
@@ -62,7 +78,7 @@ class LoadRequest(Model):
 
     @model_validator(mode="after")
     def _has_a_rate(self) -> Self:
-        if self.workload.arrival.pattern is ArrivalPattern.LIVE:
+        if self.workload.arrival.pattern is ArrivalPattern.LIVE and self.soak is None:
             raise ValueError("pattern Live sends nothing; give requestsPerMinute and another pattern here")
         if self.workload.arrival.pattern is ArrivalPattern.FROM_PRODUCTION:
             raise ValueError(

@@ -23,7 +23,7 @@ from sloguard.measure import load as load_module
 from sloguard.measure import pulse as pulse_module
 from sloguard.measure.client import open_session
 from sloguard.measure.load import run_load
-from sloguard.measure.request import LoadRequest
+from sloguard.measure.request import LoadRequest, Soak
 
 
 @pytest.fixture
@@ -137,3 +137,16 @@ async def test_a_server_killed_under_load(simulate):
     result = await loading
     assert result.fault.kind is ServerFaultKind.SERVER_GONE
     assert result.rates[0].sent == 900
+
+
+async def test_a_soak_fills_the_batch_with_what_the_model_takes(simulate):
+    _, url = await simulate("--max-num-seqs", "6", "--max-model-len", "512")
+    unbounded = TokenLengths(mean=400, stddev=200)
+    request = a_request(url, prompt_tokens=unbounded, output_tokens=unbounded, shared_prefix=None)
+    result = await run_load(request.model_copy(update={"soak": Soak(seconds=2, max_num_seqs=6)}))
+    (rate,) = result.rates
+    assert result.worst_case == "6 requests at once (max_num_seqs), each a prompt of 448 and an answer of 64 tokens"
+    assert rate.violations.client_error == 0, "none is longer than it takes"
+    assert rate.completed == rate.sent >= 6
+    assert rate.output_tokens == 64 * rate.completed
+    assert result.fault is None

@@ -319,6 +319,7 @@ class LoadResult(ObservedModel):
     sketches: list[LatencySketch] = Field(default=[], max_length=40)
     blocks: list[TimeBlocks] = Field(default=[], max_length=8, description="Of one generator among several only.")
     warmup_requests: int = Field(default=0, description="Sent before the first rate; in no figure but the server's.")
+    worst_case: str | None = Field(default=None, max_length=256, description="Of a soak: what was sent, in words.")
     fault: ServerFault | None = None
     saved_seconds: int = Field(default=0, description="Of planned load, not run because it was hopeless.")
     invalid: str | None = Field(
