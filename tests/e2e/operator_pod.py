@@ -20,6 +20,22 @@ def kill_operator(cluster: KindCluster) -> None:
     cluster.wait_for("the operator's restart", lambda: restarts(cluster) > before, 90)
 
 
+def replace_operator(cluster: KindCluster) -> None:
+    """SIGKILL to its process, and another pod: in the same one the kubelet would wait longer after each death.
+
+    Its successor acts when the Lease has run out.
+    """
+    pod = _pod(cluster)
+    engine.docker("exec", pod["spec"]["nodeName"], "pkill", "-9", "-f", "sloguard operator")
+    cluster.kubectl("delete", "pod", pod["metadata"]["name"], "-n", NAMESPACE, "--force", "--grace-period=0")
+    cluster.wait_for("another operator", lambda: _is_ready(_pod(cluster)), 90)
+
+
+def _is_ready(pod: dict) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
 def restarts(cluster: KindCluster) -> int:
     return _pod(cluster)["status"]["containerStatuses"][0]["restartCount"]
 

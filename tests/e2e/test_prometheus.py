@@ -6,10 +6,8 @@ import json
 
 import pytest
 
-from tests.clusters import engine, prometheus
-from tests.e2e import demo
+from tests.e2e import demo, scraping
 
-PROGRAM = "/opt/prometheus"
 STUDY = "held"
 WORKLOAD = demo.SMALL_LOAD | {
     "arrival": {"pattern": "Poisson", "requestsPerMinute": 120},
@@ -20,33 +18,6 @@ WORKLOAD = demo.SMALL_LOAD | {
 LIVE = "watched"
 LIVE_WORKLOAD = {"arrival": {"pattern": "Live"}, "warmupSeconds": 5, "durationSeconds": 20}
 COUNTED = ("Restart", "OtherTraffic", "Missing", "Tokens")
-
-
-# Debian's Prometheus has no discovery of Kubernetes' pods; it reads targets from a file, and notices a new one at once.
-DISCOVERY = """
-import json, os, pathlib, ssl, sys, time, urllib.request
-account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
-namespace = (account / "namespace").read_text()
-url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}/api/v1/namespaces/"
-url += namespace + "/pods"
-context = ssl.create_default_context(cafile=account / "ca.crt")
-before = None
-while True:
-    request = urllib.request.Request(url, headers={"Authorization": "Bearer " + (account / "token").read_text()})
-    with urllib.request.urlopen(request, context=context) as answer:
-        pods = [pod for pod in json.load(answer)["items"] if pod["status"].get("podIP")]
-    pods = [pod for pod in pods if pod["spec"]["containers"][0]["name"] == "vllm"]
-    targets = [
-        {"targets": [pod["status"]["podIP"] + ":8000"],
-         "labels": {"namespace": namespace, "pod": pod["metadata"]["name"]}}
-        for pod in pods
-    ]
-    if targets != before:
-        pathlib.Path("/tmp/new").write_text(json.dumps(targets))
-        os.rename("/tmp/new", "/tmp/targets.json")
-        before = targets
-    time.sleep(0.5)
-"""
 
 
 # Sends to the study's Service all the time, as a gateway's mirror would; where it leads nowhere, nothing is lost.
@@ -76,82 +47,13 @@ asyncio.run(main())
 """
 
 
-def the_prometheus(namespace: str, node: str) -> list[demo.Object]:
-    """Its program from the node's own disk, in a pod that may list this namespace's pods and nothing else."""
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "vllm", "file_sd_configs": [{"files": ["/tmp/targets.json"]}]}],
-    }
-    metadata = {"name": "prometheus", "namespace": namespace}
-    command = [PROGRAM, "--config.file=/etc/config/prometheus.yml", "--storage.tsdb.path=/tmp/data"]
-    mounts = [
-        {"name": "program", "mountPath": PROGRAM, "readOnly": True},
-        {"name": "config", "mountPath": "/etc/config", "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    probe = {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1}
-    pod = demo.pod(namespace, "prometheus", command, volumeMounts=mounts, readinessProbe=probe)
-    discovery = demo.pod(namespace, "discovery", ["python3", "-c", DISCOVERY], volumeMounts=mounts[2:])
-    pod["spec"]["containers"].append(discovery["spec"]["containers"][0] | {"name": "discovery"})
-    pod["spec"] |= {
-        "nodeName": node,
-        "serviceAccountName": "prometheus",
-        "volumes": [
-            {"name": "program", "hostPath": {"path": PROGRAM, "type": "File"}},
-            {"name": "config", "configMap": {"name": "prometheus"}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
-    }
-    group = "rbac.authorization.k8s.io"
-    return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
-        },
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": "prometheus"},
-            "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": namespace}],
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata,
-            "data": {"prometheus.yml": json.dumps(config)},
-        },
-        pod,
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {"selector": {"app": "prometheus"}, "ports": [{"port": 9090}]},
-        },
-    ]
-
-
-def tell_operator(cluster, url: str) -> None:
-    where = ("-n", "sloguard-system", "deployment/sloguard")
-    cluster.kubectl("set", "env", *where, f"SLOGUARD_PROMETHEUS_URL={url}")
-    cluster.kubectl("rollout", "status", *where, "--timeout=120s", timeout_seconds=130)
-
-
 @pytest.fixture(scope="module")
 def scraped(operator, kind_cluster, module_namespace):
     """A namespace with production, and a Prometheus that the operator asks."""
     assert operator is kind_cluster
-    cluster, namespace = kind_cluster, module_namespace
-    engine.docker("cp", "--follow-link", prometheus.ensure(), f"{cluster.worker}:{PROGRAM}")
-    cluster.apply(*the_prometheus(namespace, cluster.worker))
-    cluster.kubectl("wait", "pod/prometheus", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
-    demo.install_production(cluster, namespace)
-    tell_operator(cluster, f"http://prometheus.{namespace}.svc:9090")
-    yield namespace
-    tell_operator(cluster, "")
+    demo.install_production(kind_cluster, module_namespace)
+    with scraping.scraped(kind_cluster, module_namespace):
+        yield module_namespace
 
 
 def tuned(cluster, namespace: str, name: str, **spec: object) -> list[demo.Object]:
