@@ -1,7 +1,7 @@
 """Requests as the tests make them."""
 
-from sloguard.api.v1alpha1 import KnobName
-from sloguard.gitops.remote.proposal import Author, Credentials, Evidence, FileChange, Request, Settings
+from sloguard.api.v1alpha1 import Author, FileChange, KnobName
+from sloguard.gitops.remote.proposal import Credentials, Evidence, Request, Settings
 from tests.unit.gitops.test_promote import MANIFEST, PARAMETERS
 
 FILE = "apps/llm/llama.yaml"

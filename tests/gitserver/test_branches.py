@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from sloguard.gitops.remote.proposal import FileChange, Reason, Shape
+from sloguard.api.v1alpha1 import FileChange, Shape
+from sloguard.gitops.remote.proposal import Reason
 from sloguard.gitops.remote.propose import propose
 from tests.gitserver.asked import FILE, FILES, OURS, asked, seqs
 from tests.gitserver.servers import create

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sloguard.gitops.remote.proposal import Evidence, ForgeKind, PullRequestWish, Reason
+from sloguard.api.v1alpha1 import ForgeKind, PullRequestWish
+from sloguard.gitops.remote.proposal import Evidence, Reason
 from sloguard.gitops.remote.propose import propose
 from sloguard.gitops.remote.pull_request import marked
 from tests.clusters.cache import wait_until

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from sloguard.gitops.remote.proposal import FileChange, Reason
+from sloguard.api.v1alpha1 import FileChange
+from sloguard.gitops.remote.proposal import Reason
 from sloguard.gitops.remote.propose import propose
 from tests.gitserver.asked import FILE, FILES, OURS, asked, seqs
 from tests.gitserver.proxy import Proxy
@@ -125,7 +126,7 @@ def test_a_file_that_cannot_be_changed(hosted, login, changes, says):
         ({"repository": "just-a-word"}, "no address of a repository"),
         ({"repository": "git@127.0.0.1:a/b.git"}, "a key's file is needed"),
         ({"branch": "a..b"}, "no name for a branch"),
-        ({"changes": (FileChange(path="../a.yaml"),)}, "from the repository's top"),
+        ({"changes": (FileChange(path="."),)}, "from the repository's top"),
         ({"proposer": "two words"}, "one word"),
     ],
 )

@@ -7,7 +7,8 @@ import sys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sloguard.gitops.remote.proposal import Evidence, ForgeKind, Outcome, PullRequestWish, Reason
+from sloguard.api.v1alpha1 import ForgeKind, PullRequestWish
+from sloguard.gitops.remote.proposal import Evidence, Outcome, Reason
 from sloguard.gitops.remote.pull_request import marked
 from tests.gitserver.asked import FILE, FILES, OURS, asked, seqs
 from tests.gitserver.proxy import Proxy

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sloguard.gitops.remote.proposal import Evidence, ForgeKind, PullRequestWish, Reason
+from sloguard.api.v1alpha1 import ForgeKind, PullRequestWish
+from sloguard.gitops.remote.proposal import Evidence, Reason
 from sloguard.gitops.remote.propose import propose
 from sloguard.gitops.remote.pull_request import BEGIN, END, marked, with_evidence
 from tests.gitserver import forges

@@ -56,6 +56,7 @@ DEFINITIONS: Final = (
             Column("Ready", _ready("status"), priority=1),
             Column("Reason", _ready("reason"), priority=1),
             Column("Message", _ready("message"), priority=1),
+            Column("Pull request", ".status.promotion.git.pullRequest", priority=1),
             AGE,
         ),
     ),

@@ -8,6 +8,7 @@ from datetime import timedelta
 from sloguard.api.v1alpha1 import API_VERSION, Purpose, Trial
 from sloguard.cluster import clock, render
 from sloguard.cluster.api import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     FIELD_MANAGER,
@@ -21,6 +22,8 @@ from sloguard.cluster.api import (
     Resource,
 )
 from sloguard.cluster.gather import Gathered
+from sloguard.cluster.git_job import git_job, request_map
+from sloguard.cluster.git_request import request_of
 from sloguard.cluster.knowledge import keep, leave_behind
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
 from sloguard.cluster.live_traffic import is_live
@@ -38,6 +41,7 @@ from sloguard.engine.actions import (
     EventType,
     Plan,
     RecordTrial,
+    StartGitJob,
     StartLoad,
     StartServer,
     StopTrial,
@@ -160,6 +164,16 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
             await _apply_arguments(api, gathered, container, arguments)
         case EndPod(name, uid):
             await api.delete(PODS, namespace, name, uid=uid)
+        case StartGitJob(number, back):
+            await _start_git_job(api, settings, gathered, number, back=back)
+
+
+async def _start_git_job(api: Api, settings: Settings, gathered: Gathered, number: int, *, back: bool) -> None:
+    study = gathered.snapshot.study
+    namespace = study.metadata.namespace or ""
+    request = request_of(study, gathered.snapshot.trials, back=back)
+    await _create(api, CONFIG_MAPS, namespace, request_map(study, request))
+    await _create(api, JOBS, namespace, git_job(study, request, number, settings.image, settings.pull_policy))
 
 
 async def _start_server(api: Api, gathered: Gathered, trial: Trial, arguments: tuple[str, ...]) -> None:
@@ -211,6 +225,8 @@ def _what_was_done(action: Action) -> str:
             return "arguments applied to production"
         case EndPod(name):
             return f"pod {name} of production removed: it never became ready with the arguments that are taken back"
+        case StartGitJob(number):
+            return f"Job {number} asked for, to bring arguments to the repository of production"
 
 
 def _about(gathered: Gathered, action: Action) -> dict[str, str]:
@@ -219,7 +235,7 @@ def _about(gathered: Gathered, action: Action) -> dict[str, str]:
     match action:
         case RecordTrial(name, _):
             return about | {"trial": name}
-        case ApplyArguments() | EndPod():
+        case ApplyArguments() | EndPod() | StartGitJob():
             return about
         case UpdateTrial(trial) | StartServer(trial) | StartLoad(trial) | StopTrial(trial):
             return about | {"trial": trial.name}

@@ -26,9 +26,10 @@ from sloguard.cluster.evidence import (
     running_since,
     server_state,
 )
+from sloguard.cluster.git_job import seen_git_job
 from sloguard.cluster.history import History, read_history
 from sloguard.cluster.knowledge import Taken, knowledge_of
-from sloguard.cluster.labels import LOAD, ROLE, SERVER, STUDY, TRIAL
+from sloguard.cluster.labels import GIT, LOAD, ROLE, SERVER, STUDY, TRIAL, git_job_name
 from sloguard.cluster.last_activity import last_activity
 from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
 from sloguard.cluster.log_ring import ServerLog
@@ -46,9 +47,19 @@ from sloguard.cluster.workloads.kinds import WORKLOADS
 from sloguard.domain.evidence import NodeCondition
 from sloguard.domain.margins import margins_from_log
 from sloguard.domain.text import readable
+from sloguard.engine.git_promotion import STATES as GIT_STATES
 from sloguard.engine.progress import is_late
 from sloguard.engine.promotion import is_under_way
-from sloguard.engine.snapshot import Load, LoadState, Observation, Server, ServerState, Snapshot, TargetState
+from sloguard.engine.snapshot import (
+    Load,
+    LoadState,
+    Observation,
+    SeenGitJob,
+    Server,
+    ServerState,
+    Snapshot,
+    TargetState,
+)
 
 logger = logging.getLogger("sloguard.gather")
 
@@ -159,10 +170,24 @@ async def gather(
     if taken.status is not None:
         study = study.model_copy(update={"status": study.status.model_copy(update={"knowledge": taken.status})})
     traffic = await promotion_traffic(prometheus, namespace, study)
-    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger, room=None, traffic=traffic)
+    git_job = await read_git_job(api, namespace, study)
+    snapshot = Snapshot(study, records.trials, target, seen, taken.ledger, room=None, traffic=traffic, git_job=git_job)
     derived = loaded.derived or taken.status is not None
     unreadable = {name: children[name] for name in records.unreadable}
     return Gathered(snapshot, stored, raw_trials, production, records.passed_over, derived, taken, history, unreadable)
+
+
+async def read_git_job(api: Api, namespace: str, study: Study) -> SeenGitJob:
+    """That of a promotion through Git whose end was not seen yet."""
+    promotion = study.status.promotion
+    if promotion is None or promotion.git is None or promotion.state not in GIT_STATES:
+        return SeenGitJob()
+    job = promotion.git.job
+    if job.ended_at is not None:
+        return SeenGitJob()
+    stored = await api.get(JOBS, namespace, git_job_name(study.name, job.number))
+    pods = await api.items(PODS, namespace, labels=f"{STUDY}={study.name},{ROLE}={GIT}") if stored is not None else []
+    return seen_git_job(study, stored, pods)
 
 
 async def _with_evidence(

@@ -18,6 +18,8 @@ LEDGER_GPU: Final = f"{GROUP}/ledger-gpu"
 SERVER: Final = "server"
 LOAD: Final = "load"
 LOAD_CONTAINER: Final = "load"
+GIT: Final = "git"
+GIT_CONTAINER: Final = "git"
 
 
 def labels(study: str, trial: str, role: str) -> dict[str, str]:
@@ -32,6 +34,11 @@ def live_name(study: str) -> str:
 def knowledge_name(study: str, first_trial: int = 0) -> str:
     """The ConfigMap with what a study's search began with; another one where it began anew at a later trial."""
     return f"{study}-knowledge-{first_trial}" if first_trial else f"{study}-knowledge"
+
+
+def git_job_name(study: str, number: int) -> str:
+    """Of a promotion through Git."""
+    return f"{study}-git-{number}"
 
 
 def load_name(trial: str) -> str:

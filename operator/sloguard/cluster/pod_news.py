@@ -7,7 +7,7 @@ the look that comes in any case.
 
 from typing import Final
 
-from sloguard.cluster.labels import LOAD, ROLE
+from sloguard.cluster.labels import GIT, LOAD, ROLE
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 
 ON_ITS_WAY: Final = {"", "ContainerCreating", "PodInitializing"}
@@ -21,7 +21,7 @@ def is_worth_a_look(pod: Object) -> bool:
     ended = section(pod, "status").get("phase") in {"Failed", "Succeeded"} or any("terminated" in s for s in containers)
     if ended or _is_refused(pod) or any(map(_is_held_up, containers)) or any(map(_has_failed, first)):
         return True
-    if section(pod, "metadata", "labels").get(ROLE) == LOAD:
+    if section(pod, "metadata", "labels").get(ROLE) in {LOAD, GIT}:
         # Its result is asked for when it has ended.
         return False
     return being_deleted(pod) or any("running" in state for state in containers)

@@ -28,8 +28,9 @@ async def promotion_traffic(prometheus: Prometheus | None, namespace: str, study
         return Traffic()
     length = timedelta(seconds=study.spec.promotion.verification.duration_seconds)
     before, since, unseen = None, None, ""
-    if promotion.before is None and length:
-        begun = promotion.started_at
+    # People may take days to merge: what counts is what production served last.
+    begun = promotion.started_at if promotion.git is None else promotion.git.arrived_at
+    if promotion.before is None and length and begun is not None:
         before, _ = await _measured(prometheus, namespace, study, begun - length, begun)
     if promotion.state is PromotionState.VERIFYING:
         since, unseen = await _measured(prometheus, namespace, study, promotion.changed_at, clock.now())

@@ -13,8 +13,8 @@ from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster.labels import MANAGED_BY, STUDY
 from sloguard.cluster.objects import Object, listing, section
-from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
-from sloguard.domain.knobs import KNOBS, KnobError, parse_values
+from sloguard.domain.arguments import ArgumentsError, tuned, untuned
+from sloguard.domain.knobs import KnobError, parse_values
 from sloguard.domain.text import readable
 from sloguard.engine.arms import taught
 from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER, trial_name
@@ -207,13 +207,9 @@ def check_arguments(production: tuple[str, ...], arguments: tuple[str, ...]) -> 
 
     """
     try:
-        foreign = _untouchable(arguments) != _untouchable(production)
+        foreign = untuned(arguments) != untuned(production)
         parse_values(tuned(arguments))
     except (ArgumentsError, KnobError) as error:
         raise ForeignArgumentsError(readable(str(error))) from error
     if foreign:
         raise ForeignArgumentsError("other words than the tuned settings differ from production's arguments")
-
-
-def _untouchable(arguments: tuple[str, ...]) -> list[str]:
-    return with_parameters(arguments, KNOBS, {})

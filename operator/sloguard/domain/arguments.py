@@ -110,6 +110,31 @@ def _assembled(
     return words if end < len(arguments) else words + added
 
 
+def same_arguments(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two command lines mean the same: knobs wherever and however they are written, all else word for word."""
+    if list(one) == list(other):
+        return True
+    try:
+        return _in_effect(one) == _in_effect(other) and untuned(one) == untuned(other)
+    except ArgumentsError:
+        return False
+
+
+def _in_effect(arguments: Sequence[str]) -> dict[KnobName, str]:
+    """Without what says no more than its absence."""
+    return {name: text for name, text in tuned(arguments).items() if not _says_nothing(name, text)}
+
+
+def _says_nothing(name: KnobName, text: str) -> bool:
+    absent = KNOBS[name].absent_value
+    return absent is not None and text == value_text(absent)
+
+
+def untuned(arguments: Sequence[str]) -> list[str]:
+    """All that is no knob, word for word."""
+    return with_parameters(arguments, KNOBS, {})
+
+
 def option(arguments: Sequence[str], name: str) -> str | None:
     """The value of any flag, such as "port" or "served-model-name" (its first name), or None; the last one wins.
 

@@ -59,7 +59,15 @@ class EndPod:
     uid: str
 
 
-Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ApplyArguments | EndPod
+@dataclass(frozen=True, slots=True)
+class StartGitJob:
+    """Bring the promotion's arguments to its repository, or its previous ones, by the Job of this number."""
+
+    number: int
+    back: bool = False
+
+
+Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ApplyArguments | EndPod | StartGitJob
 
 
 class EventType(StrEnum):

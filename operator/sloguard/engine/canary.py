@@ -18,6 +18,7 @@ from sloguard.api.v1alpha1 import (
     TrialSpec,
     TrialStatus,
 )
+from sloguard.domain.arguments import same_arguments
 from sloguard.engine.infrastructure_faults import back_off
 from sloguard.engine.known import Known
 from sloguard.engine.progress import Step
@@ -35,7 +36,12 @@ MOST_ATTEMPTS = 20
 STATES = {PromotionState.CANARY, PromotionState.ANALYSING}
 """In which a canary may run."""
 
-FAILED_STATES = {PromotionState.ROLLING_BACK, PromotionState.ROLLED_BACK, PromotionState.HALTED}
+FAILED_STATES = {
+    PromotionState.REVERTING,
+    PromotionState.ROLLING_BACK,
+    PromotionState.ROLLED_BACK,
+    PromotionState.HALTED,
+}
 
 
 def advance_canary(promotion: PromotionStatus, target: TargetState, known: Known) -> PromotionStep:
@@ -43,10 +49,11 @@ def advance_canary(promotion: PromotionStatus, target: TargetState, known: Known
     now, study = known.now, known.study
     if changed := program_change(study.status.target, target):
         return halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
-    current, last = list(target.arguments), max(known.canaries, key=_order, default=None)
-    if current not in (promotion.arguments, promotion.previous_arguments):
+    last = max(known.canaries, key=_order, default=None)
+    arrived = same_arguments(target.arguments, promotion.arguments)
+    if not arrived and not same_arguments(target.arguments, promotion.previous_arguments):
         return halt(promotion, now, CHANGED)
-    if current == promotion.arguments or (last is not None and last.status.outcome is Outcome.FEASIBLE):
+    if arrived or (last is not None and last.status.outcome is Outcome.FEASIBLE):
         passed_at = last.status.finished_at if last is not None else None
         return put_in(promotion, target, study, now, since=passed_at or promotion.changed_at)
     if last is None or last.status.outcome in {Outcome.CANCELLED, Outcome.INFRASTRUCTURE}:

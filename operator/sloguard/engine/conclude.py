@@ -23,7 +23,7 @@ from sloguard.engine.gate import Contender
 from sloguard.engine.halt import seconds_until_halt
 from sloguard.engine.known import AT_ONCE, IDLE_SECONDS, Draft, Ground, Known, Verdict, latest_attempts
 from sloguard.engine.managed import about
-from sloguard.engine.promotion import is_under_way
+from sloguard.engine.promotion import owes_production
 from sloguard.engine.room import AMPLE
 from sloguard.engine.search_end import CONFIRMING
 from sloguard.engine.target_change import target_status
@@ -78,7 +78,7 @@ def conclude(
     told = any(verdict.message == event.message for event in draft.events)
     if not told and (verdict.phase is not before.phase or (verdict.stalled and not _is_stalled(before, verdict))):
         draft.events.append(_phase_event(known, verdict))
-    owes = is_under_way(current)
+    owes = owes_production(current)
     recorded = any(isinstance(action, RecordTrial) for action in draft.actions)
     turned = _search_ended(status) != _search_ended(before) or current != before.promotion
     return Plan(

@@ -20,9 +20,10 @@ def objection(study: Study, manager: Manager | None, trial: Trial) -> TargetProb
     if manager is None or not manager.reverts or study.spec.promotion.mode is not PromotionMode.AUTOMATIC:
         return None
     there = "to its repository" if manager.by_git else "to what it works from"
+    by_git = "; spec.promotion.mode Git does all that" if manager.by_git else ""
     message = (
         f"{about(manager)}, so nothing is changed here. Bring the arguments of {trial.name} (status.recommendation) "
-        f"{there}, and this study is done when production has them; or, if they would stay, set spec.promotion.mode to "
-        f"Manual and approvedTrial to {trial.name}"
+        f"{there}, and this study is done when production has them{by_git}; or, if they would stay, set "
+        f"spec.promotion.mode to Manual and approvedTrial to {trial.name}"
     )
     return TargetProblem("TargetManagedByGitOps" if manager.by_git else "TargetManagedByController", message)

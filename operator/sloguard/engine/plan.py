@@ -10,6 +10,7 @@ from datetime import datetime
 from sloguard.api.v1alpha1 import (
     OnTargetChange,
     Outcome,
+    PromotionMode,
     PromotionState,
     PromotionStatus,
     Purpose,
@@ -23,7 +24,8 @@ from sloguard.api.v1alpha1 import (
     TrialPhase,
     TrialSpec,
 )
-from sloguard.engine import budget
+from sloguard.domain.arguments import same_arguments
+from sloguard.engine import budget, git_promotion
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.beliefs import believing
@@ -53,7 +55,16 @@ from sloguard.engine.known import (
 from sloguard.engine.managed import objection
 from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way, until_readable
 from sloguard.engine.progress import Step, advance, cancel, sweep
-from sloguard.engine.promotion import UNDER_WAY, PromotionStep, advance_promotion, begin, is_under_way, take_back, undo
+from sloguard.engine.promotion import (
+    UNDER_WAY,
+    PromotionStep,
+    advance_promotion,
+    begin,
+    is_under_way,
+    owes_production,
+    take_back,
+    undo,
+)
 from sloguard.engine.recommend import recommendation_of, summary, wished
 from sloguard.engine.rolling import obstacle
 from sloguard.engine.search_end import resumes
@@ -136,10 +147,12 @@ def _leave(snapshot: Snapshot, draft: Draft, now: datetime) -> Plan:
     """The study is being deleted: nothing of it keeps running, and production is left as it was found."""
     _end_trials(snapshot, draft, "the study was deleted", now)
     status, target = snapshot.study.status, snapshot.target
-    if status.promotion is not None and status.promotion.state in UNDER_WAY and isinstance(target, TargetState):
+    if status.promotion is not None and owes_production(status.promotion) and isinstance(target, TargetState):
         step = undo(status.promotion, target, now)
         _take_promotion(draft, status.promotion, step)
         status = status.model_copy(update={"promotion": step.status})
+    elif is_under_way(status.promotion) and (left := git_promotion.left(status.promotion)):
+        draft.events.append(Event("promotion-left", "PromotionLeft", left, EventType.WARNING))
     return Plan(status, tuple(draft.actions), tuple(draft.events), wake_after_seconds=IDLE_SECONDS)
 
 
@@ -155,11 +168,11 @@ def stand_still(snapshot: Snapshot, problem: TargetProblem, now: datetime) -> Pl
     _end_trials(snapshot, draft, f"{problem.reason}: {problem.message}", now)
     status, wake = study.status, IDLE_SECONDS
     promotion = status.promotion
-    if promotion is not None and promotion.state in UNDER_WAY and isinstance(snapshot.target, TargetState):
+    if promotion is not None and owes_production(promotion) and isinstance(snapshot.target, TargetState):
         step = take_back(promotion, snapshot.target, study, f"{problem.reason}: {problem.message}", now)
         wake = AT_ONCE if _take_promotion(draft, promotion, step) else LOOK_AGAIN_SECONDS
         promotion = step.status
-    owes = is_under_way(promotion)
+    owes = owes_production(promotion)
     if status.phase not in TERMINAL:
         status = status.model_copy(
             update={
@@ -294,8 +307,11 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, snaps
     elif (waits := obstacle(known.study, ground.target, known.room, snapshot.traffic)) is not None:
         verdict = waits
     else:
-        begun = PromotionStep(begin(trial, trial.status.arguments, ground.target, known.now))
-        return _with_promotion(known, draft, begun, recommendation)
+        begun = begin(trial, trial.status.arguments, ground.target, known.now)
+        promotion = known.study.spec.promotion
+        if promotion.mode is PromotionMode.GIT and promotion.git is not None:
+            begun = git_promotion.through_git(begun, promotion.git)
+        return _with_promotion(known, draft, PromotionStep(begun), recommendation)
     return conclude(known, draft, verdict, recommendation=recommendation)
 
 
@@ -303,7 +319,7 @@ def _has_arrived(study: Study, trial: Trial, target: TargetState | TargetProblem
     """Whoever brought its arguments there: from a repository, say."""
     if isinstance(target, TargetProblem) or program_change(study.status.target, target):
         return False
-    return trial.status.arguments == list(target.arguments)
+    return same_arguments(trial.status.arguments, target.arguments)
 
 
 def _promote(known: Known, draft: Draft, promotion: PromotionStatus, snapshot: Snapshot) -> Plan:
@@ -312,14 +328,17 @@ def _promote(known: Known, draft: Draft, promotion: PromotionStatus, snapshot: S
     if promotion.state in UNDER_WAY and isinstance(target, TargetProblem):
         return conclude(known, draft, _stalled(known, target))
     if isinstance(target, TargetProblem):
-        return conclude(known, draft, _verdict_on(promotion))
+        return conclude(known, draft, _verdict_on(promotion, known))
     if promotion.before is None and traffic is not None:
         promotion = promotion.model_copy(update={"before": traffic.before})
     by_canary = known.study.spec.promotion.strategy is Strategy.CANARY and promotion.state is PromotionState.PLANNED
-    if promotion.state in CANARY_STATES or by_canary:
+    if promotion.git is None and (promotion.state in CANARY_STATES or by_canary):
         step = advance_canary(promotion, target, known)
     else:
-        step = advance_promotion(promotion, target, known.study, known.now, traffic)
+        if promotion.git is not None:
+            step = git_promotion.advance_git(promotion, target, snapshot, known.now)
+        else:
+            step = advance_promotion(promotion, target, known.study, known.now, traffic)
         step = replace(step, record=failure_to_record(step.status, known))
     return _with_promotion(known, draft, step)
 
@@ -328,15 +347,17 @@ def _with_promotion(
     known: Known, draft: Draft, step: PromotionStep, recommendation: Recommendation | None = None
 ) -> Plan:
     """A state that was just entered is written before anything follows from it."""
-    moved = _take_promotion(draft, known.study.status.promotion, step)
-    verdict = _verdict_on(step.status)
+    before = known.study.status.promotion
+    moved = _take_promotion(draft, before, step)
+    verdict = _verdict_on(step.status, known)
     if step.record is not None:
         _record(known, draft, step.record)
         return conclude(known, draft, replace(verdict, wake_after_seconds=AT_ONCE), promoted=step.status)
-    if step.status.state in CANARY_STATES and known.study.spec.suspend:
+    if step.status.state in _HELD_UP_BY_SUSPENSION and known.study.spec.suspend:
         verdict = SUSPENDED
-    if moved or step.apply is not None or step.end:
-        verdict = replace(verdict, wake_after_seconds=AT_ONCE if moved else LOOK_AGAIN_SECONDS)
+    recorded = before is not None and step.status.git != before.git
+    if moved or recorded or step.apply is not None or step.end:
+        verdict = replace(verdict, wake_after_seconds=AT_ONCE if moved or recorded else LOOK_AGAIN_SECONDS)
     elif step.status.state is PromotionState.ANALYSING:
         verdict = replace(verdict, wake_after_seconds=until_readable(known.canaries, known))
     elif step.status.state is PromotionState.VERIFYING:
@@ -353,8 +374,7 @@ def _until_verified(promotion: PromotionStatus, known: Known) -> float:
 
 def _take_promotion(draft: Draft, before: PromotionStatus | None, step: PromotionStep) -> bool:
     """Whether a new state was entered."""
-    if step.apply is not None:
-        draft.actions.append(step.apply)
+    draft.actions.extend(action for action in (step.apply, step.job) if action is not None)
     draft.actions.extend(step.end)
     after = step.status
     if before is not None and before.state is after.state:
@@ -365,13 +385,23 @@ def _take_promotion(draft: Draft, before: PromotionStatus | None, step: Promotio
     return True
 
 
-_BACKWARDS = {PromotionState.ROLLING_BACK, PromotionState.ROLLED_BACK, PromotionState.HALTED}
+_BACKWARDS = {
+    PromotionState.REVERTING,
+    PromotionState.ROLLING_BACK,
+    PromotionState.ROLLED_BACK,
+    PromotionState.HALTED,
+}
+_HELD_UP_BY_SUSPENSION = CANARY_STATES | {PromotionState.PROPOSING, PromotionState.PROPOSED}
 
 
-def _verdict_on(promotion: PromotionStatus) -> Verdict:
+def _verdict_on(promotion: PromotionStatus, known: Known) -> Verdict:
+    if promotion.git is not None and promotion.state in git_promotion.STATES:
+        return git_promotion.verdict(promotion, known.study, known.now)
     match promotion.state:
         case PromotionState.PROMOTED:
             return Verdict(StudyPhase.COMPLETED, "Promoted", promotion.message)
+        case PromotionState.DECLINED:
+            return Verdict(StudyPhase.COMPLETED, "PromotionDeclined", promotion.message)
         case PromotionState.ROLLED_BACK:
             return Verdict(StudyPhase.FAILED, "PromotionRolledBack", promotion.message, stalled=True)
         case PromotionState.HALTED:

@@ -2,6 +2,7 @@
 
     Planned -> Promoting -> Verifying -> Promoted                 strategy Rolling
     Planned -> Canary -> Analysing -> Promoting -> ...            strategy Canary (`canary.py`)
+    Planned -> Proposing -> Proposed -> Promoting -> ...          mode Git (`git_promotion.py`)
     Promoting, Verifying -> RollingBack -> RolledBack             and from Canary and Analysing to RolledBack at once
     each of them -> Halted                                        a person is needed
 
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial, TrialSpec
+from sloguard.domain.arguments import same_arguments
 from sloguard.domain.crash import classify
-from sloguard.engine.actions import ApplyArguments, EndPod
+from sloguard.engine.actions import ApplyArguments, EndPod, StartGitJob
 from sloguard.engine.snapshot import TargetState, Traffic
 from sloguard.engine.target_change import program_change
 from sloguard.engine.verification import in_words, worse
@@ -24,8 +26,11 @@ UNDER_WAY = {
     PromotionState.PLANNED,
     PromotionState.CANARY,
     PromotionState.ANALYSING,
+    PromotionState.PROPOSING,
+    PromotionState.PROPOSED,
     PromotionState.PROMOTING,
     PromotionState.VERIFYING,
+    PromotionState.REVERTING,
     PromotionState.ROLLING_BACK,
 }
 
@@ -37,12 +42,15 @@ ROLLOUT_GRACE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class PromotionStep:
-    """The next state, what to put into production for it, which pods stand in its way, and which canary to record."""
+    """The next state, what to put into production or its repository for it, which pods stand in its way, and which
+    canary to record.
+    """
 
     status: PromotionStatus
     apply: ApplyArguments | None = None
     end: tuple[EndPod, ...] = ()
     record: TrialSpec | None = None
+    job: StartGitJob | None = None
 
 
 def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime) -> PromotionStatus:
@@ -82,8 +90,12 @@ def advance_promotion(
 
 
 def is_under_way(promotion: PromotionStatus | None) -> bool:
-    """Whether production is owed an end."""
     return promotion is not None and promotion.state in UNDER_WAY
+
+
+def owes_production(promotion: PromotionStatus | None) -> bool:
+    """Whether it would be left between two states: what Git holds of it stays as it is, whatever becomes of a study."""
+    return promotion is not None and promotion.state in UNDER_WAY and promotion.git is None
 
 
 def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
@@ -109,11 +121,11 @@ def put_in(
 ) -> PromotionStep:
     """The new arguments into production, again and again until they are seen there."""
     current = list(target.arguments)
-    if current == promotion.arguments:
+    if same_arguments(current, promotion.arguments):
         return PromotionStep(
             entered(promotion, PromotionState.PROMOTING, now, "production rolls out the new arguments")
         )
-    if current != promotion.previous_arguments:
+    if not same_arguments(current, promotion.previous_arguments):
         return halt(promotion, now, CHANGED)
     if now - since > _rollout_limit(study, target):
         return halt(promotion, now, "the new arguments do not stay in production; somebody takes them out again")
@@ -121,7 +133,7 @@ def put_in(
 
 
 def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
-    if list(target.arguments) != promotion.arguments:
+    if not same_arguments(target.arguments, promotion.arguments):
         return halt(promotion, now, CHANGED)
     if target.rollout.failure:
         return _roll_back(promotion, target, now, target.rollout.failure)
@@ -136,7 +148,7 @@ def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, no
 def _verifying(
     promotion: PromotionStatus, target: TargetState, study: Study, now: datetime, traffic: Traffic | None
 ) -> PromotionStep:
-    if list(target.arguments) != promotion.arguments:
+    if not same_arguments(target.arguments, promotion.arguments):
         return halt(promotion, now, CHANGED)
     if target.rollout.failure:
         return _roll_back(promotion, target, now, target.rollout.failure)
@@ -167,10 +179,10 @@ def _verified(promotion: PromotionStatus, traffic: Traffic | None) -> str:
 
 
 def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
-    current = list(target.arguments)
-    if current not in (promotion.arguments, promotion.previous_arguments):
+    back = same_arguments(target.arguments, promotion.previous_arguments)
+    if not back and not same_arguments(target.arguments, promotion.arguments):
         return halt(promotion, now, CHANGED)
-    if current == promotion.previous_arguments and target.rollout.complete:
+    if back and target.rollout.complete:
         message = (
             f"production has its previous arguments again: {promotion.message}. "
             "Mend that, and create a new study to try again"
@@ -178,16 +190,17 @@ def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study,
         return PromotionStep(entered(promotion, PromotionState.ROLLED_BACK, now, message))
     if now - promotion.changed_at > _rollout_limit(study, target):
         return halt(promotion, now, f"rolling back ({promotion.message}) did not end with all pods ready")
-    if current == promotion.previous_arguments:
+    if back:
         return PromotionStep(promotion, end=_in_the_way(promotion, target))
     return PromotionStep(promotion, ApplyArguments(tuple(promotion.previous_arguments)))
 
 
 def _in_the_way(promotion: PromotionStatus, target: TargetState) -> tuple[EndPod, ...]:
     """Pods that are not ready with the arguments that are taken back: a StatefulSet would wait for them for ever."""
-    if promotion.arguments == promotion.previous_arguments:
+    if same_arguments(promotion.arguments, promotion.previous_arguments):
         return ()
-    return tuple(EndPod(p.name, p.uid) for p in target.rollout.stuck if list(p.arguments) == promotion.arguments)
+    stuck = (pod for pod in target.rollout.stuck if same_arguments(pod.arguments, promotion.arguments))
+    return tuple(EndPod(pod.name, pod.uid) for pod in stuck)
 
 
 def _rollout_limit(study: Study, target: TargetState) -> timedelta:

@@ -75,11 +75,14 @@ def _goodput(known: Known, winner: Contender) -> int:
     return round(goodput_tokens_per_second(winner.trial, known.percent) or 0.0)
 
 
+_BY_ITSELF = {PromotionMode.AUTOMATIC, PromotionMode.GIT}
+
+
 def wished(study: Study, trials: Iterable[Trial], recommendation: Recommendation | None) -> tuple[Trial | None, str]:
     """The trial to promote, or the reason why a wish cannot be followed, or neither."""
     promotion = study.spec.promotion
     name = promotion.approved_trial if promotion.mode is PromotionMode.MANUAL else ""
-    if promotion.mode is PromotionMode.AUTOMATIC and recommendation is not None:
+    if promotion.mode in _BY_ITSELF and recommendation is not None:
         name = recommendation.trial
     if not name:
         return None, ""

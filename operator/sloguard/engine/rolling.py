@@ -4,7 +4,7 @@ An update that makes a pod before it ends one waits for a GPU, and where none is
 back. One that ends the only replica first leaves requests without a server.
 """
 
-from sloguard.api.v1alpha1 import Strategy, Study, StudyPhase
+from sloguard.api.v1alpha1 import PromotionMode, Strategy, Study, StudyPhase
 from sloguard.engine.known import Verdict
 from sloguard.engine.room import Room
 from sloguard.engine.snapshot import TargetState, Traffic
@@ -21,6 +21,8 @@ def obstacle(study: Study, target: TargetState, room: Room | None, traffic: Traf
         return Verdict(StudyPhase.AWAITING_APPROVAL, "NoPrometheus", _NO_PROMETHEUS, stalled=True)
     if pace.unavailable >= replicas and not study.spec.promotion.allow_downtime:
         return Verdict(StudyPhase.AWAITING_APPROVAL, "PromotionNeedsDowntime", _downtime(target), stalled=True)
+    if study.spec.promotion.mode is PromotionMode.GIT:
+        return None  # people decide when production rolls out
     if pace.unavailable and not by_canary:
         return None
     if room is None:

@@ -140,6 +140,40 @@ class TargetState:
     differs: str = ""
 
 
+class GitJobState(StrEnum):
+    """The Job that a promotion through Git has recorded last."""
+
+    ABSENT = "Absent"
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True)
+class GitJobEnd:
+    """What such a Job came to. `reason` and `message` are for people; `may_pass`: the same may well do later.
+
+    `on_base`: production's branch has it. `declined`: people have closed the pull request with the same evidence.
+    """
+
+    succeeded: bool
+    reason: str = ""
+    message: str = ""
+    may_pass: bool = False
+    on_base: bool = False
+    declined: bool = False
+    branch: str = ""
+    commit: str = ""
+    pull_request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenGitJob:
+    """`end` is there when it Ended."""
+
+    state: GitJobState = GitJobState.ABSENT
+    end: GitJobEnd | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TargetProblem:
     """Why production cannot be read as a target; becomes condition Stalled."""
@@ -164,6 +198,7 @@ class Snapshot:
     ledger: Ledger | None = EMPTY
     room: Room | None = AMPLE
     traffic: Traffic | None = None
+    git_job: SeenGitJob = SeenGitJob()
 
     def observation(self, trial: Trial) -> Observation:
         """Nothing where nothing was seen."""

@@ -1,26 +1,30 @@
 """What speaks for a change, for whoever reviews its pull request."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sloguard.api.v1alpha1 import KnobName, Outcome, Recommendation, Study, Trial
+from sloguard.api.v1alpha1 import KnobName, Outcome, Recommendation, Study, TargetKind, Trial
 from sloguard.gitops.evidence import improvement
-from sloguard.gitops.recommended import production_settings, tuned_names
+from sloguard.gitops.recommended import tuned_names
 
 _MOST_TRIALS = 40
 _DEFAULT = "vLLM's default"
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~@])")
 
 
-def pull_request_body(study: Study, recommendation: Recommendation, trials: Sequence[Trial]) -> str:
-    """Settings, confidence, trials, what was avoided, how to reproduce and how to revert it, in GitHub's Markdown."""
+def pull_request_body(
+    study: Study, recommendation: Recommendation, trials: Sequence[Trial], production: Mapping[KnobName, str]
+) -> str:
+    """Settings beside production's as measured, confidence, trials, what was avoided, how to reproduce and how to
+    revert it, in GitHub's Markdown.
+    """
     sections = [
         f"Found by study `{study.name}`, trial `{recommendation.trial}`. {plain(recommendation.reason)}".rstrip(),
-        _settings(study, recommendation),
+        _settings(recommendation, production),
         _confidence(study, recommendation),
         _trials(trials),
         _avoided(trials),
-        "### Reproduce\n\n`sloguard tune` with the study's file and its seed, and `sloguard report`.",
+        f"### Reproduce\n\n{_reproduced(study)}",
         "### Revert\n\nRevert this pull request's commit: nothing else was changed with it.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -36,14 +40,21 @@ def _code(text: str) -> str:
     return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
-def _settings(study: Study, recommendation: Recommendation) -> str:
-    measured, new = production_settings(study), recommendation.parameters
-    names = sorted(tuned_names(study, recommendation), key=lambda name: name.value)
-    rows = ([f"`{name.value}`", _value(measured, name), _value(new, name)] for name in names)
+def _reproduced(study: Study) -> str:
+    if study.spec.target.kind is TargetKind.PROCESS:
+        return "`sloguard tune` with the study's file and its seed, and `sloguard report`."
+    read = f"kubectl get slostudy {study.name} -n {study.metadata.namespace} -o yaml"
+    return f"Create a study with the same specification: `{read}` shows it."
+
+
+def _settings(recommendation: Recommendation, production: Mapping[KnobName, str]) -> str:
+    new = recommendation.parameters
+    names = sorted(tuned_names(recommendation, production), key=lambda name: name.value)
+    rows = ([f"`{name.value}`", _value(production, name), _value(new, name)] for name in names)
     return "### Settings\n\n" + _table(["setting", "production, as measured", "proposed"], rows)
 
 
-def _value(settings: dict[KnobName, str], name: KnobName) -> str:
+def _value(settings: Mapping[KnobName, str], name: KnobName) -> str:
     return _code(settings[name]) if name in settings else _DEFAULT
 
 

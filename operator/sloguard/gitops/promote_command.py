@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sloguard.api.v1alpha1 import Recommendation, Study
+from sloguard.api.v1alpha1 import FileChange, Recommendation, Study
 from sloguard.gitops.edit import Finder, diff, with_settings
 from sloguard.gitops.errors import EditError
 from sloguard.gitops.evidence import commit_message
@@ -16,8 +16,8 @@ from sloguard.gitops.find import Wanted, in_kustomize, in_manifest, in_values
 from sloguard.gitops.narrowing import check_not_narrower, differences
 from sloguard.gitops.patch import API_VERSIONS, strategic_merge_patch
 from sloguard.gitops.recommended import production_settings, tuned_names
-from sloguard.gitops.remote.from_command_line import Remote, shape_of
-from sloguard.gitops.remote.proposal import Credentials, FileChange
+from sloguard.gitops.remote.from_command_line import Remote, shape_of, usage_of_options
+from sloguard.gitops.remote.proposal import Credentials
 from sloguard.local.errors import RunDirectoryError
 from sloguard.local.records import Run, read_run
 from sloguard.local.report_command import Refused
@@ -137,7 +137,8 @@ def promote(
         shape = shape_of(manifest, kustomize)
         file = manifest or kustomize or helm_values
         assert file is not None, "one of them is given"
-        place = FileChange(path=str(file), shape=shape, values_path=path, kind=kind, name=name, container=container)
+        with usage_of_options():
+            place = FileChange(path=str(file), shape=shape, values_path=path, kind=kind, name=name, container=container)
         remote.propose(place, study, recommendation, list(run.trials.values()))
         return
     if patch:
@@ -220,7 +221,7 @@ class Change:
         for note in differences(there, production_settings(self.study)):
             click.echo(f"Note: {self.file}: {note}.", err=True)
         check_not_narrower(there, new, may_narrow=self.study.spec.search_space.allow_quality_change)
-        return with_settings(before, self.find, tuned_names(self.study, self.recommendation), new)
+        return with_settings(before, self.find, tuned_names(self.recommendation, production_settings(self.study)), new)
 
     def title(self, text: str) -> str:
         return self.find(text).title

@@ -20,6 +20,7 @@ from sloguard.engine.actions import (
     EndPod,
     Plan,
     RecordTrial,
+    StartGitJob,
     StartLoad,
     StartServer,
     StopTrial,
@@ -107,7 +108,7 @@ class LocalSubstrate:
                     await self._start_load(trial.name)
                 case StopTrial(trial):
                     await self._stop(trial.name)
-                case ApplyArguments() | EndPod():
+                case ApplyArguments() | EndPod() | StartGitJob():
                     raise AssertionError("a local study promotes nothing")
         self.directory.write_status(plan.status)
 

@@ -8,6 +8,7 @@ import pytest
 from sloguard.api.v1alpha1 import PromotionState, StudyPhase
 from sloguard.engine.actions import ApplyArguments, EndPod
 from sloguard.engine.canary import STATES as CANARY_STATES
+from sloguard.engine.git_promotion import STATES as GIT_STATES
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY, advance_promotion, begin
 from sloguard.engine.snapshot import Rollout, StuckPod, TargetProblem, TargetState
@@ -27,6 +28,7 @@ NEW = ("model", "--max-num-seqs=112", "--port=8000")
 OTHER = ("model", "--max-num-seqs=5")
 STUDY = make_study(promotion={"mode": "Automatic"})
 S = PromotionState
+BY_PATCH = sorted(UNDER_WAY - CANARY_STATES - GIT_STATES)
 GONE = TargetProblem("TargetNotFound", "there is no Deployment llama")
 
 
@@ -82,7 +84,7 @@ def test_all_the_way():
     }
 
 
-@pytest.mark.parametrize("state", sorted(UNDER_WAY - CANARY_STATES))
+@pytest.mark.parametrize("state", BY_PATCH)
 def test_every_state_can_be_cut_short_after_any_write_and_done_again(state):
     last = world_in(state)
     for kept in range(len(last.writes(plan(last.gather(), last.now)))):
@@ -194,7 +196,7 @@ def test_a_rollback_that_does_not_end_is_a_persons_business():
     assert not world.finalizer
 
 
-@pytest.mark.parametrize("state", sorted(UNDER_WAY - CANARY_STATES))
+@pytest.mark.parametrize("state", BY_PATCH)
 def test_arguments_that_somebody_else_changed_are_left_alone(state):
     world = world_in(state)
     applied = list(world.applied)
@@ -224,7 +226,7 @@ def test_arguments_that_do_not_stay_are_given_up_on():
     assert world.promotion is S.HALTED
 
 
-@pytest.mark.parametrize("state", sorted(UNDER_WAY - CANARY_STATES))
+@pytest.mark.parametrize("state", BY_PATCH)
 def test_a_target_that_vanishes_stalls_but_keeps_the_debt(state):
     world = world_in(state)
     found, world.target = world.target, GONE
@@ -238,7 +240,7 @@ def test_a_target_that_vanishes_stalls_but_keeps_the_debt(state):
     assert not world.finalizer
 
 
-@pytest.mark.parametrize("state", sorted(UNDER_WAY - CANARY_STATES))
+@pytest.mark.parametrize("state", BY_PATCH)
 def test_a_study_deleted_meanwhile_leaves_production_as_it_was(state):
     world = world_in(state)
     world.delete()
@@ -248,7 +250,7 @@ def test_a_study_deleted_meanwhile_leaves_production_as_it_was(state):
     assert not world.finalizer
 
 
-@pytest.mark.parametrize("state", sorted(UNDER_WAY - CANARY_STATES))
+@pytest.mark.parametrize("state", BY_PATCH)
 @pytest.mark.parametrize("target", [GONE, TargetState(OTHER)])
 def test_a_study_deleted_meanwhile_can_go_whatever_became_of_its_target(state, target):
     world = world_in(state)
@@ -260,7 +262,7 @@ def test_a_study_deleted_meanwhile_can_go_whatever_became_of_its_target(state, t
     assert world.applied == applied
 
 
-@pytest.mark.parametrize("state", sorted(UNDER_WAY - CANARY_STATES))
+@pytest.mark.parametrize("state", BY_PATCH)
 def test_the_finalizer_stays_until_production_is_put_back(state):
     world = world_in(state)
     world.delete()

@@ -4,6 +4,7 @@ import pytest
 
 from sloguard.api.v1alpha1 import KnobName, Purpose, Recommendation, Study, Trial
 from sloguard.gitops.markdown_evidence import plain, pull_request_body
+from sloguard.gitops.recommended import production_settings
 from tests.unit.gitops.test_promote import PARAMETERS, STUDY
 
 
@@ -28,7 +29,8 @@ def body(**recommended):
     )
     crash = {"class": "CUDAOutOfMemory", "fault": "Configuration", "cause": "out of memory: `64 GiB` @octocat #7 | x"}
     trials = [trial(2, "Crashed", crash=crash), trial(3, "Feasible", goodputTokensPerSecond=100)]
-    return pull_request_body(Study.model_validate(STUDY), found, trials)
+    study = Study.model_validate(STUDY)
+    return pull_request_body(study, found, trials, production_settings(study))
 
 
 def test_everything_that_speaks_for_it():
@@ -64,6 +66,6 @@ def test_many_trials_are_not_all_shown():
     found = Recommendation(
         trial="s-3-1", parameters={KnobName.MAX_NUM_SEQS: "1"}, goodput_tokens_per_second=1, arguments=[]
     )
-    said = pull_request_body(Study.model_validate(STUDY), found, [trial(n, "Feasible") for n in range(100)])
+    said = pull_request_body(Study.model_validate(STUDY), found, [trial(n, "Feasible") for n in range(100)], {})
     assert "The first 60 are not shown." in said
     assert said.count("| Search |") == 40

@@ -3,6 +3,7 @@
 from .arrival import Arrival, ArrivalPattern, Burst, ClosedLoop
 from .base import API_VERSION, GROUP, VERSION, Model
 from .conditions import ConditionStatus, StatusCondition
+from .git import Author, FileChange, ForgeKind, GitPromotion, PullRequestWish, SecretReference, Shape
 from .knobs import KnobName
 from .lengths import LengthBucket, LengthDistribution, TokenLengths
 from .measurement import (
@@ -41,6 +42,8 @@ from .search_space import (
 )
 from .status import (
     FrontPoint,
+    GitJob,
+    GitStatus,
     HistoryPart,
     KnowledgeStatus,
     ProductionWorkload,
@@ -108,6 +111,7 @@ __all__ = [
     "VERSION",
     "Arrival",
     "ArrivalPattern",
+    "Author",
     "Budget",
     "Burst",
     "Canary",
@@ -123,7 +127,12 @@ __all__ = [
     "Disagreement",
     "DisagreementPart",
     "Fault",
+    "FileChange",
+    "ForgeKind",
     "FrontPoint",
+    "GitJob",
+    "GitPromotion",
+    "GitStatus",
     "HistoryPart",
     "IntDomain",
     "Interval",
@@ -160,6 +169,7 @@ __all__ = [
     "PromptFormat",
     "Prompts",
     "Proof",
+    "PullRequestWish",
     "Purpose",
     "RateMeasurement",
     "RateNoise",
@@ -173,6 +183,7 @@ __all__ = [
     "Scale",
     "Scored",
     "SearchSpace",
+    "SecretReference",
     "SeenLengths",
     "ServedTraffic",
     "ServerActivity",
@@ -182,6 +193,7 @@ __all__ = [
     "ServerSource",
     "ServerView",
     "SettingBound",
+    "Shape",
     "SharedPrefix",
     "StatusCondition",
     "Strategy",

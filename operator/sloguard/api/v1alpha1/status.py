@@ -93,16 +93,20 @@ class RateNoise(ObservedModel):
 
 
 class PromotionState(StrEnum):
-    """How far a promotion has come. Halted needs a person."""
+    """How far a promotion has come. Declined: people closed its pull request. Halted needs a person."""
 
     PLANNED = "Planned"
     CANARY = "Canary"
     ANALYSING = "Analysing"
+    PROPOSING = "Proposing"
+    PROPOSED = "Proposed"
     PROMOTING = "Promoting"
     VERIFYING = "Verifying"
     PROMOTED = "Promoted"
+    REVERTING = "Reverting"
     ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
+    DECLINED = "Declined"
     HALTED = "Halted"
 
 
@@ -113,6 +117,34 @@ class ServedTraffic(ObservedModel):
     requests_per_minute: int
     failed: int = Field(default=0, description="That ended as aborted, in error, or not at all.")
     slos: list[SLOResult] = Field(default=[], max_length=8)
+
+
+class GitJob(ObservedModel):
+    """The last Job that was to bring something to the repository, STUDY-git-NUMBER; recorded before it is made."""
+
+    number: int = Field(description="From 1, over the whole promotion.")
+    generation: int | None = Field(default=None, description="The study's when it was recorded.")
+    ended_at: AwareDatetime | None = Field(default=None, description="When its end was seen.")
+    failures: int = Field(default=0, description="Of so many Jobs in a row, this one included.")
+    reason: str = Field(default="", max_length=64, description="Of the last failure.")
+    message: str = Field(default="", max_length=1024)
+    needs_person: bool = Field(default=False, description="The same would fail again before somebody mends something.")
+
+
+class GitStatus(ObservedModel):
+    """What a promotion has come to in its repository."""
+
+    repository: str = Field(default="", max_length=1024)
+    branch: str = Field(default="", max_length=200, description="That the commit is on.")
+    commit: str = Field(default="", max_length=64, description="That brings the new arguments.")
+    pull_request: str = Field(default="", max_length=1024, description="Its address.")
+    on_base: bool = Field(default=False, description="Production's branch has the arguments of the last Job.")
+    arrived_at: AwareDatetime | None = Field(
+        default=None, description="When the new arguments were first seen in production."
+    )
+    revert_commit: str = Field(default="", max_length=64, description="That brings the previous arguments back.")
+    revert_pull_request: str = Field(default="", max_length=1024)
+    job: GitJob
 
 
 class PromotionStatus(ObservedModel):
@@ -133,6 +165,7 @@ class PromotionStatus(ObservedModel):
     )
     since: ServedTraffic | None = Field(default=None, description="Live traffic on the new arguments.")
     crash: Crash | None = Field(default=None, description="How a server with the new arguments failed in production.")
+    git: GitStatus | None = Field(default=None, description="Mode Git; absent where the operator patches production.")
 
 
 class SeenLengths(ObservedModel):

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from .arrival import ArrivalPattern
 from .base import API_VERSION, Model
+from .git import GitPromotion
 from .measurement import Metric
 from .meta import ObjectMeta
 from .rules import Rule, cel_matches, cluster_only, immutable, matches, matching
@@ -186,11 +187,12 @@ class TrialSettings(Model):
 
 
 class PromotionMode(StrEnum):
-    """What happens with the winner: nothing, a person's approval, or at once."""
+    """What happens with the winner: nothing, a person's approval, at once, or by the repository of production."""
 
     OFF = "Off"
     MANUAL = "Manual"
     AUTOMATIC = "Automatic"
+    GIT = "Git"
 
 
 class Strategy(StrEnum):
@@ -222,6 +224,15 @@ def _approval_unused(promotion: "Promotion") -> tuple[object, ...] | None:
     return (promotion.approved_trial, promotion.mode.value) if unused else None
 
 
+def _git_unsaid(promotion: "Promotion") -> tuple[object, ...] | None:
+    return () if promotion.mode is PromotionMode.GIT and promotion.git is None else None
+
+
+def _canary_by_git(promotion: "Promotion") -> tuple[object, ...] | None:
+    by_canary = promotion.strategy is Strategy.CANARY
+    return () if promotion.mode is PromotionMode.GIT and by_canary else None
+
+
 class Promotion(Model):
     """From winner to production."""
 
@@ -232,6 +243,18 @@ class Promotion(Model):
             values=("self.approvedTrial", "self.mode"),
             broken=_approval_unused,
             path=".approvedTrial",
+        ),
+        Rule(
+            cel="self.mode != 'Git' || has(self.git)",
+            message="mode Git needs git: repository, file and secretRef, and pullRequest or base",
+            broken=_git_unsaid,
+            path=".git",
+        ),
+        Rule(
+            cel="self.mode != 'Git' || self.strategy != 'Canary'",
+            message="strategy Canary patches production, which mode Git never does; set strategy to Rolling",
+            broken=_canary_by_git,
+            path=".strategy",
         ),
     )
 
@@ -252,6 +275,7 @@ class Promotion(Model):
     )
     canary: Canary = Canary()
     verification: Verification = Verification()
+    git: GitPromotion | None = None
 
 
 class Knowledge(StrEnum):

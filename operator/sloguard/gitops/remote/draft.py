@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import Commit, ObjectID, ShaFile
 
+from sloguard.api.v1alpha1 import FileChange
 from sloguard.gitops.edit import with_settings
 from sloguard.gitops.errors import EditError
 from sloguard.gitops.narrowing import check_not_narrower, differences
 from sloguard.gitops.remote.failure import ProposalError
 from sloguard.gitops.remote.files import file_of, finder
-from sloguard.gitops.remote.proposal import FileChange, Reason, Request
+from sloguard.gitops.remote.proposal import Reason, Request
 from sloguard.gitops.remote.seal import proposer_of, sealed_message
 from sloguard.gitops.tree import text_in, with_text
 

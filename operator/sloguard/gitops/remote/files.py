@@ -3,10 +3,11 @@
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID, Tree
 
+from sloguard.api.v1alpha1 import FileChange, Shape
 from sloguard.gitops.edit import Finder
 from sloguard.gitops.find import Wanted, in_kustomize, in_manifest, in_values
 from sloguard.gitops.remote.failure import ProposalError
-from sloguard.gitops.remote.proposal import FileChange, Reason, Shape
+from sloguard.gitops.remote.proposal import Reason
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 

@@ -1,37 +1,37 @@
 """`sloguard promote --repository`: its options as a request, and what is said of the outcome."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from dulwich.config import StackedConfig
 from dulwich.repo import get_user_identity
+from pydantic import ValidationError
 
-from sloguard.api.v1alpha1 import Recommendation, Study, Trial
+from sloguard.api.v1alpha1 import Author, FileChange, ForgeKind, PullRequestWish, Recommendation, Shape, Study, Trial
+from sloguard.api.wording import problems
 from sloguard.gitops.evidence import commit_message
 from sloguard.gitops.markdown_evidence import pull_request_body
 from sloguard.gitops.recommended import production_settings, tuned_names
 from sloguard.gitops.remote.address import read_address
 from sloguard.gitops.remote.failure import ProposalError
-from sloguard.gitops.remote.proposal import (
-    Author,
-    Credentials,
-    Evidence,
-    FileChange,
-    ForgeKind,
-    Outcome,
-    PullRequestWish,
-    Reason,
-    Request,
-    Settings,
-    Shape,
-)
+from sloguard.gitops.remote.proposal import Credentials, Evidence, Outcome, Reason, Request, Settings
 
 EXIT_NOT_PROPOSED = 4
 _FORGES = {kind.value.lower(): kind for kind in ForgeKind}
 _OF_THE_OPTIONS = frozenset({Reason.INVALID_REQUEST, Reason.CREDENTIALS_UNREADABLE, Reason.EDIT_REFUSED})
+
+
+@contextlib.contextmanager
+def usage_of_options() -> Generator[None]:
+    """What the request's models refuse is an option's fault."""
+    try:
+        yield
+    except ValidationError as error:
+        raise click.UsageError("; ".join(problem.message for e in error.errors() for problem in problems(e))) from error
 
 
 def shape_of(manifest: Path | None, kustomize: Path | None) -> Shape:
@@ -93,7 +93,9 @@ class Remote:
         """Do it, and tell: a sentence for people on standard error, the outcome as JSON on standard output."""
         from sloguard.gitops.remote.propose import propose  # noqa: PLC0415 - only this way needs SSH and HTTPS
 
-        outcome = propose(self._request(change, study, recommendation, trials))
+        with usage_of_options():
+            request = self._request(change, study, recommendation, trials)
+        outcome = propose(request)
         for note in outcome.notes:
             click.echo(f"Note: {note}.", err=True)
         click.echo(json.dumps(outcome.dump(), indent=2))
@@ -106,7 +108,7 @@ class Remote:
     def _request(
         self, change: FileChange, study: Study, recommendation: Recommendation, trials: Sequence[Trial]
     ) -> Request:
-        title = Path(change.path).name
+        title, production = Path(change.path).name, production_settings(study)
         message = commit_message(study, recommendation, title)
         return Request(
             repository=self.repository,
@@ -114,15 +116,15 @@ class Remote:
             branch=self.branch,
             changes=(change,),
             settings=Settings(
-                names=frozenset(tuned_names(study, recommendation)),
+                names=frozenset(tuned_names(recommendation, production)),
                 parameters=recommendation.parameters,
-                measured=production_settings(study),
+                measured=production,
                 may_narrow=study.spec.search_space.allow_quality_change,
             ),
             evidence=Evidence(
                 message=message,
                 title=f"Tune vLLM in {title}",
-                body=pull_request_body(study, recommendation, trials) if self.forge else "",
+                body=pull_request_body(study, recommendation, trials, production) if self.forge else "",
             ),
             author=_author(),
             proposer=study.name,

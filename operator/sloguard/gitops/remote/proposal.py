@@ -5,35 +5,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from sloguard.api.v1alpha1 import KnobName
+from sloguard.api.v1alpha1 import Author, FileChange, KnobName, PullRequestWish
 from sloguard.api.v1alpha1.base import Model
-
-
-class Shape(StrEnum):
-    """In which way a file holds vLLM's arguments."""
-
-    MANIFEST = "Manifest"
-    KUSTOMIZE = "Kustomize"
-    HELM_VALUES = "HelmValues"
-
-
-class ForgeKind(StrEnum):
-    """Whose API opens the pull request; Gitea stands for Forgejo too."""
-
-    GITHUB = "GitHub"
-    GITLAB = "GitLab"
-    GITEA = "Gitea"
-
-
-class FileChange(Model):
-    """A file of the repository and the place in it. `values_path` is of HelmValues, and of them alone."""
-
-    path: str
-    shape: Shape = Shape.MANIFEST
-    values_path: str = ""
-    kind: str = ""
-    name: str = ""
-    container: str = ""
 
 
 class Settings(Model):
@@ -55,13 +28,6 @@ class Evidence(Model):
     body: str = ""
 
 
-class Author(Model):
-    """Who commits."""
-
-    name: str
-    email: str
-
-
 class Credentials(Model):
     """Files that hold them, as a Secret's volume does. What is None is not used.
 
@@ -74,13 +40,6 @@ class Credentials(Model):
     known_hosts_file: Path | None = None
     ca_file: Path | None = None
     signing_key_file: Path | None = None
-
-
-class PullRequestWish(Model):
-    """`api` is the address of the forge's API, where it does not follow from the repository's."""
-
-    forge: ForgeKind
-    api: str = ""
 
 
 class Request(Model):
@@ -111,6 +70,7 @@ class Reason(StrEnum):
 
     INVALID_REQUEST = "InvalidRequest"
     CREDENTIALS_UNREADABLE = "CredentialsUnreadable"
+    REPOSITORY_NOT_ALLOWED = "RepositoryNotAllowed"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     PERMISSION_DENIED = "PermissionDenied"
     CERTIFICATE_UNTRUSTED = "CertificateUntrusted"

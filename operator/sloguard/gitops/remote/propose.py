@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref, check_ref_format
 
+from sloguard.api.v1alpha1 import PullRequestWish
 from sloguard.gitops.remote.address import Address, read_address
 from sloguard.gitops.remote.credentials import Token, read_token
 from sloguard.gitops.remote.draft import Draft, Sign, drafted
 from sloguard.gitops.remote.failure import ProposalError, scrubbed
 from sloguard.gitops.remote.files import checked_path
-from sloguard.gitops.remote.proposal import Credentials, Outcome, PullRequestWish, Reason, Request
+from sloguard.gitops.remote.proposal import Credentials, Outcome, Reason, Request
 from sloguard.gitops.remote.pull_request import opened
 from sloguard.gitops.remote.server import MovedError, Server
 from sloguard.gitops.remote.signature import ssh_signature
@@ -89,8 +90,6 @@ def _checked(request: Request) -> Address:
         checked_path(change.path)
     if not request.proposer or any(character.isspace() for character in request.proposer):
         raise _invalid(f"the proposer {request.proposer!r} should be one word, such as the study's name")
-    if any(character in "<>\n\0" for character in request.author.name + request.author.email):
-        raise _invalid("the author's name and address may hold neither < and > nor line ends")
     credentials = request.credentials
     if address.is_ssh and credentials.ssh_key_file is None:
         raise _invalid(f"{address.url} is reached by SSH, for which a key's file is needed")
@@ -104,8 +103,6 @@ def _checked(request: Request) -> Address:
 def _check_forge(wish: PullRequestWish, address: Address, credentials: Credentials) -> None:
     if credentials.token_file is None:
         raise _invalid(f"a pull request on {wish.forge} needs a token's file")
-    if wish.api and not wish.api.startswith("https://"):
-        raise _invalid(f"the API {wish.api!r} should begin with https://, so that nobody reads the token")
     if "/" not in address.name:
         raise _invalid(f"{address.url} names no owner and repository, as {wish.forge} has them")
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from sloguard.api.v1alpha1 import ForgeKind, PullRequestWish
 from sloguard.gitops.remote.address import Address
 from sloguard.gitops.remote.credentials import Token
 from sloguard.gitops.remote.failure import ProposalError
@@ -10,7 +11,7 @@ from sloguard.gitops.remote.forges import gitea, github, gitlab
 from sloguard.gitops.remote.forges.api import Api, ExistsError, session
 from sloguard.gitops.remote.forges.forge import Forge, Wanted
 from sloguard.gitops.remote.https import proxy_of, tls
-from sloguard.gitops.remote.proposal import ForgeKind, PullRequest, PullRequestWish, Reason, Request
+from sloguard.gitops.remote.proposal import PullRequest, Reason, Request
 
 BEGIN = "<!-- SLO-Guard writes from here -->"
 END = "<!-- to here; what stands around it is left alone -->"
