@@ -62,6 +62,6 @@ def test_links_lead_somewhere(target: str):
     assert (ROOT / target).exists()
 
 
-@pytest.mark.parametrize("name", ["quickstart.yaml", "one-gpu.yaml", "kind/study.yaml"])
+@pytest.mark.parametrize("name", ["quickstart.yaml", "one-gpu.yaml", "kind/study.yaml", "gitops/study.yaml"])
 def test_examples_are_valid_studies(name: str):
     load_study(ROOT / "examples" / name)

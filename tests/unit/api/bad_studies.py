@@ -1,6 +1,6 @@
 """Studies that are one change away from a good one, and what has to be said about each."""
 
-from tests.unit.api.studies import GONE, Bad, Object
+from tests.unit.api.studies import GIT, GONE, Bad, Object
 
 PARAMETERS = "spec.searchSpace.parameters"
 NEW = f"{PARAMETERS}.2"
@@ -11,6 +11,12 @@ LIVE: Object = {"spec.measurement": "Prometheus", "spec.workload": {"arrival": {
 
 def _parameter(name: str, parameter: Object, *says: str) -> Bad:
     return Bad(f"parameter-{name}", {NEW: parameter}, ("spec.searchSpace.parameters[2]", *says))
+
+
+def _git(name: str, changes: Object, field: str, *says: str) -> Bad:
+    git = {key: value for key, value in (GIT | changes).items() if value is not GONE}
+    changed = {"spec.promotion.mode": "Git", "spec.promotion.git": git}
+    return Bad(f"git-{name}", changed, (f"spec.promotion.git.{field}", *says))
 
 
 BAD_STUDIES = (
@@ -608,6 +614,31 @@ BAD_STUDIES = (
         {"spec.promotion.approvedTrial": "qwen-4-1"},
         ("spec.promotion.approvedTrial", "qwen-4-1 is no trial of study llama-8b; name one of"),
     ),
+    Bad(
+        "git-without-settings",
+        {"spec.promotion.mode": "Git"},
+        ("spec.promotion.git", "mode Git needs git: repository, file and secretRef, and pullRequest or base"),
+    ),
+    Bad(
+        "canary-by-git",
+        {"spec.promotion.mode": "Git", "spec.promotion.git": GIT, "spec.promotion.strategy": "Canary"},
+        ("spec.promotion.strategy", "which mode Git never does; set strategy to Rolling"),
+    ),
+    _git("repository-by-http", {"repository": "http://git.example.com/a/b.git"}, "repository", "no address of a"),
+    _git("repository-with-password", {"repository": "https://me:pw@h/a.git"}, "repository", "keep passwords in"),
+    _git("repository-without-path", {"repository": "https://git.example.com"}, "repository", "no address of a"),
+    _git("branch", {"branch": "a b"}, "branch", '"a b" cannot be the name of a branch; use one such as main'),
+    _git("base-unsaid", {"pullRequest": GONE}, "base", "set base to production's branch, such as main"),
+    _git("request-of-the-base", {"base": "main", "branch": "main"}, "branch", "branch main is the base itself"),
+    _git("file-outside", {"file": {"path": "../llama.yaml"}}, "file.path", "give it from the repository's top"),
+    _git("file-absolute", {"file": {"path": "/llama.yaml"}}, "file.path", "give it from the repository's top"),
+    _git("values-without-path", {"file": {"path": "v", "shape": "HelmValues"}}, "file.valuesPath", "shape HelmValues"),
+    _git("path-without-values", {"file": {"path": "v", "valuesPath": "a"}}, "file.valuesPath", "shape Manifest"),
+    _git("shape", {"file": {"path": "v", "shape": "Helm"}}, "file.shape", "HelmValues"),
+    _git("forge", {"pullRequest": {"forge": "Bitbucket"}}, "pullRequest.forge", "GitHub"),
+    _git("api", {"pullRequest": {"forge": "GitLab", "api": "http://g/api"}}, "pullRequest.api", "with https, so that"),
+    _git("secret-name", {"secretRef": {"name": "Llama"}}, "secretRef.name", '"Llama" cannot be the name of a Secret'),
+    _git("author", {"author": {"name": "A <b>"}}, "author.name", "leave out <, > and line ends"),
     Bad("long-name", {"metadata.name": "a" * 41}, ("a" * 41, "use at most 40 lower-case letters, digits and dashes")),
     Bad("name-begins-with-digit", {"metadata.name": "8b"}, ("metadata.name 8b", "a letter first")),
     Bad(

@@ -43,6 +43,13 @@ BASE: Object = {
     },
 }
 
+GIT: Object = {
+    "repository": "https://git.example.com/team/apps.git",
+    "file": {"path": "apps/llm/llama.yaml"},
+    "pullRequest": {"forge": "Gitea"},
+    "secretRef": {"name": "llama-git"},
+}
+
 GONE = object()
 """As a value in `changed`: remove the field."""
 
@@ -182,6 +189,43 @@ GOOD_STUDIES: dict[str, Object] = {
     ),
     "longest-name": changed({"metadata.name": "a" * 40}),
     "approved": changed({"spec.promotion.approvedTrial": "llama-8b-4-1"}),
+    "git": changed({"spec.promotion": {"mode": "Git", "git": GIT}}),
+    "git-prepared": changed({"spec.promotion.git": GIT}),
+    "git-by-ssh": changed(
+        {
+            "spec.promotion": {
+                "mode": "Git",
+                "git": {
+                    "repository": "git@git.example.com:team/apps.git",
+                    "base": "release/v1.2",
+                    "file": {"path": "argocd/llama.yaml", "shape": "HelmValues", "valuesPath": "models[0].args"},
+                    "secretRef": {"name": "llama-git"},
+                    "author": {"name": "Größe & Söhne", "email": "bot@example.com"},
+                },
+            }
+        }
+    ),
+    "git-everything": changed(
+        {
+            "spec.promotion": {
+                "mode": "Git",
+                "git": {
+                    "repository": "ssh://me.too@[2001:db8::1]:2222/~team/My%20Project/apps",
+                    "base": "main",
+                    "branch": "sloguard/llama",
+                    "file": {
+                        "path": "./overlays/production/",
+                        "shape": "Kustomize",
+                        "kind": "Deployment",
+                        "name": "llama",
+                        "container": "vllm",
+                    },
+                    "pullRequest": {"forge": "GitHub", "api": "https://git.example.com/api/v3"},
+                    "secretRef": {"name": "llama.git"},
+                },
+            }
+        }
+    ),
     "limits": changed(
         {
             "spec.slos": [{"metric": "E2E", "percentile": each, "milliseconds": 86_400_000} for each in range(93, 101)],

@@ -26,6 +26,7 @@ from sloguard.engine.actions import (
     ApplyArguments,
     Plan,
     RecordTrial,
+    StartGitJob,
     StartLoad,
     StartServer,
     StopTrial,
@@ -33,10 +34,13 @@ from sloguard.engine.actions import (
 )
 from sloguard.engine.plan import plan
 from sloguard.engine.snapshot import (
+    GitJobEnd,
+    GitJobState,
     Load,
     LoadState,
     Observation,
     Rollout,
+    SeenGitJob,
     Server,
     ServerState,
     Snapshot,
@@ -171,10 +175,23 @@ class World:
     events: dict = field(default_factory=dict)
     finalizer: bool = False
     applied: list = field(default_factory=list)
+    git_jobs: dict = field(default_factory=dict)
+    git: object = field(default=lambda _: PROPOSED)
+    """What a Job (StartGitJob) comes to, or None while it goes on."""
 
     def gather(self) -> Snapshot:
         names = {n for n, t in self.trials.items() if not t.finished} | set(self.servers) | set(self.loads)
-        return Snapshot(self.study, tuple(self.trials.values()), self.target, {n: self._seen(n) for n in names})
+        seen = {n: self._seen(n) for n in names}
+        return Snapshot(self.study, tuple(self.trials.values()), self.target, seen, git_job=self._git_job())
+
+    def _git_job(self) -> SeenGitJob:
+        promotion = self.study.status.promotion
+        job = promotion.git.job if promotion and promotion.git else None
+        started = self.git_jobs.get(job.number) if job and job.ended_at is None else None
+        if started is None:
+            return SeenGitJob()
+        end = self.git(started)
+        return SeenGitJob(GitJobState.RUNNING) if end is None else SeenGitJob(GitJobState.ENDED, end)
 
     def _seen(self, name) -> Observation:
         there = name in self.servers or name in self.loads
@@ -223,6 +240,8 @@ class World:
             case ApplyArguments(arguments):
                 self.applied.append(arguments)
                 self.target = replace(self.target, arguments=arguments)
+            case StartGitJob(number):
+                self.git_jobs.setdefault(number, action)
 
     def work(self) -> None:
         """Servers start and loads end, at once."""
@@ -280,4 +299,12 @@ class World:
 
 OOM = Evidence(log="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", ended=True, exit_code=1)
 PULL = Evidence(waiting_reason="ImagePullBackOff", waiting_message="no such image")
+PROPOSED = GitJobEnd(
+    succeeded=True,
+    reason="Proposed",
+    branch="sloguard/n/s",
+    commit="c0ffee",
+    pull_request="https://git.example.com/team/apps/pulls/7",
+)
+COMMITTED = GitJobEnd(succeeded=True, reason="Committed", on_base=True, branch="main", commit="c0ffee")
 FAILED_ROLLOUT = Rollout(complete=False, failure="pod llama-1 did not stay up: Error, exit code 1")

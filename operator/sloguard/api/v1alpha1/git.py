@@ -48,7 +48,7 @@ FilePath = Annotated[
     str,
     Field(max_length=1024),
     TextRule(
-        "self != '' && !self.startsWith('/') && !self.split('/').exists(step, step == '..')",
+        "self != '' && !self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
         '"%s" is no path in a repository; give it from the repository\'s top, such as apps/llm/llama.yaml',
         _is_path,
     ),
