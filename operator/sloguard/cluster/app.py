@@ -63,7 +63,8 @@ class Operator:
         self._lease = Lease(Api(), lease)
         self._api = Api(may_write=lambda: self._lease.held)
         self._prometheus = Prometheus(settings.prometheus) if settings.prometheus is not None else None
-        self._signs = ServerSigns(self._stands_still)
+        # Live traffic is measured with a Prometheus only.
+        self._signs = ServerSigns(self._stands_still) if self._prometheus is not None else None
         self._reconciler: Reconciler | None = None
         self._leading: asyncio.Task[None] | None = None
         self._resync: asyncio.Task[None] | None = None
@@ -94,18 +95,16 @@ class Operator:
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         await self._api.__aenter__()
         await self._lease.api.__aenter__()
-        if self._prometheus is not None:
-            await self._prometheus.__aenter__()
-        await self._signs.__aenter__()
+        for source in filter(None, (self._prometheus, self._signs)):
+            await source.__aenter__()
         sources = Sources(self._prometheus, LogStreams(self._api), self._signs)
         self._reconciler = Reconciler(self._api, self._settings, sources)
         self._leading = asyncio.create_task(self._lease.lead(self._begin, self._end))
 
     async def _stop(self, **_: Any) -> None:
         await _cancelled(self._leading)
-        await self._signs.__aexit__()
-        if self._prometheus is not None:
-            await self._prometheus.__aexit__()
+        for source in filter(None, (self._signs, self._prometheus)):
+            await source.__aexit__()
         await self._lease.api.__aexit__()
         await self._api.__aexit__()
 
