@@ -16,27 +16,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tests.clusters import binaries, engine, faketime, kind, prometheus, vllm_cpu
 from tests.clusters.debian_package import NoPackageError
-from tests.driver import environment, prerequisites
+from tests.driver import beside, environment, prerequisites
 from tests.driver.environment import ROOT
+from tests.driver.result import Result
 from tests.gitserver import gitea
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-
-@dataclass
-class Result:
-    """How one tier went. ``problem`` is why it did not run, or what failed that no test tells of."""
-
-    tier: str
-    passed: int = 0
-    failed: int = 0
-    unsteady: int = 0
-    """Of those that passed: at the second try only."""
-    skipped: int = 0
-    seconds: float = 0
-    problem: str = ""
-    not_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +37,9 @@ class Tier:
     """With CI=true what fails runs once more, and is told of when it passes then: real programs share one machine here,
     and each of many minutes. With more than a few files of tests that fail, it is not chance.
     """
+
+    computes: bool = False
+    """It needs nothing but a processor: where all tiers run, it does so beside those that mostly wait."""
 
 
 MOST_UNSTEADY_FILES = 3
@@ -117,8 +106,12 @@ TIERS = {
             ("lint-imports",),
         ),
         options=("--numprocesses=auto", "--dist=worksteal"),
+        second_try=True,
+        computes=True,
     ),
-    "simulation": Tier(folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal")),
+    "simulation": Tier(
+        folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal"), computes=True
+    ),
     "quickstart": Tier(folders=("tests/quickstart",)),
     "git": Tier(folders=("tests/gitserver",), prepare=_prepare_git, second_try=True),
     "apiserver": Tier(
@@ -138,23 +131,30 @@ def main(arguments: list[str], usage: str) -> int:
     if arguments and arguments[0] not in TIERS:
         print(f"tests/run: {arguments[0]!r} is no tier; options come after a tier's name\n\n{usage}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits "ignored"
     named, options = arguments[:1], arguments[1:]
     programs = environment.ensure()
     try:
-        return _report([_run(name, programs, options, optional=not named) for name in named or TIERS])
+        return _report([run(named[0], programs, options, optional=False)] if named else _all(programs))
     except KeyboardInterrupt:
         print("tests/run: interrupted", file=sys.stderr)
         return 130
 
 
-def _interrupt(_number: int, _frame: object) -> NoReturn:
+def _all(programs: Path) -> list[Result]:
+    """In the order of the table, whichever ran beside the others."""
+    with beside.running([name for name, tier in TIERS.items() if tier.computes]) as results:
+        waited = [run(name, programs, [], optional=True) for name, tier in TIERS.items() if not tier.computes]
+        return sorted([*results(), *waited], key=lambda result: list(TIERS).index(result.tier))
+
+
+def interrupt(_number: int, _frame: object) -> NoReturn:
     """SIGTERM as Ctrl-C: what is being prepared is put away before this ends."""
     raise KeyboardInterrupt
 
 
-def _run(name: str, programs: Path, options: list[str], *, optional: bool) -> Result:
+def run(name: str, programs: Path, options: list[str], *, optional: bool) -> Result:
     """One tier. What it needs may only be missing where nobody asked for it by name and this is not CI."""
     tier, result, begun = TIERS[name], Result(name), time.monotonic()
     print(f"\n== {name}", flush=True)
