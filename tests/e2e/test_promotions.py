@@ -3,7 +3,8 @@
 Several servers of production, each behind its Service with five users who stream all the time, are changed side by
 side, each by one strategy. Study after study promotes other arguments; some promote one sequence at a time, which is
 slower than the SLO allows, so that it has to be taken back: by what production's traffic says while it is verified
-(Rolling), or what the canary's says (Canary). Nothing but preStop protects an open stream: these servers cut all of
+(Rolling), or what the canary's says (Canary). One production has no GPU to spare, so that its replicas go one after the
+other, at the operator's pace. Nothing but preStop protects an open stream: these servers cut all of
 them at SIGTERM.
 
 What a study would have measured is written by the test: it is promotions that are proved here, not trials.
@@ -20,28 +21,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sloguard.api.v1alpha1 import (
-    Metric,
-    Outcome,
-    Purpose,
-    RateMeasurement,
-    SLOResult,
-    Study,
-    TrialPhase,
-    TrialSpec,
-    TrialStatus,
-)
-from sloguard.cluster.labels import MANAGED_BY, STUDY
-from sloguard.cluster.records import owner_of
 from tests.e2e import demo, scraping, streams
 from tests.e2e.operator_pod import replace_operator
+from tests.finished_trials import finished_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,18 +43,22 @@ USERS = 5
 GPUS = 12
 """Of the worker: production's, canaries, surges, and old pods on their leave."""
 
+PACED, REPLICAS = "paced", 2
+"""The production whose replicas take all GPUs of the other node, so that they have to go one after the other."""
+
 ARGUMENTS = ("--profile=8b-l4", "--startup-scale=0.02", "--max-model-len=8192", "--drain-seconds=0")
 FIRST, SECOND, CRAWLING = 16, 24, 1
 """max_num_seqs: two that serve all users at once, and one that lets them wait for each other."""
 
 PLACES = {
-    "rolled": ("Rolling", [SECOND, FIRST, CRAWLING] * 5),
+    "rolled": ("Rolling", [SECOND, FIRST, CRAWLING] * 4 + [SECOND]),
+    PACED: ("Rolling", [SECOND, CRAWLING]),
     "tried": ("Canary", [SECOND, FIRST, CRAWLING] * 2 + [SECOND]),
     "shared": ("Canary", [SECOND, FIRST, CRAWLING] * 2 + [SECOND, CRAWLING]),
 }
 """Productions by name: what the studies of each are after, one after the other. Before a rollback it was well."""
 
-FEW = {"rolled": ("Rolling", [SECOND, CRAWLING]), "tried": ("Canary", [SECOND])}
+FEW = {"rolled": ("Rolling", [SECOND, CRAWLING]), "tried": ("Canary", [SECOND]), PACED: ("Rolling", [SECOND])}
 
 BETWEEN_KILLS_SECONDS = (15, 60) if ALL else (10, 30)
 DONE = {"Promoted", "RolledBack", "Halted"}
@@ -102,15 +94,19 @@ def proof(operator, kind_cluster, module_namespace):
     told = Proof(served)
     with many_gpus(cluster), scraping.scraped(cluster, namespace):
         for one in served:
-            cluster.apply(*production(namespace, one.name))
+            cluster.apply(*production(cluster, namespace, one.name))
         for one in served:
             watched = ("rollout", "status", f"deployment/{one.name}", "-n", namespace, "--timeout=120s")
             cluster.kubectl(*watched, timeout_seconds=130)
             start_streams(cluster, namespace, one.name)
-        begun = time.monotonic()
+        begun, over = time.monotonic(), threading.Event()
         with killing(cluster) as kills, ThreadPoolExecutor(len(served)) as pool:
-            for end in [pool.submit(promote_in_turn, cluster, namespace, one) for one in served]:
-                end.result()
+            ends = [pool.submit(promote_in_turn, cluster, namespace, one, over) for one in served]
+            try:
+                for end in ends:
+                    end.result()
+            finally:
+                over.set()
         told.kills, told.seconds = kills.count, time.monotonic() - begun
         for one in served:
             one.streams = seen(cluster, namespace, one.name)
@@ -121,22 +117,29 @@ def proof(operator, kind_cluster, module_namespace):
 @contextlib.contextmanager
 def many_gpus(cluster: KindCluster) -> Iterator[None]:
     """As a device plugin would offer them, until the end."""
-    offer(cluster, str(GPUS))
+    offer(cluster, cluster.worker, str(GPUS))
+    offer(cluster, cluster.control_plane, str(REPLICAS))
     yield
-    offer(cluster, cluster.get("node", cluster.worker)["metadata"]["labels"]["nvidia.com/gpu.count"])
+    for node in (cluster.worker, cluster.control_plane):
+        offer(cluster, node, cluster.get("node", node)["metadata"]["labels"]["nvidia.com/gpu.count"])
 
 
-def offer(cluster: KindCluster, count: str) -> None:
+def offer(cluster: KindCluster, node: str, count: str) -> None:
     gpus = {"nvidia.com/gpu": count}
-    cluster.patch_status("node", cluster.worker, {"capacity": gpus, "allocatable": gpus})
+    cluster.patch_status("node", node, {"capacity": gpus, "allocatable": gpus})
 
 
-def production(namespace: str, name: str) -> list[Object]:
+def production(cluster: KindCluster, namespace: str, name: str) -> list[Object]:
     """The example's, by another name, with a preStop hook that outlasts every answer."""
     text = json.dumps(demo.production(namespace)).replace(demo.PRODUCTION, name).replace('"chat"', f'"{name}"')
     objects: list[Object] = json.loads(text)
     (one,) = [o for o in objects if o["kind"] == "Deployment"]
+    if name == PACED:
+        one["spec"]["replicas"] = REPLICAS
+        # Without a strategy of its own, or whoever applies that has the say.
+        del one["spec"]["strategy"]
     pod = one["spec"]["template"]["spec"]
+    pod["nodeSelector"] = {"kubernetes.io/hostname": cluster.control_plane if name == PACED else cluster.worker}
     pod["terminationGracePeriodSeconds"] = 60
     (container,) = pod["containers"]
     container["args"] = arguments_with(FIRST)
@@ -189,12 +192,19 @@ def killing(cluster: KindCluster) -> Iterator[Kills]:
     assert kills.trouble == []
 
 
-def promote_in_turn(cluster: KindCluster, namespace: str, one: Served) -> None:
+def promote_in_turn(cluster: KindCluster, namespace: str, one: Served, over: threading.Event) -> None:
+    """All of them, unless another production's have failed or the test is interrupted."""
     before = FIRST
     for turn, wanted in enumerate(one.sequences):
         name = f"{one.name}-{turn}"
         ask_for(cluster, namespace, one, name, before, wanted)
-        cluster.wait_for(f"end of {name}", lambda name=name: promotion(cluster, namespace, name)["state"] in DONE, 480)
+        cluster.wait_for(
+            f"end of {name}",
+            lambda name=name: over.is_set() or promotion(cluster, namespace, name)["state"] in DONE,
+            480,
+        )
+        if over.is_set():
+            return
         ended = promotion(cluster, namespace, name)
         one.promotions.append(ended)
         print(f"{name} ({one.strategy}, {before} to {wanted} sequences): {ended['state']}: {ended['message']}")
@@ -211,14 +221,8 @@ def promotion(cluster: KindCluster, namespace: str, name: str) -> Object:
 def ask_for(cluster: KindCluster, namespace: str, one: Served, name: str, before: int, wanted: int) -> None:
     """A study that has measured all it may, and a person who approves its last trial."""
     study = cluster.create(study_of(namespace, one, name))
-    made = [
-        trial_of(study, number, purpose, parameters, arguments)
-        for number, purpose, parameters, arguments in (
-            (0, Purpose.PRODUCTION, {"max_num_seqs": str(before)}, arguments_with(before)),
-            (1, Purpose.DEFAULT, {}, list(ARGUMENTS)),
-            (2, Purpose.SEARCH, {"max_num_seqs": str(wanted)}, arguments_with(wanted)),
-        )
-    ]
+    parameters = {"max_num_seqs": str(wanted)}
+    made = finished_trials(study, arguments_with(before), arguments_with(wanted), parameters)
     cluster.apply(*({key: value for key, value in trial.items() if key != "status"} for trial in made))
     for trial in made:
         cluster.patch_status("slotrial", trial["metadata"]["name"], trial["status"], namespace)
@@ -248,49 +252,6 @@ def study_of(namespace: str, one: Served, name: str) -> Object:
             "verification": {"durationSeconds": 30},
         },
     )
-
-
-def trial_of(study: Object, number: int, purpose: Purpose, parameters: Object, arguments: list[str]) -> Object:
-    """As the operator would have recorded it."""
-    now = datetime.now(UTC)
-    name = study["metadata"]["name"]
-    slo = SLOResult(metric=Metric.TTFT, percentile=75, limit_milliseconds=1000, measured_microseconds=1000, met=True)
-    rate = RateMeasurement(
-        rate_percent=100,
-        requests_per_minute=60,
-        duration_milliseconds=8000,
-        sent=100,
-        completed=100,
-        good=100,
-        prompt_tokens=100,
-        output_tokens=100,
-        good_tokens=100,
-        slos=[slo],
-    )
-    status = TrialStatus(
-        phase=TrialPhase.FINISHED,
-        outcome=Outcome.FEASIBLE,
-        started_at=now,
-        finished_at=now,
-        gpu_seconds=1,
-        arguments=arguments,
-        measurements=[rate],
-        message="as the test has it",
-    )
-    return {
-        "apiVersion": study["apiVersion"],
-        "kind": "SLOGuardTrial",
-        "metadata": {
-            "name": f"{name}-{number}-1",
-            "namespace": study["metadata"]["namespace"],
-            "labels": {STUDY: name, MANAGED_BY: "sloguard"},
-            "ownerReferences": [owner_of(Study.model_validate(study))],
-        },
-        "spec": TrialSpec(
-            study=name, number=number, purpose=purpose, parameters=parameters, reason="The test has it so."
-        ).dump(),
-        "status": status.dump(),
-    }
 
 
 def report(told: Proof) -> None:
@@ -334,6 +295,16 @@ def test_no_streaming_request_failed(proof):
 def test_the_operator_was_killed_meanwhile(proof):
     assert proof.kills >= max(len(one.sequences) for one in proof.served)
     print(f"{proof.kills} kills")
+
+
+def test_without_a_spare_gpu_replicas_went_one_after_the_other(proof, kind_cluster, module_namespace):
+    (paced,) = (one for one in proof.served if one.name == PACED)
+    for ended in paced.promotions:
+        assert ended["pace"] == {"maxSurge": "0", "maxUnavailable": "1", "minReadySeconds": 30}
+    stored = kind_cluster.get("deployment", PACED, module_namespace, "--show-managed-fields")
+    assert stored["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": "25%"}
+    assert "minReadySeconds" not in stored["spec"]
+    assert "sloguard-pace" not in {entry["manager"] for entry in stored["metadata"]["managedFields"]}
 
 
 def test_nothing_of_a_canary_is_left(proof, kind_cluster, module_namespace):

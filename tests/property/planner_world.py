@@ -8,17 +8,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from sloguard.api.v1alpha1 import OnClose, Outcome, PromotionState, Purpose
+from sloguard.api.v1alpha1 import OnClose, Outcome, PromotionState, Purpose, RolloutPace
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.score import comparison_rate_percent
-from sloguard.engine.actions import ApplyArguments, RecordTrial, StartServer, UpdateTrial
+from sloguard.engine.actions import ApplyArguments, GivePaceBack, RecordTrial, SetPace, StartServer, UpdateTrial
 from sloguard.engine.budget import baseline_repeats
 from sloguard.engine.gate import judge
 from sloguard.engine.known import latest_attempts
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY
 from sloguard.engine.room import AMPLE, Room
-from sloguard.engine.snapshot import Load, LoadState, Rollout, Server, ServerState, TargetProblem, TargetState
+from sloguard.engine.snapshot import (
+    DeclaredPace,
+    Load,
+    LoadState,
+    Rollout,
+    Server,
+    ServerState,
+    TargetProblem,
+    TargetState,
+)
 from tests.unit.engine.builders import (
     FAILED_ROLLOUT,
     FIRST,
@@ -37,6 +46,7 @@ from tests.unit.engine.builders import (
 GONE = TargetProblem("TargetNotFound", "there is no Deployment llama")
 MEDDLED = ("model", "--max-num-seqs=3", "--port=8000")
 TOUCHING = {PromotionState.PLANNED, PromotionState.ROLLING_BACK}
+PACE = RolloutPace(max_surge="1", max_unavailable="0")
 
 
 class ConflictError(Exception):
@@ -226,6 +236,17 @@ class Hazards(World):
                 assert list(self.target.arguments) in ours, "somebody else's arguments were overwritten"
                 assert self.finalizer, "production was changed while nothing held the study"
                 self._roll_out()
+            case SetPace() | GivePaceBack():
+                self._same(snapshot.target, self.target)
+                self._check_pace(what)
+
+    def _check_pace(self, action) -> None:
+        promotion = self.study.status.promotion
+        assert promotion is not None, "production's pace was changed before a promotion was recorded"
+        assert self.finalizer, "production's pace was changed while nothing held the study"
+        begins = isinstance(action, SetPace)
+        assert promotion.state is (PromotionState.PLANNED if begins else PromotionState.RESTORING)
+        assert self.target.declared.pace == (PACE if begins else promotion.pace), "somebody else's pace"
 
     def _check_search(self) -> None:
         """It begins with no repeat made, or goes on after the gate has refused all that was found so far."""
@@ -351,7 +372,10 @@ def make_world(seed: int, optimizer: str = "random", trials: tuple[int, int] = (
         },
     )
     metadata = study.metadata.model_copy(update={"uid": str(seed)})
-    return Hazards(study.model_copy(update={"metadata": metadata}), random=random, storms=random.random() < 0.1)
+    world = Hazards(study.model_copy(update={"metadata": metadata}), random=random, storms=random.random() < 0.1)
+    if random.random() < 0.5:
+        world.target = world.found = replace(world.target, replicas=2, declared=DeclaredPace(PACE))
+    return world
 
 
 def live(world: Hazards) -> None:

@@ -8,7 +8,7 @@ from sloguard.api.v1alpha1 import StudyPhase
 from sloguard.domain.contest import LEAST_REPEATS
 from sloguard.engine.plan import plan
 from sloguard.engine.promotion import UNDER_WAY
-from tests.property.planner_world import live, make_world
+from tests.property.planner_world import PACE, live, make_world
 from tests.unit.engine.builders import condition
 
 SCHEDULES = int(os.environ.get("SLOGUARD_SCHEDULES", "400"))
@@ -41,6 +41,8 @@ def ends_well(seed, **more):
     if world.deleted:
         assert not world.finalizer, "the study cannot go"
         return
+    if world.target.declared is not None:
+        assert world.target.declared.pace == PACE, "production's own pace was not given back"
     assert world.settled(), f"still {status.phase}: {status.conditions}"
     promotion = status.promotion
     assert world.finalizer == (promotion is not None and promotion.state in UNDER_WAY)

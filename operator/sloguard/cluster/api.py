@@ -18,6 +18,9 @@ from sloguard.cluster.objects import Object, listing, section
 logger = logging.getLogger("sloguard.api")
 
 FIELD_MANAGER: Final = "sloguard"
+PACE_MANAGER: Final = "sloguard-pace"
+"""Of the pace of production's updates, which is the operator's for as long as a promotion needs it."""
+
 REQUEST_SECONDS: Final = 30
 LOG_SECONDS: Final = 10
 """For a log: a node that does not answer must not hold up all that is known of the study otherwise."""
@@ -60,6 +63,7 @@ RESOURCE_QUOTAS: Final = Resource("api/v1", "resourcequotas")
 NODES: Final = Resource("api/v1", "nodes")
 LEASES: Final = Resource("apis/coordination.k8s.io/v1", "leases")
 CONFIG_MAPS: Final = Resource("api/v1", "configmaps")
+DISRUPTION_BUDGETS: Final = Resource("apis/policy/v1", "poddisruptionbudgets")
 
 
 class RefusedError(Exception):
@@ -195,13 +199,18 @@ class Api:
         path = resource.path(metadata["namespace"], metadata["name"], *subresource)
         return await self._json("PUT", path, body=body, query=[("fieldManager", FIELD_MANAGER)])
 
-    async def merge(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
-        """The object as it is after the merge."""
-        return await self._patch(resource.path(namespace, name), body, "application/merge-patch+json")
+    async def merge(
+        self, resource: Resource, namespace: str, name: str, body: Object, *, manager: str = FIELD_MANAGER
+    ) -> Object:
+        """The object as it is after the merge. What changes is the manager's from then on."""
+        query = [("fieldManager", manager)]
+        return await self._patch(resource.path(namespace, name), body, "application/merge-patch+json", query)
 
-    async def apply(self, resource: Resource, namespace: str, name: str, body: Object) -> None:
+    async def apply(
+        self, resource: Resource, namespace: str, name: str, body: Object, *, manager: str = FIELD_MANAGER
+    ) -> None:
         """Server-side apply of the given fields, which are taken over from whoever had them."""
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        query = [("fieldManager", manager), ("force", "true")]
         await self._patch(resource.path(namespace, name), body, "application/apply-patch+yaml", query)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str = "") -> None:

@@ -28,6 +28,7 @@ from sloguard.cluster.knowledge import keep, leave_behind
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
 from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
+from sloguard.cluster.pace import give_back, set_pace
 from sloguard.cluster.records import ForeignArgumentsError, check_arguments, owner_of
 from sloguard.cluster.target import find_container, with_arguments
 from sloguard.cluster.workloads.kinds import workload_of
@@ -39,8 +40,11 @@ from sloguard.engine.actions import (
     EndPod,
     Event,
     EventType,
+    GivePaceBack,
     Plan,
+    ProductionAction,
     RecordTrial,
+    SetPace,
     StartGitJob,
     StartLoad,
     StartServer,
@@ -159,13 +163,24 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
         case StopTrial(trial):
             await take_away(api, namespace, trial.name)
             written.stopped.add(trial.name)
-        case ApplyArguments(arguments):
-            _check(gathered, arguments)
-            await _apply_arguments(api, gathered, container, arguments)
-        case EndPod(name, uid):
-            await api.delete(PODS, namespace, name, uid=uid)
+        case ApplyArguments() | SetPace() | GivePaceBack() | EndPod():
+            await _change_production(api, gathered, action)
         case StartGitJob(number, back):
             await _start_git_job(api, settings, gathered, number, back=back)
+
+
+async def _change_production(api: Api, gathered: Gathered, action: ProductionAction) -> None:
+    study = gathered.snapshot.study
+    match action:
+        case ApplyArguments(arguments):
+            _check(gathered, arguments)
+            await _apply_arguments(api, gathered, study.spec.target.container or "", arguments)
+        case SetPace(pace):
+            await set_pace(api, _production(gathered), pace)
+        case GivePaceBack(previous):
+            await give_back(api, _production(gathered), previous)
+        case EndPod(name, uid):
+            await api.delete(PODS, study.metadata.namespace or "", name, uid=uid)
 
 
 async def _start_git_job(api: Api, settings: Settings, gathered: Gathered, number: int, *, back: bool) -> None:
@@ -223,6 +238,10 @@ def _what_was_done(action: Action) -> str:
             return "server and load taken away"
         case ApplyArguments():
             return "arguments applied to production"
+        case SetPace(pace):
+            return f"production exchanges its pods one after the other, each watched for {pace.min_ready_seconds} s"
+        case GivePaceBack():
+            return "production exchanges its pods as before"
         case EndPod(name):
             return f"pod {name} of production removed: it never became ready with the arguments that are taken back"
         case StartGitJob(number):
@@ -235,7 +254,7 @@ def _about(gathered: Gathered, action: Action) -> dict[str, str]:
     match action:
         case RecordTrial(name, _):
             return about | {"trial": name}
-        case ApplyArguments() | EndPod() | StartGitJob():
+        case ApplyArguments() | SetPace() | GivePaceBack() | EndPod() | StartGitJob():
             return about
         case UpdateTrial(trial) | StartServer(trial) | StartLoad(trial) | StopTrial(trial):
             return about | {"trial": trial.name}

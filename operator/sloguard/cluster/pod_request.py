@@ -104,12 +104,13 @@ def _term_holds(term: Object, labels: Object, name: str) -> bool:
     """All of its requirements; a term without any holds nowhere."""
     expressions, fields = listing(term, "matchExpressions"), listing(term, "matchFields")
     return bool(expressions or fields) and (
-        all(_required(each, labels) for each in expressions)
-        and all(_required(each, {"metadata.name": name}) for each in fields)
+        all(requirement_holds(each, labels) for each in expressions)
+        and all(requirement_holds(each, {"metadata.name": name}) for each in fields)
     )
 
 
-def _required(requirement: Object, labels: Object) -> bool:
+def requirement_holds(requirement: Object, labels: Object) -> bool:
+    """Of a selector, for nodes or for pods: key, operator and values."""
     value, values = labels.get(requirement["key"]), texts(requirement, "values")
     match requirement.get("operator"):
         case "In":

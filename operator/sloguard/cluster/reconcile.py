@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sloguard.api.v1alpha1 import StudyPhase, StudyStatus
 from sloguard.cluster import clock
 from sloguard.cluster.api import STUDIES, Api, NotLeadingError, RefusedError, UnreachableNodeError
+from sloguard.cluster.disruption import undisturbed
 from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import Gathered, StudyUnreadableError, gather
 from sloguard.cluster.history import tidy
@@ -209,9 +210,11 @@ class Reconciler:
             return stand_still(gathered.snapshot, problem, clock.now())
         planned = plan(gathered.snapshot, clock.now())
         if planned.asks_for_room:
+            promotes = planned.status.phase is StudyPhase.PROMOTING
+            why = await undisturbed(self.api, gathered.production) if promotes else ""
             room = await self._room_view.room(gathered)
             # Nothing is waited for between the answer and `begin`: other studies ask as well.
-            planned = plan(replace(gathered.snapshot, room=room), clock.now())
+            planned = plan(replace(gathered.snapshot, room=room, undisturbed=why), clock.now())
             self._room_view.begin(gathered, planned)
         return planned
 

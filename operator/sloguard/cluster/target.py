@@ -112,6 +112,7 @@ def target_state(stored: Object | None, target: Target, pods: list[Object]) -> T
         rollout=rollout(stored, container, line.arguments, pods),
         manager=manager_of(stored),
         pace=workload.pace(stored),
+        declared=workload.declared_pace(stored),
         withheld=workload.withheld(stored),
         more_room=workload.more_room,
         differs=workload.candidate_template(stored).differs,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sloguard.api.v1alpha1 import StudyStatus, Trial, TrialSpec, TrialStatus
+from sloguard.api.v1alpha1 import PreviousPace, RolloutPace, StudyStatus, Trial, TrialSpec, TrialStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,26 @@ class StartGitJob:
     back: bool = False
 
 
-Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ApplyArguments | EndPod | StartGitJob
+@dataclass(frozen=True, slots=True)
+class SetPace:
+    """Let production exchange its pods at this pace."""
+
+    pace: RolloutPace
+
+
+@dataclass(frozen=True, slots=True)
+class GivePaceBack:
+    """Let production exchange its pods as it did before."""
+
+    previous: PreviousPace
+
+
+PaceAction = SetPace | GivePaceBack
+
+ProductionAction = ApplyArguments | EndPod | PaceAction
+"""What changes production: a promotion's, and nothing else's."""
+
+Action = RecordTrial | UpdateTrial | StartServer | StartLoad | StopTrial | ProductionAction | StartGitJob
 
 
 class EventType(StrEnum):

@@ -25,7 +25,7 @@ from sloguard.api.v1alpha1 import (
     TrialSpec,
 )
 from sloguard.domain.arguments import same_arguments
-from sloguard.engine import budget, git_promotion
+from sloguard.engine import budget, git_promotion, pacing
 from sloguard.engine.actions import Event, EventType, Plan, RecordTrial, UpdateTrial
 from sloguard.engine.agreement import disagreement_event
 from sloguard.engine.beliefs import believing
@@ -146,14 +146,22 @@ LEAST_TRIALS = 3
 def _leave(snapshot: Snapshot, draft: Draft, now: datetime) -> Plan:
     """The study is being deleted: nothing of it keeps running, and production is left as it was found."""
     _end_trials(snapshot, draft, "the study was deleted", now)
-    status, target = snapshot.study.status, snapshot.target
-    if status.promotion is not None and owes_production(status.promotion) and isinstance(target, TargetState):
-        step = undo(status.promotion, target, now)
-        _take_promotion(draft, status.promotion, step)
+    study, target = snapshot.study, snapshot.target
+    status, owes, wake = study.status, False, IDLE_SECONDS
+    promotion = status.promotion
+    if promotion is not None and owes_production(promotion) and isinstance(target, TargetState):
+        if pacing.holds(promotion, target):
+            # At this pace the way back has to be waited for: at production's own it would wait for a GPU.
+            step = take_back(promotion, target, study, "the study was deleted during its promotion", now)
+        else:
+            step = undo(promotion, target, now)
+        moved = _take_promotion(draft, promotion, step)
+        owes = is_under_way(step.status)
+        wake = (AT_ONCE if moved else LOOK_AGAIN_SECONDS) if owes else wake
         status = status.model_copy(update={"promotion": step.status})
-    elif is_under_way(status.promotion) and (left := git_promotion.left(status.promotion)):
+    elif is_under_way(promotion) and (left := git_promotion.left(promotion)):
         draft.events.append(Event("promotion-left", "PromotionLeft", left, EventType.WARNING))
-    return Plan(status, tuple(draft.actions), tuple(draft.events), wake_after_seconds=IDLE_SECONDS)
+    return Plan(status, tuple(draft.actions), tuple(draft.events), owes, wake_after_seconds=wake)
 
 
 def stand_still(snapshot: Snapshot, problem: TargetProblem, now: datetime) -> Plan:
@@ -304,15 +312,21 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, snaps
         verdict = _stalled(known, ground)
     elif (problem := objection(known.study, ground.target.manager, trial)) is not None:
         verdict = Verdict(StudyPhase.AWAITING_APPROVAL, problem.reason, problem.message, stalled=True)
-    elif (waits := obstacle(known.study, ground.target, known.room, snapshot.traffic)) is not None:
+    elif (waits := _obstacle(known, ground.target, snapshot)) is not None:
         verdict = waits
     else:
         begun = begin(trial, trial.status.arguments, ground.target, known.now)
         promotion = known.study.spec.promotion
         if promotion.mode is PromotionMode.GIT and promotion.git is not None:
             begun = git_promotion.through_git(begun, promotion.git)
+        elif pacing.paces(known.study, ground.target, known.room, snapshot.undisturbed):
+            begun = pacing.recorded(begun, known.study, ground.target)
         return _with_promotion(known, draft, PromotionStep(begun), recommendation)
     return conclude(known, draft, verdict, recommendation=recommendation)
+
+
+def _obstacle(known: Known, target: TargetState, snapshot: Snapshot) -> Verdict | None:
+    return obstacle(known.study, target, known.room, snapshot.traffic, snapshot.undisturbed)
 
 
 def _has_arrived(study: Study, trial: Trial, target: TargetState | TargetProblem) -> bool:
@@ -356,7 +370,7 @@ def _with_promotion(
     if step.status.state in _HELD_UP_BY_SUSPENSION and known.study.spec.suspend:
         verdict = SUSPENDED
     recorded = before is not None and step.status.git != before.git
-    if moved or recorded or step.apply is not None or step.end:
+    if moved or recorded or step.apply is not None or step.pace is not None or step.end:
         verdict = replace(verdict, wake_after_seconds=AT_ONCE if moved or recorded else LOOK_AGAIN_SECONDS)
     elif step.status.state is PromotionState.ANALYSING:
         verdict = replace(verdict, wake_after_seconds=until_readable(known.canaries, known))
@@ -374,7 +388,7 @@ def _until_verified(promotion: PromotionStatus, known: Known) -> float:
 
 def _take_promotion(draft: Draft, before: PromotionStatus | None, step: PromotionStep) -> bool:
     """Whether a new state was entered."""
-    draft.actions.extend(action for action in (step.apply, step.job) if action is not None)
+    draft.actions.extend(action for action in (step.pace, step.apply, step.job) if action is not None)
     draft.actions.extend(step.end)
     after = step.status
     if before is not None and before.state is after.state:

@@ -5,19 +5,21 @@
     Planned -> Proposing -> Proposed -> Promoting -> ...          mode Git (`git_promotion.py`)
     Promoting, Verifying -> RollingBack -> RolledBack             and from Canary and Analysing to RolledBack at once
     each of them -> Halted                                        a person is needed
+    each end at the operator's own pace (`pacing.py`) is preceded by Restoring
 
 The previous arguments are recorded (Planned) before production is touched. A state says what has been *seen*, not
 what has been asked for: Planned until the new arguments are there, RollingBack until the old ones are. So every step
 can be cut short anywhere and done again. A study promotes once; another attempt takes another study.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sloguard.api.v1alpha1 import PromotionState, PromotionStatus, Study, Trial, TrialSpec
 from sloguard.domain.arguments import same_arguments
 from sloguard.domain.crash import classify
-from sloguard.engine.actions import ApplyArguments, EndPod, StartGitJob
+from sloguard.engine import pacing
+from sloguard.engine.actions import ApplyArguments, EndPod, PaceAction, StartGitJob
 from sloguard.engine.snapshot import TargetState, Traffic
 from sloguard.engine.target_change import program_change
 from sloguard.engine.verification import in_words, worse
@@ -32,6 +34,7 @@ UNDER_WAY = {
     PromotionState.VERIFYING,
     PromotionState.REVERTING,
     PromotionState.ROLLING_BACK,
+    PromotionState.RESTORING,
 }
 
 _SEEN_IN_PRODUCTION = {PromotionState.PROMOTING, PromotionState.VERIFYING}
@@ -42,8 +45,8 @@ ROLLOUT_GRACE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class PromotionStep:
-    """The next state, what to put into production or its repository for it, which pods stand in its way, and which
-    canary to record.
+    """The next state, what to put into production or its repository for it, which pods stand in its way, which canary to
+    record, and what becomes of the pace of production's updates.
     """
 
     status: PromotionStatus
@@ -51,6 +54,7 @@ class PromotionStep:
     end: tuple[EndPod, ...] = ()
     record: TrialSpec | None = None
     job: StartGitJob | None = None
+    pace: PaceAction | None = None
 
 
 def begin(trial: Trial, arguments: list[str], target: TargetState, now: datetime) -> PromotionStatus:
@@ -72,6 +76,17 @@ def advance_promotion(
     promotion: PromotionStatus, target: TargetState, study: Study, now: datetime, traffic: Traffic | None = None
 ) -> PromotionStep:
     """One step on from a state that was written down before."""
+    if promotion.state is PromotionState.RESTORING:
+        return _restoring(promotion, target, now)
+    step = _advanced(promotion, target, study, now, traffic)
+    if step.status.state in UNDER_WAY or not pacing.holds(promotion, target):
+        return step
+    return replace(step, status=pacing.restoring(step.status, now))
+
+
+def _advanced(
+    promotion: PromotionStatus, target: TargetState, study: Study, now: datetime, traffic: Traffic | None
+) -> PromotionStep:
     if promotion.state in UNDER_WAY and (changed := program_change(study.status.target, target)):
         return halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
     if promotion.state in _SEEN_IN_PRODUCTION and not target.replicas:
@@ -111,7 +126,7 @@ def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> Prom
 
 def take_back(promotion: PromotionStatus, target: TargetState, study: Study, why: str, now: datetime) -> PromotionStep:
     """The study cannot be followed any more: production goes back to where it was, which is waited for."""
-    if promotion.state is PromotionState.ROLLING_BACK:
+    if promotion.state in {PromotionState.ROLLING_BACK, PromotionState.RESTORING}:
         return advance_promotion(promotion, target, study, now)
     return PromotionStep(entered(promotion, PromotionState.ROLLING_BACK, now, why))
 
@@ -127,8 +142,13 @@ def put_in(
         )
     if not same_arguments(current, promotion.previous_arguments):
         return halt(promotion, now, CHANGED)
-    if now - since > _rollout_limit(study, target):
+    if now - since > _rollout_limit(promotion, study, target):
         return halt(promotion, now, "the new arguments do not stay in production; somebody takes them out again")
+    pace = pacing.to_set(promotion, target)
+    if isinstance(pace, str):
+        return halt(promotion, now, pace)
+    if pace is not None:
+        return PromotionStep(promotion, pace=pace)
     return PromotionStep(promotion, ApplyArguments(tuple(promotion.arguments)))
 
 
@@ -139,7 +159,7 @@ def _promoting(promotion: PromotionStatus, target: TargetState, study: Study, no
         return _roll_back(promotion, target, now, target.rollout.failure)
     if target.rollout.complete:
         return PromotionStep(entered(promotion, PromotionState.VERIFYING, now, "the new pods are ready; watching them"))
-    limit = _rollout_limit(study, target)
+    limit = _rollout_limit(promotion, study, target)
     if now - promotion.changed_at > limit:
         return _roll_back(promotion, target, now, f"not rolled out within {limit.total_seconds():.0f} s")
     return PromotionStep(promotion)
@@ -163,7 +183,7 @@ def _verifying(
         message = f"production runs the arguments of {promotion.trial}, ready for {watched.total_seconds():.0f} s{told}"
         kept = promotion.model_copy(update={"since": seen})
         return PromotionStep(entered(kept, PromotionState.PROMOTED, now, message))
-    if since > watched + _rollout_limit(study, target):
+    if since > watched + _rollout_limit(promotion, study, target):
         return _roll_back(promotion, target, now, "its pods did not stay ready while they were watched")
     return PromotionStep(promotion)
 
@@ -188,7 +208,7 @@ def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study,
             "Mend that, and create a new study to try again"
         )
         return PromotionStep(entered(promotion, PromotionState.ROLLED_BACK, now, message))
-    if now - promotion.changed_at > _rollout_limit(study, target):
+    if now - promotion.changed_at > _rollout_limit(promotion, study, target):
         return halt(promotion, now, f"rolling back ({promotion.message}) did not end with all pods ready")
     if back:
         return PromotionStep(promotion, end=_in_the_way(promotion, target))
@@ -203,9 +223,17 @@ def _in_the_way(promotion: PromotionStatus, target: TargetState) -> tuple[EndPod
     return tuple(EndPod(pod.name, pod.uid) for pod in stuck)
 
 
-def _rollout_limit(study: Study, target: TargetState) -> timedelta:
-    """Long enough for one replica to start after the other."""
-    a_start = timedelta(seconds=study.spec.trial.startup_timeout_seconds)
+def _restoring(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
+    """Whatever else became of production: nobody is owed anything but its pace any more."""
+    pace = pacing.to_give_back(promotion, target)
+    if pace is not None:
+        return PromotionStep(promotion, pace=pace)
+    return PromotionStep(entered(promotion, promotion.ends_as or PromotionState.HALTED, now, promotion.message))
+
+
+def _rollout_limit(promotion: PromotionStatus, study: Study, target: TargetState) -> timedelta:
+    """Long enough for one replica to start after the other, and to be watched where each of them is."""
+    a_start = timedelta(seconds=study.spec.trial.startup_timeout_seconds) + pacing.watch_of_a_replica(promotion)
     return a_start * max(target.replicas, 1) + ROLLOUT_GRACE
 
 

@@ -1,16 +1,20 @@
 """Whether a promotion can begin: what production's own rolling update needs, and what a canary does. Pure.
 
 An update that makes a pod before it ends one waits for a GPU, and where none is free it would wait until it is rolled
-back. One that ends the only replica first leaves requests without a server.
+back; the operator sets a pace of its own then, where it can (`pacing.py`). One that ends the only replica first leaves
+requests without a server.
 """
 
 from sloguard.api.v1alpha1 import PromotionMode, Strategy, Study, StudyPhase
 from sloguard.engine.known import Verdict
+from sloguard.engine.pacing import objection, paces
 from sloguard.engine.room import Room
 from sloguard.engine.snapshot import TargetState, Traffic
 
 
-def obstacle(study: Study, target: TargetState, room: Room | None, traffic: Traffic | None = None) -> Verdict | None:
+def obstacle(
+    study: Study, target: TargetState, room: Room | None, traffic: Traffic | None = None, undisturbed: str = ""
+) -> Verdict | None:
     """Why a promotion does not begin now."""
     pace, replicas = target.pace, target.replicas
     by_canary = study.spec.promotion.strategy is Strategy.CANARY
@@ -29,9 +33,10 @@ def obstacle(study: Study, target: TargetState, room: Room | None, traffic: Traf
         return Verdict(
             StudyPhase.PROMOTING, "AskingForRoom", "a GPU for one more pod is looked for", asks_for_room=True
         )
-    if room.places < 1:
+    if room.places < 1 and not paces(study, target, room, undisturbed):
         who = "a canary is one more pod" if by_canary else _SURGE
-        message = f"{who}, as a trial would be: {room.message}"
+        why = "" if by_canary else f". Nor can replicas go one after the other: {objection(study, target, undisturbed)}"
+        message = f"{who}, as a trial would be: {room.message}{why}"
         return Verdict(StudyPhase.PROMOTING, room.reason, message)
     return None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, ServedTraffic, Study, Trial
+from sloguard.api.v1alpha1 import LoadResult, Margins, Platform, RolloutPace, ServedTraffic, Study, Trial
 from sloguard.domain.device_memory import DeviceMemory
 from sloguard.domain.evidence import Evidence
 from sloguard.domain.ledger import EMPTY, Ledger
@@ -106,6 +106,19 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredPace:
+    """What production's object says of its updates, where the operator can change that for a while.
+
+    `manager` is whose these fields are; empty where they are the API's defaults. `withheld` says why they have to stay.
+    """
+
+    pace: RolloutPace
+    progress_deadline_seconds: int = 600
+    manager: str = ""
+    withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manager:
     """Who has arguments of its own for production: `kind` in CamelCase, `title` for people, such as a release's name.
 
@@ -124,7 +137,8 @@ class TargetState:
 
     `serving_hash` is of what else makes the server what it is: image, environment, resources and choice of nodes.
     `withheld` says what keeps updates from its pods, `more_room` what lets one go on without a request lost, `differs`
-    what a candidate has otherwise than production beside its arguments.
+    what a candidate has otherwise than production beside its arguments. `declared` is None of kinds whose pace only
+    their owner can change.
     """
 
     arguments: tuple[str, ...]
@@ -135,6 +149,7 @@ class TargetState:
     rollout: Rollout = field(default_factory=Rollout)
     manager: Manager | None = None
     pace: Pace = Pace()
+    declared: DeclaredPace | None = None
     withheld: str = ""
     more_room: str = "Give production more replicas"
     differs: str = ""
@@ -188,7 +203,8 @@ class Snapshot:
 
     `ledger` is what earlier studies left when this one began; it has to stay the same as long as the study runs. None
     says that it was not read, and then nothing is searched. `room` is None where it was not asked for: a plan that
-    would start a trial then says so. `traffic` is None where there is no Prometheus; it is read during a promotion.
+    would start a trial then says so. `undisturbed` says why no replica may be missing now; it is read with `room`.
+    `traffic` is None where there is no Prometheus; it is read during a promotion.
     """
 
     study: Study
@@ -197,6 +213,7 @@ class Snapshot:
     observations: Mapping[str, Observation] = field(default_factory=dict[str, Observation])
     ledger: Ledger | None = EMPTY
     room: Room | None = AMPLE
+    undisturbed: str = ""
     traffic: Traffic | None = None
     git_job: SeenGitJob = SeenGitJob()
 

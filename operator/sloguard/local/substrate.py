@@ -18,8 +18,10 @@ from sloguard.domain.margins import margins_from_log
 from sloguard.engine.actions import (
     ApplyArguments,
     EndPod,
+    GivePaceBack,
     Plan,
     RecordTrial,
+    SetPace,
     StartGitJob,
     StartLoad,
     StartServer,
@@ -108,7 +110,7 @@ class LocalSubstrate:
                     await self._start_load(trial.name)
                 case StopTrial(trial):
                     await self._stop(trial.name)
-                case ApplyArguments() | EndPod() | StartGitJob():
+                case ApplyArguments() | SetPace() | GivePaceBack() | EndPod() | StartGitJob():
                     raise AssertionError("a local study promotes nothing")
         self.directory.write_status(plan.status)
 

@@ -43,12 +43,12 @@ class FakeApi:
     async def delete(self, resource, _namespace, name, uid=""):
         self.asked.append(("delete", resource.plural, name, *filter(None, [uid])))
 
-    async def merge(self, resource, _namespace, _name, body):
-        self.asked.append(("merge", resource.plural, body))
+    async def merge(self, resource, _namespace, _name, body, manager=""):
+        self.asked.append(("merge", resource.plural, body, *filter(None, [manager])))
         return copy.deepcopy(STUDY)
 
-    async def apply(self, resource, _namespace, _name, body):
-        self.asked.append(("apply", resource.plural, body))
+    async def apply(self, resource, _namespace, _name, body, manager=""):
+        self.asked.append(("apply", resource.plural, body, *filter(None, [manager])))
 
     async def replace_status(self, resource, body):
         self.asked.append(("status", resource.plural, body))

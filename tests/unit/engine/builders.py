@@ -24,8 +24,10 @@ from sloguard.api.v1alpha1 import (
 from sloguard.domain.evidence import Evidence
 from sloguard.engine.actions import (
     ApplyArguments,
+    GivePaceBack,
     Plan,
     RecordTrial,
+    SetPace,
     StartGitJob,
     StartLoad,
     StartServer,
@@ -33,12 +35,14 @@ from sloguard.engine.actions import (
     UpdateTrial,
 )
 from sloguard.engine.plan import plan
+from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import (
     GitJobEnd,
     GitJobState,
     Load,
     LoadState,
     Observation,
+    Pace,
     Rollout,
     SeenGitJob,
     Server,
@@ -179,10 +183,20 @@ class World:
     git: object = field(default=lambda _: PROPOSED)
     """What a Job (StartGitJob) comes to, or None while it goes on."""
 
+    room: Room | None = AMPLE
+    undisturbed: str = ""
+
     def gather(self) -> Snapshot:
         names = {n for n, t in self.trials.items() if not t.finished} | set(self.servers) | set(self.loads)
-        seen = {n: self._seen(n) for n in names}
-        return Snapshot(self.study, tuple(self.trials.values()), self.target, seen, git_job=self._git_job())
+        return Snapshot(
+            self.study,
+            tuple(self.trials.values()),
+            self.target,
+            {n: self._seen(n) for n in names},
+            room=self.room,
+            undisturbed=self.undisturbed,
+            git_job=self._git_job(),
+        )
 
     def _git_job(self) -> SeenGitJob:
         promotion = self.study.status.promotion
@@ -242,6 +256,15 @@ class World:
                 self.target = replace(self.target, arguments=arguments)
             case StartGitJob(number):
                 self.git_jobs.setdefault(number, action)
+            case SetPace(pace):
+                self._exchange(pace, Pace(surge=0, unavailable=1))
+            case GivePaceBack(previous):
+                self._exchange(previous.pace, Pace())
+
+    def _exchange(self, declared, pace) -> None:
+        """Production's pods, at this pace from now on."""
+        assert self.target.declared is not None
+        self.target = replace(self.target, declared=replace(self.target.declared, pace=declared), pace=pace)
 
     def work(self) -> None:
         """Servers start and loads end, at once."""

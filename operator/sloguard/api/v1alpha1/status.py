@@ -105,6 +105,7 @@ class PromotionState(StrEnum):
     PROMOTED = "Promoted"
     REVERTING = "Reverting"
     ROLLING_BACK = "RollingBack"
+    RESTORING = "Restoring"
     ROLLED_BACK = "RolledBack"
     DECLINED = "Declined"
     HALTED = "Halted"
@@ -147,6 +148,21 @@ class GitStatus(ObservedModel):
     job: GitJob
 
 
+class RolloutPace(ObservedModel):
+    """At which pace production exchanges its pods, as it is declared: numbers, or shares of the replicas in percent."""
+
+    max_surge: str = Field(max_length=16)
+    max_unavailable: str = Field(max_length=16)
+    min_ready_seconds: int = 0
+
+
+class PreviousPace(ObservedModel):
+    """The pace that production had before the operator set one of its own, and whose it was."""
+
+    pace: RolloutPace
+    manager: str = Field(default="", max_length=128, description="Of these fields; absent where they were defaults.")
+
+
 class PromotionStatus(ObservedModel):
     """A state machine of its own; what is needed to go on or back is recorded before production is touched."""
 
@@ -166,6 +182,9 @@ class PromotionStatus(ObservedModel):
     since: ServedTraffic | None = Field(default=None, description="Live traffic on the new arguments.")
     crash: Crash | None = Field(default=None, description="How a server with the new arguments failed in production.")
     git: GitStatus | None = Field(default=None, description="Mode Git; absent where the operator patches production.")
+    pace: RolloutPace | None = Field(default=None, description="Set by the operator for as long as this goes on.")
+    previous_pace: PreviousPace | None = Field(default=None, description="To be given back before any end.")
+    ends_as: PromotionState | None = Field(default=None, description="Restoring: what follows.")
 
 
 class SeenLengths(ObservedModel):

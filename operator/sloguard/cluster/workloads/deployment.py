@@ -7,8 +7,9 @@ pkg/controller/deployment/util: ResolveFenceposts).
 
 from typing import Final
 
-from sloguard.api.v1alpha1 import TargetKind
+from sloguard.api.v1alpha1 import RolloutPace, TargetKind
 from sloguard.cluster.api import DEPLOYMENTS
+from sloguard.cluster.field_owners import applier, updater
 from sloguard.cluster.objects import Object, condition, section
 from sloguard.cluster.workloads.workload import (
     Workload,
@@ -20,9 +21,16 @@ from sloguard.cluster.workloads.workload import (
     unavailable_of,
 )
 from sloguard.domain.text import readable
-from sloguard.engine.snapshot import Pace
+from sloguard.engine.snapshot import DeclaredPace, Pace
 
 _DEFAULT = "25%"
+_DEADLINE_SECONDS: Final = 600
+
+_PACE_FIELDS: Final = (
+    ("f:spec", "f:strategy", "f:rollingUpdate", "f:maxSurge"),
+    ("f:spec", "f:strategy", "f:rollingUpdate", "f:maxUnavailable"),
+    ("f:spec", "f:minReadySeconds"),
+)
 
 
 def _pace(stored: Object) -> Pace:
@@ -34,6 +42,33 @@ def _pace(stored: Object) -> Pace:
     surge = surge_of(rolling.get("maxSurge", _DEFAULT), replicas)
     unavailable = unavailable_of(rolling.get("maxUnavailable", _DEFAULT), replicas)
     return Pace(surge, unavailable if surge or unavailable else 1)
+
+
+def _declared_pace(stored: Object) -> DeclaredPace | None:
+    """None of strategy Recreate, which has none."""
+    spec = section(stored, "spec")
+    if section(spec, "strategy").get("type") == "Recreate":
+        return None
+    rolling = section(spec, "strategy", "rollingUpdate")
+    pace = RolloutPace(
+        max_surge=str(rolling.get("maxSurge", _DEFAULT)),
+        max_unavailable=str(rolling.get("maxUnavailable", _DEFAULT)),
+        min_ready_seconds=spec.get("minReadySeconds", 0),
+    )
+    applies = applier(stored, _PACE_FIELDS)
+    return DeclaredPace(
+        pace=pace,
+        progress_deadline_seconds=spec.get("progressDeadlineSeconds", _DEADLINE_SECONDS),
+        manager=updater(stored, _PACE_FIELDS),
+        withheld=_applied_by(stored["metadata"]["name"], applies) if applies else "",
+    )
+
+
+def _applied_by(name: str, manager: str) -> str:
+    return readable(
+        f"{manager} applies the strategy of Deployment {name} (server-side) and would put it back; set maxSurge to 0 "
+        "and maxUnavailable to 1 there"
+    )
 
 
 def _is_updating(stored: Object) -> bool:
@@ -72,4 +107,5 @@ DEPLOYMENT: Final = Workload(
     is_rolled_out=_is_rolled_out,
     withheld=_withheld,
     failed=_failed,
+    declared_pace=_declared_pace,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sloguard.api.v1alpha1 import TargetKind
 from sloguard.cluster.api import Resource
 from sloguard.cluster.objects import Object, section
-from sloguard.engine.snapshot import Pace, TargetProblem
+from sloguard.engine.snapshot import DeclaredPace, Pace, TargetProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,10 @@ def _no_problem(_: Object) -> TargetProblem | None:
 
 def _nothing(_: Object) -> str:
     return ""
+
+
+def _undeclared(_: Object) -> DeclaredPace | None:
+    return None
 
 
 def _none_waited_for(_stored: Object, _pods: Sequence[Object]) -> list[Object]:
@@ -46,6 +50,7 @@ class Workload:
     failed: what its controller says of an update that does not get on; empty where nothing is said.
     objection: why it cannot be tuned at all.
     for_candidate: its pod template without what only its controller could give.
+    declared_pace: what it says of its updates, where the operator can change that for a while (DEPLOYMENT's fields).
     waited_for: of its pods, those that its controller would wait for whatever its template becomes.
     """
 
@@ -63,6 +68,7 @@ class Workload:
     failed: Callable[[Object], str] = _nothing
     objection: Callable[[Object], TargetProblem | None] = _no_problem
     for_candidate: Callable[[Object], CandidateTemplate] | None = None
+    declared_pace: Callable[[Object], DeclaredPace | None] = _undeclared
     waited_for: Callable[[Object, Sequence[Object]], list[Object]] = _none_waited_for
 
     @property
