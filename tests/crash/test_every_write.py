@@ -7,7 +7,10 @@ there are SLOGUARD_KILLS_A_RUN kills in a run, and SLOGUARD_KILLS_AT_ONCE runs a
 import os
 from signal import SIGTERM
 
+import pytest
+
 from tests.apiserver.operator.objects import ARGUMENTS, BEST, stateful_set, study
+from tests.apiserver.operator.paced import leave_no_room, measured_study, pace, record_trials, two_replicas
 from tests.apiserver.operator.world import OOM, max_num_seqs
 from tests.crash.reference import STUDY, TRIALS, ReferenceWorld
 from tests.crash.studies import assert_same, of_run, planned
@@ -78,6 +81,44 @@ def test_killed_at_every_write_of_a_stateful_sets_rollback(studies):
     assert "DELETE pods/llama-1 1" in writes
     plans = planned(writes, A_RUN // 2 or 1)
     assert_same(reference, plans, studies.all_ended(plans, AT_ONCE, wanted, StatefulSetFails))
+
+
+class NoGPUToSpare(ReferenceWorld):
+    """Production's replicas go one after the other, and the study has measured all it may."""
+
+    def install(self):
+        self.create("deployments", two_replicas())
+        leave_no_room(self)
+
+    def create(self, plural, body):
+        stored = super().create(plural, body)
+        if plural == "sloguardstudies":
+            record_trials(self, stored)
+        return stored
+
+    def served(self):
+        """With its pace, which has to be what it was."""
+        return self.container()["args"], pace(self)
+
+
+class NoGPUToSpareFails(NoGPUToSpare, ProductionFails):
+    """And the winner does not stay up there."""
+
+
+@pytest.mark.parametrize(("world", "end"), [(NoGPUToSpare, "Promoted"), (NoGPUToSpareFails, "RolledBack")])
+def test_killed_at_every_write_of_a_promotion_at_the_operators_pace(studies, world, end):
+    wanted = measured_study()
+    reference = studies.ended(f"reference-{end}", study=wanted, world=world)
+    assert reference.state["promotion"]["state"] == end
+    arguments, left = reference.state["production"]
+    assert arguments == (BEST if end == "Promoted" else ARGUMENTS)
+    assert left["strategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": "25%"}
+    assert "sloguard-pace" not in left["owners"]
+    writes = reference.writes
+    changes = sum(write.startswith("PATCH deployments/llama") for write in writes)
+    assert changes == (3 if end == "Promoted" else 4), "the pace, the arguments, perhaps back, and the pace"
+    plans = planned(writes, A_RUN // 2 or 1)
+    assert_same(reference, plans, studies.all_ended(plans, AT_ONCE, wanted, world))
 
 
 def test_killed_at_every_write_of_a_deletion_in_the_middle_of_a_promotion(studies):

@@ -33,6 +33,7 @@ KINDS = {
     "configmaps": ("v1", "ConfigMap"),
     "nodes": ("v1", "Node"),
     "resourcequotas": ("v1", "ResourceQuota"),
+    "poddisruptionbudgets": ("policy/v1", "PodDisruptionBudget"),
     "leases": ("coordination.k8s.io/v1", "Lease"),
     "sloguardstudies": ("sloguard.dev/v1alpha1", "SLOGuardStudy"),
     "sloguardtrials": ("sloguard.dev/v1alpha1", "SLOGuardTrial"),

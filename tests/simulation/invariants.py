@@ -9,7 +9,7 @@ from typing import Any
 from tests.simulation.api_server import Change, Object
 from tests.simulation.operators import written
 
-UNDER_WAY = {"Planned", "Promoting", "Verifying", "RollingBack"}
+UNDER_WAY = {"Planned", "Promoting", "Verifying", "RollingBack", "Restoring"}
 TOUCHING = {"Planned", "RollingBack"}
 MOST_REQUESTS_A_MINUTE = 1500
 MOST_WRITES_AN_HOUR = 600
@@ -212,12 +212,24 @@ class Watchman:
         self.check(_but_containers(change.before) == _but_containers(change.after), "more than arguments was changed")
         deleted = "deletionTimestamp" in (study or {"metadata": {}})["metadata"]
         state = promotion.get("state")
+        held = study is not None and "sloguard.dev/promotion" in study["metadata"].get("finalizers", [])
+        self.check(held, "production was changed while nothing held the study")
+        if _pace(change.before) != _pace(change.after):
+            self._pace_changed(promotion, change)
+            return
         self.check(state in TOUCHING or (deleted and state in UNDER_WAY), f"production changed in state {state}")
         ours = [promotion.get("arguments"), promotion.get("previousArguments")]
         self.check(container["args"] in ours, f"production was given {container['args']}")
         self.check(_container(change.before)["args"] in ours, "somebody else's arguments were overwritten")
-        held = study is not None and "sloguard.dev/promotion" in study["metadata"].get("finalizers", [])
-        self.check(held, "production was changed while nothing held the study")
+
+    def _pace_changed(self, promotion: Object, change: Change) -> None:
+        """From what is recorded to what is recorded, and back."""
+        state, ours = promotion.get("state"), _as_recorded(promotion.get("pace"))
+        theirs = _as_recorded(promotion.get("previousPace", {}).get("pace"))
+        self.check(state in {"Planned", "Restoring"}, f"production's pace was changed in state {state}")
+        wanted = (theirs, ours) if state == "Planned" else (ours, theirs)
+        self.check((_pace(change.before), _pace(change.after)) == wanted, "a pace that nobody has recorded")
+        self.check(_container(change.before) == _container(change.after), "arguments were changed with the pace")
 
     # all along
 
@@ -329,6 +341,9 @@ class Watchman:
         owes = promotion.get("state") in UNDER_WAY
         held = "sloguard.dev/promotion" in study["metadata"].get("finalizers", [])
         self.check(owes == held, f"finalizer {held}, promotion {promotion.get('state')}")
+        production = server.get("deployments", "llama")
+        if production is not None and promotion.get("pace") and not owes:
+            self.check(_pace(production) != _as_recorded(promotion["pace"]), "production's pace was not given back")
         recommended = (status.get("recommendation") or {}).get("trial")
         names = {t["metadata"]["name"] for t in trials} | self.world.people.deleted_trials
         self.check(recommended is None or recommended in names, f"{recommended} is recommended and is not there")
@@ -357,7 +372,23 @@ def _container(deployment: Object) -> Object:
     return deployment["spec"]["template"]["spec"]["containers"][0]
 
 
+def _pace(deployment: Object) -> tuple[str, str, int]:
+    """With the API's defaults."""
+    spec = deployment["spec"]
+    rolling = spec.get("strategy", {}).get("rollingUpdate", {})
+    amounts = (str(rolling.get(name, "25%")) for name in ("maxSurge", "maxUnavailable"))
+    return (*amounts, spec.get("minReadySeconds", 0))
+
+
+def _as_recorded(pace: Object | None) -> tuple[str, str, int] | None:
+    return None if pace is None else (pace["maxSurge"], pace["maxUnavailable"], pace.get("minReadySeconds", 0))
+
+
 def _but_containers(deployment: Object) -> str:
+    """And but for the pace of its updates."""
     spec = json.loads(json.dumps(deployment["spec"]))
     spec["template"]["spec"].pop("containers")
+    if spec.get("strategy", {}).get("type", "RollingUpdate") == "RollingUpdate":
+        spec.pop("strategy", None)
+    spec.pop("minReadySeconds", None)
     return json.dumps([spec, deployment["metadata"].get("labels")], sort_keys=True)

@@ -120,14 +120,20 @@ class Machinery:
         new = [p for p in alive if (owner := _owner(p)) and owner["uid"] == current["metadata"]["uid"]]
         old = [p for p in alive if p not in new]
         ready = [p for p in new if _ready(p)]
-        recreates = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
+        strategy = deployment["spec"].get("strategy", {})
+        recreates = strategy.get("type") == "Recreate"
+        one_by_one = strategy.get("rollingUpdate", {}).get("maxSurge") == 0
         if not old or not recreates:
-            for _ in range(wanted - len(new)):
+            for _ in range(wanted - (len(alive) if one_by_one else len(new))):
                 if not self._admitted("ReplicaSet", current, lambda: self.deploy(name)):
                     break
                 self._make_pod(current["metadata"]["name"], "ReplicaSet", current, template, {})
         surplus = sorted(new, key=_ready)[: max(len(new) - wanted, 0)]
-        for pod in surplus + (old if recreates or len(ready) >= wanted else []):
+        going = old if recreates or len(ready) >= wanted else []
+        if one_by_one and old:
+            all_serve = len(alive) >= wanted and all(map(_ready, alive))
+            going = [p for p in old if not _ready(p)] or (old[:1] if all_serve else [])
+        for pod in surplus + going:
             self.world.server.delete("pods", pod["metadata"]["name"], CONTROLLER)
         status = {
             "observedGeneration": deployment["metadata"]["generation"],

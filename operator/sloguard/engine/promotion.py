@@ -224,11 +224,18 @@ def _in_the_way(promotion: PromotionStatus, target: TargetState) -> tuple[EndPod
 
 
 def _restoring(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
-    """Whatever else became of production: nobody is owed anything but its pace any more."""
+    """Production's own pace first; then the end that was decided, unless somebody has changed production since."""
     pace = pacing.to_give_back(promotion, target)
     if pace is not None:
         return PromotionStep(promotion, pace=pace)
-    return PromotionStep(entered(promotion, promotion.ends_as or PromotionState.HALTED, now, promotion.message))
+    end = promotion.ends_as or PromotionState.HALTED
+    expected = {
+        PromotionState.PROMOTED: promotion.arguments,
+        PromotionState.ROLLED_BACK: promotion.previous_arguments,
+    }
+    if list(target.arguments) != expected.get(end, list(target.arguments)):
+        return halt(promotion, now, CHANGED)
+    return PromotionStep(entered(promotion, end, now, promotion.message))
 
 
 def _rollout_limit(promotion: PromotionStatus, study: Study, target: TargetState) -> timedelta:

@@ -36,6 +36,13 @@ class Rest:
 
     def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        return self._send(method, path, body, kind, query)
+
+    def apply(self, path: str, body: Object, manager: str) -> Object:
+        """Server-side, without force."""
+        return self._send("PATCH", path, body, "application/apply-patch+yaml", {"fieldManager": manager})
+
+    def _send(self, method: str, path: str, body: Object | None, kind: str, query: dict[str, str]) -> Object:
         self._connection.request(
             method,
             f"{path}?{urlencode(query)}",

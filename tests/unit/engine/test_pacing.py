@@ -110,7 +110,7 @@ def test_a_rollout_that_fails_goes_back_at_that_pace_and_only_then_gives_it_back
     assert "did not stay up" in condition(world.study.status, "Stalled").message
 
 
-@pytest.mark.parametrize("state", [S.PLANNED, S.PROMOTING, S.VERIFYING, S.ROLLING_BACK])
+@pytest.mark.parametrize("state", STATES)
 def test_it_is_given_back_where_a_person_has_to_look(state):
     world = world_in(state)
     if state is S.PLANNED:
