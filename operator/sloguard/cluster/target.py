@@ -10,6 +10,7 @@ from sloguard.cluster.labels import STUDY
 from sloguard.cluster.managers import manager_of
 from sloguard.cluster.objects import Object, being_deleted, condition, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
+from sloguard.cluster.requests_at_risk import at_risk
 from sloguard.cluster.workloads.kinds import template_of, workload_of
 from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.domain.arguments import ArgumentsError, option
@@ -116,6 +117,7 @@ def target_state(stored: Object | None, target: Target, pods: list[Object]) -> T
         withheld=workload.withheld(stored),
         more_room=workload.more_room,
         differs=workload.candidate_template(stored).differs,
+        at_risk=at_risk(template_of(stored), found),
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 from sloguard.api.v1alpha1 import (
     ConditionStatus,
     Outcome,
+    PromotionMode,
     PromotionStatus,
     Purpose,
     Recommendation,
@@ -129,7 +130,22 @@ def _conditions(known: Known, verdict: Verdict, ground: Ground | None) -> list[S
     ):
         conditions = _with(known, conditions, kind, holds, verdict.reason, verdict.message)
     conditions = _about_room(known, _about_target(known, conditions, ground))
-    return _about_candidates(known, _about_manager(known, conditions, ground), ground)
+    conditions = _about_candidates(known, _about_manager(known, conditions, ground), ground)
+    return _about_requests(known, conditions, ground)
+
+
+def _about_requests(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:
+    """Whether a promotion may lose some; said once it might."""
+    before = any(c.type == "RequestsAtRisk" for c in conditions)
+    off = known.study.spec.promotion.mode is PromotionMode.OFF
+    if ground is None or not (before or (ground.target.at_risk and not off)):
+        return conditions
+    why = "" if off else ground.target.at_risk
+    reason, message = ("PodsDoNotDrain", f"a promotion may lose requests: {why}") if why else ("Nothing", _AT_NO_RISK)
+    return _with(known, conditions, "RequestsAtRisk", bool(why), reason, message)
+
+
+_AT_NO_RISK = "pods of production come and go without a request lost, or none is changed"
 
 
 def _about_candidates(known: Known, conditions: list[StatusCondition], ground: Ground | None) -> list[StatusCondition]:

@@ -138,7 +138,7 @@ class TargetState:
     `serving_hash` is of what else makes the server what it is: image, environment, resources and choice of nodes.
     `withheld` says what keeps updates from its pods, `more_room` what lets one go on without a request lost, `differs`
     what a candidate has otherwise than production beside its arguments. `declared` is None of kinds whose pace only
-    their owner can change.
+    their owner can change. `at_risk` is what may lose requests at each update of production.
     """
 
     arguments: tuple[str, ...]
@@ -153,6 +153,7 @@ class TargetState:
     withheld: str = ""
     more_room: str = "Give production more replicas"
     differs: str = ""
+    at_risk: str = ""
 
 
 class GitJobState(StrEnum):

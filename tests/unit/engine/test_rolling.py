@@ -98,3 +98,27 @@ def test_what_candidates_have_otherwise_is_told():
     world.target = replace(world.target, differs="")
     world.step()
     assert condition(world.study.status, "CandidatesDiffer").status == "False"
+
+
+def test_that_requests_may_be_lost_is_told_where_something_may_be_promoted():
+    assert told_of_risk(mode="Off", at_risk="without a preStop hook") is None
+    assert told_of_risk(mode="Manual", at_risk="") is None
+    told = told_of_risk(mode="Manual", at_risk="without a preStop hook pods that go may cut off what they answer")
+    assert (told.status, told.reason) == ("True", "PodsDoNotDrain")
+    assert told.message.startswith("a promotion may lose requests: without a preStop hook")
+
+
+def told_of_risk(mode, at_risk):
+    world = world_with(Pace(1, 0), mode=mode)
+    world.target = replace(world.target, at_risk=at_risk)
+    world.step()
+    return condition(world.study.status, "RequestsAtRisk")
+
+
+def test_that_they_no_longer_may_is_told_as_well():
+    world = world_with(Pace(1, 0), mode="Manual")
+    world.target = replace(world.target, at_risk="without a readinessProbe")
+    world.step()
+    world.target = replace(world.target, at_risk="")
+    world.step()
+    assert condition(world.study.status, "RequestsAtRisk").status == "False"
