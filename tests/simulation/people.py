@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from tests.simulation.api_server import Object, Refusal, place
-from tests.simulation.studies import ARGUMENTS, production, windows
+from tests.simulation.studies import ARGUMENTS, node, production, windows
 
 PERSON = "person"
 OTHER_ARGUMENTS = ["org/model", "--max-num-seqs=3", "--port=8000"]
@@ -127,6 +128,25 @@ class People:
         if self.world.server.get("deployments", "llama") is None:
             self.world.note("person: creates production")
             self.world.server.create("deployments", production(), PERSON)
+
+    def trial_ended(self) -> None:
+        """Where GPUs are scarce, what it held is often gone at once, for a minute or two: what is promoted then finds no
+        GPU for one pod more.
+        """
+        random = Random(f"{self.world.seed} {self.world.loop.time()}")
+        machinery, found = self.world.machinery, self.world.server.get("deployments", "llama")
+        if self.world.scarce and found is not None and machinery.gpus == self.world.gpus and random.random() < 0.8:
+            self._offer(found["spec"].get("replicas", 1))
+            self._later(random.uniform(20, 120), self._offer_all)
+
+    def _offer_all(self) -> None:
+        self._offer(self.world.gpus)
+
+    def _offer(self, gpus: int) -> None:
+        self.world.note("node: offers %s GPUs", gpus)
+        self.world.machinery.gpus = gpus
+        offers = node(gpus)["status"]["allocatable"]
+        self.world.server.change("nodes", "node-1", lambda body: body["status"].update(allocatable=offers), PERSON)
 
     # what others allow
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sloguard.api.v1alpha1 import PromotionState
 from sloguard.cluster import execute, reconcile, records, room_view
 from sloguard.cluster.api import JOBS, Api
-from sloguard.engine import candidates, halt, next_trial, plan, progress, promotion
+from sloguard.engine import candidates, halt, next_trial, pacing, plan, progress, promotion
 from sloguard.engine.actions import StopTrial
 from sloguard.engine.room import AMPLE
 from sloguard.engine.windows import ALWAYS_OPEN
@@ -80,6 +80,11 @@ def test_a_rollback_that_is_only_said(monkeypatch):
 
     monkeypatch.setattr(promotion, "_roll_back", roll_back)
     assert_found("but production ran with")
+
+
+def test_a_pace_that_is_not_given_back(monkeypatch):
+    monkeypatch.setattr(pacing, "to_give_back", lambda *_: None)
+    assert_found("production's pace was not given back")
 
 
 def test_a_finalizer_that_stays(monkeypatch):

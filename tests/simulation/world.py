@@ -47,7 +47,10 @@ class World:
 
     def __post_init__(self):
         self.server = ApiServer(self.now, page=self.random.choice([1, 3, 250]))
-        self.machinery = Machinery(self, gpus=self.random.choice([2, 4, 8]))
+        self.gpus = self.random.choice([2, 4, 8])
+        self.machinery = Machinery(self, gpus=self.gpus)
+        # Drawn by itself: what else befalls the other schedules stays as it was.
+        self.scarce = self.gpus > 2 and Random(f"{self.seed} scarce").random() < 0.3
         self.people = People(self)
         self.watchman = Watchman(self)
         self.server.orphaned = self.machinery.orphaned
@@ -116,6 +119,8 @@ class World:
             self._owners[name] = after["metadata"]["ownerReferences"][0]["uid"]
             if after.get("status", {}).get("outcome"):
                 self._recorded(name)
+                if not (change.before or {}).get("status", {}).get("outcome"):
+                    self.people.trial_ended()
 
     def arrives_late(self) -> None:
         """What its sender has given up, and may have done again and undone since."""
@@ -215,8 +220,10 @@ class World:
 
     async def run(self) -> None:
         """A storm of some minutes, then calm until all is settled, then quiet."""
-        self.server.create("nodes", node(self.machinery.gpus), PERSON)
-        self.server.create("deployments", production(), PERSON)
+        self.server.create("nodes", node(self.gpus), PERSON)
+        served = production()
+        served["spec"]["replicas"] = 2 if self.scarce else 1
+        self.server.create("deployments", served, PERSON)
         self.create_study()
         self.processes.append(Process(self, "operator"))
         if self.doubled:
