@@ -130,8 +130,8 @@ class People:
             self.world.server.create("deployments", production(), PERSON)
 
     def trial_ended(self) -> None:
-        """Where GPUs are scarce, what it held is often gone at once, for a minute or two: what is promoted then finds no
-        GPU for one pod more.
+        """Where GPUs are scarce, what it held is often gone at once, for a minute or two: what is promoted then finds
+        none for one pod more.
         """
         random = Random(f"{self.world.seed} {self.world.loop.time()}")
         machinery, found = self.world.machinery, self.world.server.get("deployments", "llama")

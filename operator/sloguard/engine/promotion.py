@@ -79,7 +79,8 @@ def advance_promotion(
     if promotion.state is PromotionState.RESTORING:
         return _restoring(promotion, target, now)
     step = _advanced(promotion, target, study, now, traffic)
-    if step.status.state in UNDER_WAY or not pacing.holds(promotion, target):
+    ends = promotion.state in UNDER_WAY and step.status.state not in UNDER_WAY
+    if not ends or not pacing.holds(promotion, target):
         return step
     return replace(step, status=pacing.restoring(step.status, now))
 

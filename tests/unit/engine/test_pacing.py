@@ -134,6 +134,15 @@ def test_a_pace_that_somebody_else_has_set_since_is_theirs(state):
     assert world.promotion in {S.PROMOTED, S.ROLLED_BACK, S.HALTED}
 
 
+def test_an_end_is_an_end_whatever_pace_somebody_sets_afterwards():
+    world = world_in(S.RESTORING)
+    world.run()
+    world.target = replace(world.target, declared=DeclaredPace(OURS))
+    world.step()
+    assert world.promotion is S.PROMOTED
+    assert world.target.declared.pace == OURS
+
+
 def test_each_replica_adds_its_watch_to_the_time_that_it_may_take():
     world = world_in(S.PROMOTING)
     world.target = replace(world.target, rollout=Rollout(complete=False))
