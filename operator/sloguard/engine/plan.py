@@ -156,7 +156,7 @@ def _leave(snapshot: Snapshot, draft: Draft, now: datetime) -> Plan:
         else:
             step = undo(promotion, target, now)
         moved = _take_promotion(draft, promotion, step)
-        owes = is_under_way(step.status)
+        owes = owes_production(step.status)
         wake = (AT_ONCE if moved else LOOK_AGAIN_SECONDS) if owes else wake
         status = status.model_copy(update={"promotion": step.status})
     elif is_under_way(promotion) and (left := git_promotion.left(promotion)):

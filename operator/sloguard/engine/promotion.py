@@ -45,8 +45,8 @@ ROLLOUT_GRACE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class PromotionStep:
-    """The next state, what to put into production or its repository for it, which pods stand in its way, which canary to
-    record, and what becomes of the pace of production's updates.
+    """The next state, what to put into production or its repository for it, which pods stand in its way, which canary
+    to record, and what becomes of the pace of production's updates.
     """
 
     status: PromotionStatus
