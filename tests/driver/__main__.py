@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ POLITE = 19
 
 
 def main(report: str, names: list[str]) -> int:
-    os.nice(POLITE)
+    _give_way()
     signal.signal(signal.SIGTERM, tiers.interrupt)
     programs = environment.ensure()
     try:
@@ -24,6 +25,13 @@ def main(report: str, names: list[str]) -> int:
         return 130
     Path(report).write_text(json.dumps([asdict(result) for result in results]))
     return 0
+
+
+def _give_way() -> None:
+    """To all other sessions as well, which Linux weighs against each other first (sched(7), autogroup)."""
+    os.nice(POLITE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(POLITE))
 
 
 if __name__ == "__main__":
