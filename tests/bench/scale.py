@@ -105,7 +105,7 @@ async def administrator(config: Object) -> AsyncIterator[Rest]:
 def spec_of(*, live: bool) -> Object:
     budget = {"trials": TRIALS}
     space = {"preset": "None", "parameters": [{"name": "max_num_seqs", "int": {"min": 8, "max": 256}}]}
-    promotion = {"mode": "Off", "confirmations": 0}
+    promotion = {"mode": "Off", "confirmations": 0, "soakSeconds": 0}
     return study(searchSpace=space, budget=budget, promotion=promotion, suspend=live)["spec"]
 
 

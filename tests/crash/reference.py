@@ -1,4 +1,4 @@
-"""The reference study: baselines, a crash, an infrastructure's fault, a winner, its repeats, and the promotion."""
+"""The reference study: baselines, a crash, a fault of infrastructure, a winner, its repeats and soak, a promotion."""
 
 import json
 import os
@@ -25,10 +25,10 @@ Object = dict[str, Any]
 STUDY = study(
     searchSpace={"preset": "None", "parameters": [{"name": "max_num_seqs", "choice": {"values": ["8", "10"]}}]},
     budget={"trials": 7},
-    promotion={"mode": "Automatic", "confirmations": 1, "verification": {"durationSeconds": 1}},
+    promotion={"mode": "Automatic", "confirmations": 1, "soakSeconds": 1, "verification": {"durationSeconds": 1}},
 )
-TRIALS = 8
-"""One of them is the second attempt of another."""
+TRIALS = 9
+"""One of them is the second attempt of another, and one the winner's soak."""
 
 POKED = {"Promoting", "Verifying"}
 """Phases in which nobody is woken: production's pods are not watched."""

@@ -74,10 +74,15 @@ def production(namespace: str, *, image_name: str = image.NAME) -> list[Object]:
 
 
 def study(namespace: str, name: str, **changes: object) -> Object:
-    """The example's study; `changes` replace whole sections of its spec."""
+    """The example's study; `changes` replace whole sections of its spec.
+
+    A promotion of a test's own has no soak unless it asks for one: the example's is soaked, and minutes are dear.
+    """
     one = yaml.safe_load((EXAMPLE / "study.yaml").read_text())
     one["metadata"] = {"name": name, "namespace": namespace}
     one["spec"] |= changes
+    if "promotion" in changes:
+        one["spec"]["promotion"] = {"soakSeconds": 0} | one["spec"]["promotion"]
     return one
 
 

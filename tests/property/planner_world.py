@@ -44,6 +44,7 @@ from tests.unit.engine.builders import (
 )
 
 GONE = TargetProblem("TargetNotFound", "there is no Deployment llama")
+BASELINES = ({"max_num_seqs": "2"}, {})
 MEDDLED = ("model", "--max-num-seqs=3", "--port=8000")
 TOUCHING = {PromotionState.PLANNED, PromotionState.ROLLING_BACK}
 PACE = RolloutPace(max_surge="1", max_unavailable="0")
@@ -87,7 +88,9 @@ class Hazards(World):
     def fate(self, trial) -> Fate:
         if trial.name not in self.fates:
             own = Random(f"{self.study.metadata.uid} {sorted(trial.spec.parameters.items())}")
-            goodput, doomed = own.uniform(0, 200), own.random()
+            # Or next to nothing would win, and what comes after a victory would hardly be seen.
+            most = 80 if trial.spec.parameters in BASELINES else 200
+            goodput, doomed = own.uniform(0, most), own.random()
             luck = self.random.random()
             fate = Fate(self.random.uniform(1, 40), self.random.uniform(5, 20), goodput=goodput, met=own.random() < 0.6)
             fate.sent = 100 if own.random() < 0.1 else 200
@@ -103,6 +106,9 @@ class Hazards(World):
                 fate.start, fate.starts_after = None, 500.0
             elif luck < 0.2:
                 fate.end = self.random.choice(["no result", "invalid", "silent", "replaced", "stuck"])
+            dies_late = own.random() < 0.3
+            if trial.spec.purpose is Purpose.SOAK and fate.end == "result" and dies_late:
+                fate.end = "exit 0"
             self.fates[trial.name] = fate
         return self.fates[trial.name]
 
@@ -271,7 +277,8 @@ class Hazards(World):
         spec = self.study.spec
         numbers = sorted({t.spec.number for t in self.trials.values()})
         assert numbers == list(range(len(numbers)))
-        assert len(numbers) <= spec.budget.trials
+        costly = {t.spec.number for t in self.trials.values() if t.spec.costs_a_trial}
+        assert len(costly) <= spec.budget.trials
         live = [t for t in self.trials.values() if not t.finished]
         assert len(live) <= spec.trial.parallelism
         for trial in self.trials.values():
@@ -281,6 +288,7 @@ class Hazards(World):
             taught = {t.spec.number for t in self.trials.values() if t.status.outcome not in _UNTAUGHT}
             assert taught >= {0, 1}, "the search began before both baselines were in"
         self._look_at_repeats()
+        self._look_at_soaks()
         promotion = self.study.status.promotion
         if promotion is not None:
             assert promotion.previous_arguments in ([*PRODUCTION], [*MEDDLED])
@@ -298,6 +306,22 @@ class Hazards(World):
         recommendation = self.study.status.recommendation
         if recommendation is not None:
             assert recommendation.confirmations >= min(confirmations, 2)
+
+    def _look_at_soaks(self) -> None:
+        """Each configuration at most once, and nothing passes for soaked that was not."""
+        seconds, latest = self.study.spec.promotion.soak_seconds, latest_attempts(self.trials.values())
+        soaks = [t for t in latest if t.spec.purpose is Purpose.SOAK]
+        assert seconds or not soaks
+        assert len(soaks) == len({str(t.spec.parameters) for t in soaks}), "soaked twice"
+        ends = {str(t.spec.parameters): t.status.outcome for t in soaks}
+        recommendation, promotion = self.study.status.recommendation, self.study.status.promotion
+        if recommendation is not None and seconds and not recommendation.soaked_seconds:
+            assert "did NOT have to outlive" in recommendation.reason
+        if recommendation is not None and recommendation.soaked_seconds:
+            assert recommendation.soaked_seconds == seconds
+            assert ends[str(recommendation.parameters)] is Outcome.FEASIBLE
+        if promotion is not None and seconds:
+            assert ends[str(promotion.parameters)] is Outcome.FEASIBLE, "promoted without its soak"
 
     # what people do
 
@@ -354,21 +378,25 @@ def _lasting(trial):
     return trial.model_copy(update={"status": status})
 
 
-def make_world(seed: int, optimizer: str = "random", trials: tuple[int, int] = (8, 18)) -> Hazards:
+def make_world(
+    seed: int, optimizer: str = "random", trials: tuple[int, int] = (8, 18), *, soaked: bool = False
+) -> Hazards:
+    """`soaked`: with minutes enough for every winner's soak."""
     random = Random(seed)
     study = make_study(
         optimizer={"name": optimizer},
         budget={
             "trials": random.randint(*trials),
-            "gpuMinutes": random.choice([3, 10, 1000]),
-            "wallClockMinutes": random.choice([4, 20, 1440]),
+            "gpuMinutes": random.choice([1000] if soaked else [3, 10, 1000]),
+            "wallClockMinutes": random.choice([1440] if soaked else [4, 20, 1440]),
         },
         windows=random.choice([[], [], [FINISHES], [STOPS]]),
         trial={"parallelism": random.choice([1, 1, 2, 4])},
         promotion={
             "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),
-            "confirmations": random.randint(0, 3),
+            "confirmations": random.randint(0, 1 if soaked else 3),
             "minimumImprovementPercent": random.choice([0, 5]),
+            "soakSeconds": random.choice([10, 60] if soaked else [0, 10, 60]),
         },
     )
     metadata = study.metadata.model_copy(update={"uid": str(seed)})

@@ -29,6 +29,15 @@ def test_a_search_that_may_stop_early_ends_as_well(seed):
     ends_well(seed, optimizer="margin-bo", trials=(20, 40))
 
 
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_whatever_becomes_of_soaks_a_study_ends_as_well(chunk):
+    for seed in range(chunk, SCHEDULES // 4, CHUNKS):
+        try:
+            ends_well(seed, soaked=True)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
 def ends_well(seed, **more):
     world = make_world(seed, **more)
     live(world)

@@ -25,6 +25,7 @@ class Fate:
     loads_for: float
     start: str = "ready"
     load: str = "result"
+    outlives_a_soak: bool = True
 
 
 CONFIGURATION = (("crash", 0.1), ("garbage", 0.06), ("never ready", 0.03), ("exit 0 under load", 0.05), ("dies", 0.03))
@@ -55,9 +56,11 @@ def fate_of(seed: int, arguments: list[str], luck: Random, *, calm: bool) -> Fat
             start = fault
         case "no result" | "invalid" | "stuck" | "hang" as fault:
             load = fault
+    outlives_a_soak = own.random() < 0.7
     starts_after = 2.0 if calm else luck.choice([2.0, 8.0, 20.0, luck.uniform(1, 60)])
     loads_for = 4.0 if calm else luck.uniform(5, 30)
-    return Fate(goodput * luck.uniform(0.9, 1.1), met, sent, starts_after, loads_for, start, load)
+    goodput *= luck.uniform(0.9, 1.1)
+    return Fate(goodput, met, sent, starts_after, loads_for, start, load, outlives_a_soak)
 
 
 def _drawn(random: Random, chances) -> str | None:

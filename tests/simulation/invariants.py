@@ -344,9 +344,27 @@ class Watchman:
         production = server.get("deployments", "llama")
         if production is not None and promotion.get("pace") and not owes:
             self.check(_pace(production) != _as_recorded(promotion["pace"]), "production's pace was not given back")
+        self._soaked(study, trials)
         recommended = (status.get("recommendation") or {}).get("trial")
         names = {t["metadata"]["name"] for t in trials} | self.world.people.deleted_trials
         self.check(recommended is None or recommended in names, f"{recommended} is recommended and is not there")
+
+    def _soaked(self, study: Object, trials: list[Object]) -> None:
+        """What passes for soaked has outlived a soak, and production has nothing else. Records may have been lost."""
+        ends = {_settings(t): t["status"].get("outcome") for t in trials if t["spec"]["purpose"] == "Soak"}
+        if self.world.people.deleted_trials:
+            return
+        recommendation, promotion = (study["status"].get(part) or {} for part in ("recommendation", "promotion"))
+        if recommendation.get("soakedSeconds"):
+            outlived = ends.get(_settings({"spec": recommendation})) == "Feasible"
+            self.check(outlived, f"{recommendation['trial']} passes for soaked, and soaks ended so: {ends}")
+        if promotion and study["spec"]["promotion"]["soakSeconds"] and not self.world.people.changed_soak:
+            outlived = ends.get(_settings({"spec": promotion})) == "Feasible"
+            self.check(outlived, f"{promotion['trial']} is promoted, and soaks ended so: {ends}")
+
+
+def _settings(trial: Object) -> str:
+    return json.dumps(trial["spec"].get("parameters", {}), sort_keys=True)
 
 
 def _counted_late(trial: Object) -> int:

@@ -21,6 +21,7 @@ class People:
     helped_themselves: bool = False
     """To servers or records, so that nobody can know what was used."""
     deleted_trials: set[str] = field(default_factory=set)
+    changed_soak: bool = False
     busy_until: float = 0.0
     """In the loop's seconds: by then they have done what they mean to do."""
 
@@ -81,6 +82,10 @@ class People:
 
     def mode(self) -> None:
         self._nested("promotion", mode=self.world.random.choice(["Off", "Manual", "Automatic"]), approvedTrial="")
+
+    def soak(self) -> None:
+        self.changed_soak = True
+        self._nested("promotion", soakSeconds=self.world.random.choice([0, 1, 30]))
 
     def approve(self) -> None:
         """What is recommended, a trial that may not even have been measured, or one that is not there."""
@@ -258,6 +263,7 @@ DEEDS = (
     (People.windows, 0.1),
     (People.quota, 0.4),
     (People.no_quota, 0.2),
+    (People.soak, 0.2),
     (People.approve, 0.5),
     (People.delete_study, 0.05),
     (People.edit_production, 0.15),

@@ -47,6 +47,7 @@ def study(random: Random) -> Object:
             "mode": random.choice(["Off", "Manual", "Automatic", "Automatic"]),
             "confirmations": confirmations,
             "minimumImprovementPercent": random.choice([0, 5]),
+            "soakSeconds": random.choice([0, 1, 30]),
             "verification": {"durationSeconds": random.choice([1, 30])},
         },
         windows=windows(random) if random.random() < 0.3 else [],

@@ -26,7 +26,6 @@ from sloguard.cluster.git_job import git_job, request_map
 from sloguard.cluster.git_request import request_of
 from sloguard.cluster.knowledge import keep, leave_behind
 from sloguard.cluster.labels import MANAGED_BY, PROMOTION_FINALIZER, STUDY, load_name
-from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, being_deleted, listing, owned_by, section
 from sloguard.cluster.pace import give_back, set_pace
 from sloguard.cluster.records import ForeignArgumentsError, check_arguments, owner_of
@@ -52,6 +51,7 @@ from sloguard.engine.actions import (
     UpdateTrial,
 )
 from sloguard.engine.snapshot import TargetState
+from sloguard.engine.watch import is_live
 from sloguard.measure.prometheus import PrometheusSettings
 
 logger = logging.getLogger("sloguard.execute")
@@ -152,7 +152,7 @@ async def _do(api: Api, settings: Settings, gathered: Gathered, action: Action, 
         case StartServer(trial, arguments):
             await _start_server(api, gathered, trial, arguments)
             written.begun.add(trial.name)
-        case StartLoad(trial) if is_live(study):
+        case StartLoad(trial) if is_live(trial.spec, study.spec):
             arguments = tuple(trial.status.arguments)
             await _lead(api, render.live_service(study, trial, _production(gathered), container, arguments))
         case StartLoad(trial):
@@ -200,7 +200,7 @@ async def _start_server(api: Api, gathered: Gathered, trial: Trial, arguments: t
         await _create(api, DEPLOYMENTS, namespace, render.canary(trial, production, container, arguments))
         return
     await _create(api, SERVICES, namespace, render.service(trial, production, container, arguments))
-    if is_live(study):
+    if is_live(trial.spec, study.spec):
         await _create(api, SERVICES, namespace, render.live_service(study, trial, production, container, arguments))
     await _create(api, DEPLOYMENTS, namespace, render.deployment(trial, production, container, arguments))
 

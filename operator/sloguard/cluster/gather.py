@@ -31,7 +31,7 @@ from sloguard.cluster.history import History, read_history
 from sloguard.cluster.knowledge import Taken, knowledge_of
 from sloguard.cluster.labels import GIT, LOAD, ROLE, SERVER, STUDY, TRIAL, git_job_name
 from sloguard.cluster.last_activity import last_activity
-from sloguard.cluster.live_traffic import is_live, live_load, missing_prometheus
+from sloguard.cluster.live_traffic import live_load, missing_prometheus
 from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import Followed
 from sloguard.cluster.objects import Object, being_deleted, listing, section
@@ -60,6 +60,7 @@ from sloguard.engine.snapshot import (
     Snapshot,
     TargetState,
 )
+from sloguard.engine.watch import is_live
 
 logger = logging.getLogger("sloguard.gather")
 
@@ -157,7 +158,7 @@ async def gather(
             load = load_of(theirs.job, theirs.load_pods)
             if trial.spec.purpose is Purpose.CANARY:
                 load = await canary_load(sources, namespace, study, trial, pod)
-            elif is_live(study):
+            elif is_live(trial.spec, study.spec):
                 load = await live_load(api, sources, namespace, study, trial, pod)
             else:
                 load = await cross_checked(prometheus, namespace, trial, pod, load, study.spec.slos)

@@ -152,7 +152,7 @@ def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Tria
         last = next((t for t in before if (t.spec.number, t.spec.attempt) == (spec.number, spec.attempt - 1)), None)
         owed = last is not None and last.finished and not taught(last) and last.spec.parameters == spec.parameters
         objection = "" if owed else "it repeats no attempt that has to be repeated"
-    elif len(numbers) >= study.spec.budget.trials and spec.purpose is not Purpose.CANARY:
+    elif spec.costs_a_trial and _costly(before) >= study.spec.budget.trials:
         objection = "the budget has no room for it"
     elif spec.number > 0 and spec.number - 1 not in numbers:
         objection = "the number before it is missing"
@@ -163,6 +163,11 @@ def _objection(study: Study, trial: Trial, before: list[Trial], begun: list[Tria
     if not objection and not trial.finished and len(unfinished) >= study.spec.trial.parallelism:
         return "as many trials as may run at once are under way"
     return objection
+
+
+def _costly(trials: Iterable[Trial]) -> int:
+    """So many of the budget's trials they take."""
+    return len({t.spec.number for t in trials if t.spec.costs_a_trial})
 
 
 def _parameters_objection(study: Study, trial: Trial, before: list[Trial], space: Space | None) -> str:
@@ -179,6 +184,9 @@ def _parameters_objection(study: Study, trial: Trial, before: list[Trial], space
         case Purpose.SEARCH:
             inside = space is None or space.contains(parse_values(parameters))
             return "" if inside else "its parameters are not of the study's search space"
+        case Purpose.SOAK:
+            measured = any(t.spec.parameters == parameters and t.spec.purpose is not Purpose.SOAK for t in before)
+            return "" if measured and trial.spec.soak_seconds else "it soaks no trial that came before it"
         case Purpose.CANARY:
             promotion = study.status.promotion
             promoted = promotion is not None and parameters == promotion.parameters

@@ -28,7 +28,7 @@ from sloguard.cluster.records import owner_of
 from sloguard.cluster.target import containers_of, find_container, with_arguments
 from sloguard.cluster.workloads.kinds import template_of, workload_of
 from sloguard.domain.arguments import option
-from sloguard.engine.load_request import load_request_of
+from sloguard.engine.load_request import generators_of, load_request_of
 from sloguard.engine.progress import load_limit_seconds
 
 GENERATOR = "$(JOB_COMPLETION_INDEX)"
@@ -156,7 +156,7 @@ def load_job(
 
     Several generators are an Indexed Job, all of whose pods begin at `starts_at`.
     """
-    generators = study.spec.workload.generators
+    generators = generators_of(study, trial.spec)
     container = study.spec.target.container or ""
     serving = find_container(production, container)
     assert serving is not None, "the target was gathered with this container"
@@ -193,7 +193,7 @@ def load_job(
     }
     spec = {
         "backoffLimit": 0,
-        "activeDeadlineSeconds": load_limit_seconds(study.spec),
+        "activeDeadlineSeconds": load_limit_seconds(trial.spec, study.spec),
         "template": {"metadata": {"labels": own}, "spec": pod},
     }
     if generators > 1:

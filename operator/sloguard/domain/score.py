@@ -13,6 +13,11 @@ MEASURED = frozenset({Outcome.FEASIBLE, Outcome.INFEASIBLE})
 """Outcomes of a trial whose load ran to its end."""
 
 
+def was_measured(trial: Trial) -> bool:
+    """Whether it has figures; of a soak nothing but its end was looked at."""
+    return trial.status.outcome in MEASURED and trial.spec.purpose is not Purpose.SOAK
+
+
 def at_rate(trial: Trial, percent: int) -> RateMeasurement | None:
     """The measurement at this rate; where the sweep ended early, the last one, which was overwhelmed already."""
     below = [m for m in trial.status.measurements if m.rate_percent <= percent]
@@ -68,11 +73,11 @@ def _lowest_percent(trial: Trial) -> int:
 
 
 def goodput_tokens_per_second(trial: Trial, percent: int) -> float | None:
-    """None where nothing was measured: a crash, a fault of infrastructure, a trial under way.
+    """None where nothing was measured: a crash, a fault of infrastructure, a soak, a trial under way.
 
     0 where the sweep was broken off before it came to this rate or to a lower one.
     """
-    if trial.status.outcome not in MEASURED:
+    if not was_measured(trial):
         return None
     measurement = at_rate(trial, percent)
     return measurement.goodput_tokens_per_second if measurement else 0.0

@@ -13,6 +13,7 @@ from sloguard.domain.score import (
     highest_figure_of,
     worst_violation_ratio,
 )
+from sloguard.engine.soak import soaks_of
 
 
 def arm_of(
@@ -63,6 +64,14 @@ def confirmations_of(first: Trial, trials: Iterable[Trial]) -> list[Trial]:
         return []
     confirmed = (t for t in trials if t.spec.purpose is Purpose.CONFIRM)
     return [t for t in confirmed if t.spec.parameters == first.spec.parameters]
+
+
+def begun_with(candidate: Trial, trials: Iterable[Trial]) -> list[Trial]:
+    """What was made of it because it may win: confirmations and soaks, by their numbers."""
+    known = list(trials)
+    return sorted(
+        [*confirmations_of(candidate, known), *soaks_of(candidate, known)], key=lambda trial: trial.spec.number
+    )
 
 
 def taught(trial: Trial) -> bool:

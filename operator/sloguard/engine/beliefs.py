@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from sloguard.domain.ledger import EMPTY
 from sloguard.engine import candidates
-from sloguard.engine.arms import confirmations_of
+from sloguard.engine.arms import begun_with
 from sloguard.engine.gate import judge
 from sloguard.engine.known import Ground, Known
 from sloguard.optimizer import believed, make_optimizer
 
 
 def believing(known: Known, ground: Ground) -> Known:
-    """The same with the gate's next candidate chosen by belief; one that is being repeated is kept."""
+    """The same with the gate's next candidate chosen by belief; one that is being repeated or soaked is kept."""
     candidate = known.gate.candidate or (known.gate.winner.trial if known.gate.winner else None)
-    if candidate is None or confirmations_of(candidate, known.latest):
+    if candidate is None or begun_with(candidate, known.latest):
         return known
     gate = judge(known.study.spec, known.latest, known.percent, beliefs(known, ground))
     return replace(known, gate=gate)

@@ -25,7 +25,8 @@ from sloguard.engine.snapshot import Snapshot
 class Spent:
     """Used so far. `committed_gpu_seconds` adds what the trials under way will probably need to their end.
 
-    `gpus` are held now, `under_way` says that wall-clock minutes pass, `a_trial_...` is what one will probably take.
+    `gpus` are held now, `under_way` says that wall-clock minutes pass, `a_trial_...` is what one will probably take,
+    and `a_soak_...` what the soak that a winner is owed will; 0 where the study wants none.
     """
 
     trials: int
@@ -34,26 +35,32 @@ class Spent:
     wall_clock_seconds: float
     a_trial_gpu_seconds: float
     a_trial_seconds: float
+    a_soak_gpu_seconds: float
+    a_soak_seconds: float
     gpus: int
     under_way: bool
 
 
 def spent(snapshot: Snapshot, trials: Sequence[Trial], now: datetime) -> Spent:
-    """From the records, and for trials under way from what is seen of them. A canary is none of the budget's trials,
-    but its GPU-minutes are among those used.
+    """From the records, and for trials under way from what is seen of them. Soaks and canaries are none of the budget's
+    trials, but their GPU-minutes are among those used.
     """
     expected = _a_trial(trials, lambda t: t.status.gpu_seconds or 0)
     done = sum((t.status.gpu_seconds or 0) + t.status.left_behind_gpu_seconds for t in trials if t.finished)
     live = [(t, snapshot.observation(t)) for t in trials if not t.finished]
     queued = {t.name for t, seen in live if seen.server.evidence is not None and seen.server.evidence.gated}
     held = [held_gpu_seconds(t, seen, now) for t, seen in live]
+    soak = snapshot.study.spec.promotion.soak_seconds
+    gpus = max((t.status.gpus or 1 for t in trials), default=1)
     return Spent(
-        trials=len({t.spec.number for t in trials if t.spec.purpose is not Purpose.CANARY}),
+        trials=len({t.spec.number for t in trials if t.spec.costs_a_trial}),
         gpu_seconds=done + sum(held),
         committed_gpu_seconds=done + sum(max(seconds, expected) for seconds in held),
         wall_clock_seconds=_wall_clock_seconds([t for t in trials if t.name not in queued], now),
         a_trial_gpu_seconds=expected,
         a_trial_seconds=_a_trial(trials, _seconds),
+        a_soak_gpu_seconds=soak * gpus + _a_trial(trials, _startup_gpu_seconds) if soak else 0.0,
+        a_soak_seconds=soak + _a_trial(trials, _startup_gpu_seconds) / gpus if soak else 0.0,
         gpus=sum(seen.server.gpus for _, seen in live if seen.server.running_since is not None),
         under_way=any(t.status.started_at and t.name not in queued for t, _ in live),
     )
@@ -95,6 +102,24 @@ def minutes_over(spec: StudySpec, used: Spent) -> str:
     return ""
 
 
+def soak_over(spec: StudySpec, used: Spent) -> str:
+    """Why no soak may start, or nothing."""
+    ended, soak, budget = exhausted(spec, used), spec.promotion.soak_seconds, spec.budget
+    if ended:
+        return ended
+    if used.committed_gpu_seconds + used.a_soak_gpu_seconds > budget.gpu_minutes * 60:
+        return (
+            f"{used.committed_gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used, "
+            f"too little is left for a soak of {soak} s"
+        )
+    if used.wall_clock_seconds + used.a_soak_seconds > budget.wall_clock_minutes * 60:
+        return (
+            f"trials were under way for {used.wall_clock_seconds / 60:.0f} of {budget.wall_clock_minutes} minutes, "
+            f"too little is left for a soak of {soak} s"
+        )
+    return ""
+
+
 def over(spec: StudySpec, used: Spent) -> str:
     """Why no further trial may start, or nothing."""
     if used.trials >= spec.budget.trials:
@@ -115,26 +140,38 @@ def spare_repeats(spec: StudySpec) -> int:
 
 
 def search_over(spec: StudySpec, used: Spent, kept: int) -> str:
-    """Why the search ends, with room left for the repeats that will be needed, or nothing."""
+    """Why the search ends, with room left for the repeats and the soak that will be needed, or nothing."""
     ended = over(spec, used)
     if ended:
         return ended
     if used.trials >= spec.budget.trials - kept:
         return f"{used.trials} of {spec.budget.trials} trials were made, the others are kept for repeats"
-    if used.committed_gpu_seconds + (1 + kept) * used.a_trial_gpu_seconds > spec.budget.gpu_minutes * 60:
-        return f"the GPU-minutes that are left are kept for {kept} repeats"
+    needed_for = f"{kept} repeats{' and a soak' if spec.promotion.soak_seconds else ''}"
+    gpu_seconds = (1 + kept) * used.a_trial_gpu_seconds + used.a_soak_gpu_seconds
+    if used.committed_gpu_seconds + gpu_seconds > spec.budget.gpu_minutes * 60:
+        return f"the GPU-minutes that are left are kept for {needed_for}"
     in_turn = math.ceil((1 + kept) / spec.trial.parallelism)
-    if used.wall_clock_seconds + in_turn * used.a_trial_seconds > spec.budget.wall_clock_minutes * 60:
-        return f"the wall-clock minutes that are left are kept for {kept} repeats"
+    seconds = in_turn * used.a_trial_seconds + used.a_soak_seconds
+    if used.wall_clock_seconds + seconds > spec.budget.wall_clock_minutes * 60:
+        return f"the wall-clock minutes that are left are kept for {needed_for}"
     return ""
 
 
 def _a_trial(trials: Iterable[Trial], cost: Callable[[Trial], float]) -> float:
     """What a trial will probably take: the mean of those that were measured, or else of those that crashed."""
-    finished = [t for t in trials if t.finished]
+    finished = [t for t in trials if t.finished and t.spec.purpose is not Purpose.SOAK]
     measured = [cost(t) for t in finished if t.status.outcome in MEASURED]
     crashed = [cost(t) for t in finished if t.status.outcome is Outcome.CRASHED]
     return fmean(measured or crashed or [0.0])
+
+
+def _startup_gpu_seconds(trial: Trial) -> float:
+    """Until its server was ready."""
+    status = trial.status
+    if status.ready_at is None or status.finished_at is None:
+        return 0.0
+    since = (status.finished_at - status.ready_at).total_seconds() * (status.gpus or 1)
+    return max((status.gpu_seconds or 0) - since, 0.0)
 
 
 def _seconds(trial: Trial) -> float:

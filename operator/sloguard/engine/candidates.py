@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from sloguard.api.v1alpha1 import KnobName, Prediction, Purpose, Study, Trial, TrialSpec
+from sloguard.api.v1alpha1 import KnobName, Outcome, Prediction, Purpose, Study, Trial, TrialSpec
 from sloguard.domain.arguments import tuned, with_parameters
 from sloguard.domain.knobs import parse_values, text_of
 from sloguard.domain.ledger import crashed_with
 from sloguard.domain.repeat_noise import relative_noise
 from sloguard.domain.result import Result, Values
-from sloguard.domain.score import result_of
-from sloguard.engine.arms import taught
+from sloguard.domain.score import result_of, was_measured
 from sloguard.engine.gate import Gate, Wanted
 from sloguard.engine.known import Ground
 from sloguard.optimizer import Suggestion, make_optimizer
@@ -101,10 +100,11 @@ def _between(least: float, figure: float | None, most: float, unit: int = 1) -> 
 
 
 def history(study: Study, latest: Iterable[Trial], percent: int) -> list[Result]:
-    """Finished trials that say something about their configuration."""
+    """Finished trials that have figures of their configuration, or crashed: in a soak as well as anywhere."""
     spec, trials = study.spec, list(latest)
     noise = relative_noise(trials, percent)
-    return [result_of(trial, spec.slos, spec.objective, percent, noise) for trial in trials if taught(trial)]
+    telling = [trial for trial in trials if was_measured(trial) or trial.status.outcome is Outcome.CRASHED]
+    return [result_of(trial, spec.slos, spec.objective, percent, noise) for trial in telling]
 
 
 def repeat(study: Study, latest: Sequence[Trial], gate: Gate, ground: Ground) -> TrialSpec:
@@ -118,6 +118,14 @@ def repeat(study: Study, latest: Sequence[Trial], gate: Gate, ground: Ground) ->
         named = "Production" if one.purpose is Purpose.PRODUCTION else "vLLM's defaults"
         reason = f"{named} once more, beside repeat {one.block} of {gate.candidate.name}: what it is held against."
     return _spec(study, ground, _next_number(latest), one.purpose, dict(one.of.spec.parameters), reason)
+
+
+def soak(study: Study, latest: Sequence[Trial], soaked: Trial, ground: Ground, what_follows: str) -> TrialSpec:
+    """The same configuration under its worst-case load. `what_follows` if it lives: "recommended", say."""
+    seconds = study.spec.promotion.soak_seconds
+    reason = f"{soaked.name} has to outlive its worst-case load for {seconds} s before it is {what_follows}."
+    spec = _spec(study, ground, _next_number(latest), Purpose.SOAK, dict(soaked.spec.parameters), reason)
+    return spec.model_copy(update={"soak_seconds": seconds})
 
 
 def _lot(study: Study, wanted: Wanted) -> bytes:

@@ -15,8 +15,9 @@ from sloguard.api.v1alpha1 import Objective, Outcome, Purpose, StudySpec, Trial
 from sloguard.domain.contest import LEAST_REPEATS, SLO_SHARE, Arm, Ledger, Standing, Terms, Verdict, contest
 from sloguard.domain.noise import LEAST_NOISE, RatioInterval, ratio_interval
 from sloguard.domain.score import OFFERED_PERCENT, UNITS, figure_of, highest_figure_of, holds, slos_met
-from sloguard.engine.arms import arm_of, confirmations_of, repeats_of, taught
+from sloguard.engine.arms import arm_of, begun_with, confirmations_of, repeats_of, taught
 from sloguard.engine.budget import baseline_repeats, spare_repeats
+from sloguard.engine.soak import death_of, is_owed, outlived_seconds
 
 BASELINES = (Purpose.PRODUCTION, Purpose.DEFAULT)
 
@@ -64,13 +65,16 @@ class Gate:
     """The verdict: a `winner`, or a `candidate` whose block lacks the repeats that are `wanted`, or neither.
 
     `shown` holds the baselines that the winner is not itself, the better one first. `refused` says why better-looking
-    candidates were passed over. `kept` is how many trials the search leaves to the repeats of a candidate, `least_kept`
-    how many while it has none. `over`: so many were contested that no further one may win.
+    candidates were passed over. `soak` is the winner as long as it has to outlive its worst-case load for longer than
+    the `soaked_seconds` that it has. `kept` is how many trials the search leaves to the repeats of a candidate,
+    `least_kept` how many while it has none. `over`: so many were contested that no further one may win.
     """
 
     baseline: Contender | None = None
     best: Contender | None = None
     winner: Contender | None = None
+    soak: Trial | None = None
+    soaked_seconds: int = 0
     shown: tuple[Shown, ...] = ()
     confirmations: int = 0
     candidate: Trial | None = None
@@ -154,27 +158,34 @@ def _contested(ground: _Ground, gate: Gate, candidates: Sequence[Contender]) -> 
     """`candidates` in their order."""
     ledger, refused = Ledger(), list[str]()
     for candidate in candidates:
+        death = death_of(candidate.trial, ground.trials)
         if not ground.spec.promotion.confirmations:
-            return _unconfirmed(ground, gate, candidate)
+            if death is None:
+                return _unconfirmed(ground, replace(gate, refused=tuple(refused)), candidate)
+            refused.append(_died_in(candidate.trial, death))
+            continue
         if ledger.over:
             refused.append(
                 f"{candidate.trial.name} was not repeated: after so many, one that seems better may be chance"
             )
             break
         verdict = contest(ground.candidate(candidate.trial), ground.rivals(candidate.trial), ledger, ground.terms)
-        if verdict.standing is Standing.WON:
+        if verdict.standing is Standing.WON and death is None:
             return _won(ground, replace(gate, refused=tuple(refused)), candidate, verdict)
         if verdict.standing is Standing.OPEN:
             wanted = _wanted(ground, candidate.trial, verdict)
             return replace(gate, refused=tuple(refused), candidate=candidate.trial, wanted=wanted)
-        refused.append(_objection(ground, candidate.trial, verdict))
+        won = verdict.standing is Standing.WON
+        refused.append(
+            _died_in(candidate.trial, death) if won and death else _objection(ground, candidate.trial, verdict)
+        )
         ledger = verdict.after
     return replace(gate, refused=tuple(refused), over=ledger.over)
 
 
 def _ordered(ground: _Ground, candidates: Sequence[Contender], believed: Mapping[int, float]) -> list[Contender]:
-    """Those that were repeated first, in that order; then those that may win."""
-    begun = {c.trial.name: repeats for c in candidates if (repeats := confirmations_of(c.trial, ground.trials))}
+    """Those that were repeated or soaked first, in that order; then those that may win."""
+    begun = {c.trial.name: repeats for c in candidates if (repeats := begun_with(c.trial, ground.trials))}
     known = [c for c in candidates if c.trial.name in begun]
     known.sort(key=lambda c: begun[c.trial.name][0].spec.number)
     others = [c for c in candidates if c.trial.name not in begun and _may_win(ground, c)]
@@ -243,6 +254,7 @@ def _wanted(ground: _Ground, candidate: Trial, verdict: Verdict) -> tuple[Wanted
 
 def _unconfirmed(ground: _Ground, gate: Gate, candidate: Contender) -> Gate:
     """The study wants no confirmations: the search's figure has to do, and nothing is shown."""
+    gate = _soaked(ground, gate, candidate.trial)
     return replace(
         gate, winner=candidate, shown=_shown(ground, candidate.trial, Verdict(Standing.WON, 0, 0.0, Ledger()))
     )
@@ -252,7 +264,17 @@ def _won(ground: _Ground, gate: Gate, candidate: Contender, verdict: Verdict) ->
     arm = ground.candidate(candidate.trial).up_to(verdict.block)
     winner = Contender(candidate.trial, arm.sample.mean, arm.slos_met, arm.serves_offered)
     shown = _shown(ground, candidate.trial, verdict)
+    gate = _soaked(ground, gate, candidate.trial)
     return replace(gate, winner=winner, shown=shown, confirmations=verdict.block)
+
+
+def _soaked(ground: _Ground, gate: Gate, winner: Trial) -> Gate:
+    owed = is_owed(ground.spec, winner, ground.trials)
+    return replace(gate, soak=winner if owed else None, soaked_seconds=outlived_seconds(winner, ground.trials))
+
+
+def _died_in(candidate: Trial, soak: Trial) -> str:
+    return f"{candidate.name} did not outlive its worst-case load ({soak.name}: {soak.status.message})"
 
 
 def _shown(ground: _Ground, candidate: Trial, verdict: Verdict) -> tuple[Shown, ...]:

@@ -1,7 +1,7 @@
 """Which trial comes next, and when: further attempts, baselines, the search, confirmations. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from sloguard.engine.early_stop import all_served, stops_early
 from sloguard.engine.infrastructure_faults import back_off, exhausted
 from sloguard.engine.known import IDLE_SECONDS, Ground, Known, SearchEnd, Verdict
 from sloguard.engine.search_end import CONFIRMING, search_end
+from sloguard.engine.soak import death_of, is_owed, soaks_of
 from sloguard.engine.target_change import first_trial
 from sloguard.engine.trial_length import Needed, needed
 from sloguard.engine.watch import watch_of
@@ -42,17 +43,19 @@ class Following:
 
 
 def next_trial(known: Known, ground: Ground) -> Following:
-    """By the records alone; of several that are wanted, attempts come first, then baselines, the search, repeats."""
+    """By the records alone; of several that are wanted, attempts come first, then baselines, the search, repeats, and
+    the soak of what has won.
+    """
     if known.search_ended:
         return Following(None)
     blocked = _blocked(known)
-    owed = _another_attempt(known, ground, blocked) or _baseline(known, ground, blocked)
+    owed = _another_attempt(known, ground, blocked, _owed(known)) or _baseline(known, ground, blocked)
     if owed is not None:
         return Following(owed)
     searched = _search(known, ground, blocked)
     if not isinstance(searched, SearchEnd):
         return Following(searched)
-    repeat = _confirmation(known, ground, blocked)
+    repeat = _confirmation(known, ground, blocked) or _soak(known, ground, blocked)
     if isinstance(repeat, TrialSpec) and searched is not CONFIRMING:
         reason = f"{repeat.reason} The search ended: {searched.message}."
         repeat = repeat.model_copy(update={"reason": reason[:1024]})
@@ -173,10 +176,22 @@ def _baseline(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpe
     return blocked or candidates.baseline(known.study, missing, ground)
 
 
-def _another_attempt(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
-    """Of a trial that said nothing about its configuration, unless the budget's minutes are over."""
+def _owed(known: Known) -> list[Trial]:
+    """What said nothing about its configuration and is made again: unless the minutes that it needs are over, or, of a
+    soak, nobody waits for it any more.
+    """
+    spec, soaked = known.study.spec, known.gate.soak
     owed = [t for t in known.latest if t.finished and not taught(t)]
-    if not owed or budget.minutes_over(known.study.spec, known.used):
+    soaks = soaks_of(soaked, owed) if soaked is not None and not budget.soak_over(spec, known.used) else []
+    others = [t for t in owed if t.spec.purpose is not Purpose.SOAK]
+    return [*([] if budget.minutes_over(spec, known.used) else others), *soaks]
+
+
+def _another_attempt(
+    known: Known, ground: Ground, blocked: Verdict | None, owed: Sequence[Trial]
+) -> TrialSpec | Verdict | None:
+    """Of the one that may be tried first."""
+    if not owed:
         return None
     exhausted = next((verdict for t in owed if (verdict := _exhausted(known, t)) is not None), None)
     if exhausted is not None:
@@ -233,3 +248,45 @@ def _confirmation(known: Known, ground: Ground, blocked: Verdict | None) -> Tria
     if blocked is not None:
         return blocked
     return candidates.repeat(known.study, known.latest, believing(known, ground).gate, ground)
+
+
+def _soak(known: Known, ground: Ground, blocked: Verdict | None) -> TrialSpec | Verdict | None:
+    """Of the gate's winner. Where the minutes are over it is recommended without, and that is said."""
+    if known.unfinished or known.gate.soak is None or budget.soak_over(known.study.spec, known.used):
+        return None
+    if blocked is not None:
+        return blocked
+    winner = believing(known, ground).gate.soak
+    return None if winner is None else candidates.soak(known.study, known.latest, winner, ground, "recommended")
+
+
+def before_promotion(known: Known, ground: Ground, promoted: Trial) -> TrialSpec | Verdict | None:
+    """What has to come before production is given a trial's arguments, however that is done: its soak, unless it has
+    outlived one. None where nothing has to come any more.
+
+    A recommended trial was soaked before it was recommended. One that a person names may never have been, and neither
+    one that was recommended when the minutes were over.
+    """
+    spec, soaks = known.study.spec, soaks_of(promoted, known.latest)
+    death = death_of(promoted, soaks)
+    if death is not None:
+        message = (
+            f"{promoted.name} is not promoted: it did not outlive its worst-case load ({death.name}: "
+            f"{death.status.message}). Name another trial in spec.promotion.approvedTrial, or create a new study"
+        )
+        return Verdict(StudyPhase.AWAITING_APPROVAL, "SoakFailed", message, stalled=True)
+    if not is_owed(spec, promoted, soaks):
+        return None
+    if known.unfinished:
+        return _busy(known)
+    over = budget.soak_over(spec, known.used)
+    if over:
+        message = (
+            f"{promoted.name} is not promoted, since it did not outlive its worst-case load yet: {over}. Raise "
+            "spec.budget, or set spec.promotion.soakSeconds to 0 to promote it all the same"
+        )
+        return Verdict(StudyPhase.AWAITING_APPROVAL, "NotSoaked", message, stalled=True)
+    blocked, owed = _blocked(known), [t for t in soaks if not taught(t)]
+    if owed:
+        return _another_attempt(known, ground, blocked, owed)
+    return blocked or candidates.soak(known.study, known.latest, promoted, ground, "promoted")

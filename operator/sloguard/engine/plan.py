@@ -53,7 +53,7 @@ from sloguard.engine.known import (
     know,
 )
 from sloguard.engine.managed import objection
-from sloguard.engine.next_trial import next_trial, phase_for, phase_of, under_way, until_readable
+from sloguard.engine.next_trial import before_promotion, next_trial, phase_for, phase_of, under_way, until_readable
 from sloguard.engine.progress import Step, advance, cancel, sweep
 from sloguard.engine.promotion import (
     UNDER_WAY,
@@ -312,6 +312,8 @@ def _recommend(known: Known, draft: Draft, ground: Ground | TargetProblem, snaps
         verdict = _stalled(known, ground)
     elif (problem := objection(known.study, ground.target.manager, trial)) is not None:
         verdict = Verdict(StudyPhase.AWAITING_APPROVAL, problem.reason, problem.message, stalled=True)
+    elif (first := before_promotion(known, ground, trial)) is not None:
+        verdict = _record(known, draft, first) if isinstance(first, TrialSpec) else first
     elif (waits := _obstacle(known, ground.target, snapshot)) is not None:
         verdict = waits
     else:

@@ -24,6 +24,7 @@ from sloguard.api.v1alpha1 import (
     StudySpec,
     Trial,
     TrialPhase,
+    TrialSpec,
     TrialStatus,
 )
 from sloguard.domain.capacity import capacity_of
@@ -35,6 +36,7 @@ from sloguard.engine.actions import Action, StartLoad, StartServer, StopTrial
 from sloguard.engine.agreement import with_agreement
 from sloguard.engine.infrastructure_faults import DID_NOT_RUN, HELD_BACK, fault_of, patience
 from sloguard.engine.snapshot import LoadState, Observation, Server, ServerState
+from sloguard.engine.soak import fault_in, outlived_in_words
 from sloguard.engine.verification import in_words, served, worse
 from sloguard.engine.waiting import waits_for, waits_no_more
 from sloguard.engine.watch import is_live, watched_seconds
@@ -121,9 +123,11 @@ def _starting(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) -
             "ready_at": now,
             "load_started_at": now,
             "margins": server.margins,
+            "platform": trial.status.platform or server.platform,
             "gpus": server.gpus,
         }
-        return Step(waits_no_more(trial.status, now).model_copy(update=update), _led(trial))
+        status = waits_no_more(trial.status, now).model_copy(update=update)
+        return Step(status, _led(trial.model_copy(update={"status": status})))
     crash = _verdict(trial, seen, spec, now)
     may_come = crash is None or (crash.fault is Fault.INFRASTRUCTURE and server.state is ServerState.WAITING)
     if crash is not None and not may_come:
@@ -155,7 +159,7 @@ def _loading(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) ->
     if crash is not None:
         return _crashed(trial, crash, now, result)
     if result is not None and result.fault is None and result.invalid is None:
-        return _compared(trial, result, load.beside, now) if _is_canary(trial) else _measured(trial, result, now)
+        return _judged(trial, result, load.beside, now)
     if server.state is ServerState.ABSENT or _replaced(trial, seen):
         return Step(_finished(trial, Outcome.CANCELLED, now, "the server was taken away while it was under load"))
     if result is not None and result.fault is not None:
@@ -171,6 +175,17 @@ def _loading(trial: Trial, seen: Observation, spec: StudySpec, now: datetime) ->
     return Step(trial.status)
 
 
+def _judged(trial: Trial, result: LoadResult, beside: ServedTraffic | None, now: datetime) -> Step:
+    """By a load that came to its end."""
+    match trial.spec.purpose:
+        case Purpose.CANARY:
+            return _compared(trial, result, beside, now)
+        case Purpose.SOAK:
+            return _outlived(trial, result, now)
+        case _:
+            return _measured(trial, result, now)
+
+
 def _not_measured(trial: Trial, spec: StudySpec) -> CrashClass:
     """What failed where the candidate did not."""
     return CrashClass.LIVE_TRAFFIC if is_live(trial.spec, spec) else CrashClass.LOAD_GENERATOR
@@ -183,7 +198,7 @@ def _is_canary(trial: Trial) -> bool:
 def _load_limit(trial: Trial, spec: StudySpec) -> timedelta:
     if _is_canary(trial):
         return timedelta(seconds=watched_seconds(trial.spec, spec)) + LOAD_GRACE
-    return timedelta(seconds=load_limit_seconds(spec))
+    return timedelta(seconds=load_limit_seconds(trial.spec, spec))
 
 
 def _replaced(trial: Trial, seen: Observation) -> bool:
@@ -226,9 +241,10 @@ def is_late(trial: Trial, spec: StudySpec, state: ServerState, since: datetime |
     return starting and since is not None and now - since >= timedelta(seconds=spec.trial.startup_timeout_seconds)
 
 
-def load_limit_seconds(spec: StudySpec) -> int:
+def load_limit_seconds(trial: TrialSpec, spec: StudySpec) -> int:
     """How long a load may take at the most, from its start to its result."""
-    return whole_seconds(spec.workload) + int(LOAD_GRACE.total_seconds())
+    soak = None if trial.soak_seconds is None else trial.soak_seconds + spec.workload.drain_seconds
+    return (whole_seconds(spec.workload) if soak is None else soak) + int(LOAD_GRACE.total_seconds())
 
 
 def _measured(trial: Trial, result: LoadResult, now: datetime) -> Step:
@@ -264,6 +280,14 @@ def _compared(trial: Trial, result: LoadResult, production: ServedTraffic | None
     outcome = Outcome.INFEASIBLE if fault else Outcome.FEASIBLE
     status = _finished(trial, outcome, now, f"worse than production: {fault}. {told}" if fault else told)
     return Step(status.model_copy(update={"measurements": result.rates}))
+
+
+def _outlived(trial: Trial, result: LoadResult, now: datetime) -> Step:
+    """Its figures are not kept: they are of another load than all others, and no SLO is asked for."""
+    fault = fault_in(result)
+    if fault is not None:
+        return _crashed(trial, fault, now)
+    return Step(_finished(trial, Outcome.FEASIBLE, now, outlived_in_words(trial, result)))
 
 
 def _capacity(rates: Sequence[RateMeasurement]) -> CapacityEstimate | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sloguard.api.v1alpha1 import Objective, Outcome, PromotionMode, Purpose, Recommendation, Study, StudyPhase, Trial
 from sloguard.domain.contest import ERROR
-from sloguard.domain.score import MEASURED, UNITS, goodput_tokens_per_second
+from sloguard.domain.score import UNITS, goodput_tokens_per_second, was_measured
 from sloguard.engine import budget, trade_off
 from sloguard.engine.arms import taught
 from sloguard.engine.candidates import DEFAULT_NUMBER, PRODUCTION_NUMBER
@@ -29,6 +29,7 @@ def recommendation_of(known: Known) -> Recommendation | None:
         for t in known.latest
         if t.spec.number in BASELINE_NUMBERS and t.status.outcome is Outcome.CRASHED
     )
+    soaked = _soak_told(known)
     return Recommendation(
         trial=winner.trial.name,
         parameters=winner.trial.spec.parameters,
@@ -41,9 +42,19 @@ def recommendation_of(known: Known) -> Recommendation | None:
         improvement_high_percent=_percent(beaten.ratio.high) if confirmed else None,
         error_percent=round(100 * ERROR) if confirmed else None,
         confirmations=known.gate.confirmations,
-        reason=f"{_story(known, winner)}{mark}{broken}{crashed}"[:1024],
+        soaked_seconds=known.gate.soaked_seconds,
+        reason=f"{_story(known, winner)}{soaked}{mark}{broken}{crashed}"[:1024],
         choice=trade_off.explained(known, winner.trial)[:1024],
     )
+
+
+def _soak_told(known: Known) -> str:
+    """Nothing where the study wants no soak."""
+    gate, spec = known.gate, known.study.spec
+    if gate.soak is not None:
+        why = budget.soak_over(spec, known.used) or "no soak came to its end"
+        return f"; it did NOT have to outlive its worst-case load before this: {why}"
+    return f"; it outlived {gate.soaked_seconds} s of its worst-case load" if gate.soaked_seconds else ""
 
 
 def _percent(ratio: float) -> int | None:
@@ -89,8 +100,9 @@ def wished(study: Study, trials: Iterable[Trial], recommendation: Recommendation
     trial = next((t for t in trials if t.name == name), None)
     if trial is None:
         return None, f"promotion.approvedTrial {name} is not a trial of this study; name one that is"
-    if trial.status.outcome not in MEASURED:
-        said = trial.status.outcome.value if trial.status.outcome else "unfinished"
+    if not was_measured(trial):
+        soak = trial.spec.purpose is Purpose.SOAK
+        said = "a soak" if soak else trial.status.outcome.value if trial.status.outcome else "unfinished"
         return None, f"promotion.approvedTrial {name} is {said}; name a trial that was measured"
     return trial, ""
 

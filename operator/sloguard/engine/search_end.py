@@ -10,7 +10,7 @@ a resumed search ends like the first one, so that a study always ends.
 from sloguard.engine import budget
 from sloguard.engine.known import Known, SearchEnd
 
-CONFIRMING = SearchEnd("Confirming", "what was found is confirmed by repeats")
+CONFIRMING = SearchEnd("Confirming", "what was found is confirmed by repeats and a soak")
 """The search ended before, and the gate's candidate is not settled yet or has won."""
 
 
@@ -18,7 +18,8 @@ def search_end(known: Known) -> SearchEnd | None:
     """Why no further configuration is searched now; None where one is."""
     spec, gate = known.study.spec, known.gate
     under_way = any(t.spec.is_repeat for t in known.unfinished)
-    contested = gate.candidate is not None and known.latest[-1].spec.is_repeat
+    found = gate.candidate is not None or gate.winner is not None
+    contested = found and known.latest[-1].spec.is_repeat
     if gate.confirmations or contested or under_way:
         return CONFIRMING
     if gate.over:

@@ -8,6 +8,7 @@ from sloguard.domain.result import Result
 from sloguard.domain.score import MEASURED, result_of
 from sloguard.engine.arms import repeats_of
 from sloguard.engine.known import Known
+from sloguard.engine.soak import death_of
 
 MOST_POINTS = 10
 
@@ -35,8 +36,9 @@ def explained(known: Known, winner: Trial) -> str:
 
 
 def _points(known: Known) -> list[Point]:
-    """Configurations that hold the SLOs, or all that were measured where none does."""
-    firsts = [t for t in known.latest if not t.spec.is_repeat and t.status.outcome in MEASURED]
+    """Configurations that hold the SLOs, or all that were measured where none does; none that died in a soak."""
+    measured = (t for t in known.latest if not t.spec.is_repeat and t.status.outcome in MEASURED)
+    firsts = [t for t in measured if death_of(t, known.latest) is None]
     seen = [(t.name, _runs(known, t)) for t in firsts]
     held = [(name, runs) for name, runs in seen if _hold(runs)]
     return [_point(name, runs) for name, runs in held or seen if runs]

@@ -22,8 +22,9 @@ class Watch:
 
 
 def is_live(trial: TrialSpec, spec: StudySpec) -> bool:
-    """Whether it is live traffic that the trial is measured by."""
-    return trial.purpose is Purpose.CANARY or spec.measurement is Measurement.PROMETHEUS
+    """Whether it is live traffic that the trial is measured by. A soak always has a load of its own."""
+    by_watching = spec.measurement is Measurement.PROMETHEUS and trial.purpose is not Purpose.SOAK
+    return trial.purpose is Purpose.CANARY or by_watching
 
 
 def watch_of(trial: Trial, spec: StudySpec) -> Watch | None:

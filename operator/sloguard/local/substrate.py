@@ -29,7 +29,7 @@ from sloguard.engine.actions import (
     UpdateTrial,
 )
 from sloguard.engine.load_parts import load_of_parts
-from sloguard.engine.load_request import load_request_of
+from sloguard.engine.load_request import generators_of, load_request_of
 from sloguard.engine.progress import is_late
 from sloguard.engine.snapshot import (
     Load,
@@ -144,7 +144,7 @@ class LocalSubstrate:
             return Load()
         ended = [(number, load.ended) for number, load in enumerate(running.loads) if load.ended is not None]
         parts = [self._observe_part(self._part(trial.name, number), code) for number, code in ended]
-        return load_of_parts(parts, self.directory.run.study.spec.workload.generators)
+        return load_of_parts(parts, generators_of(self.directory.run.study, trial.spec))
 
     def _observe_part(self, part: Part, exit_code: int) -> Load:
         try:
@@ -178,16 +178,18 @@ class LocalSubstrate:
         what = load_request_of(run.study, run.trials[name], running.url, starts_at)
         what = what.model_copy(update={"workload": workload})
         self.directory.write_file(request, what.model_dump_json(by_alias=True, exclude_none=True))
-        for number in range(workload.generators):
+        generators = generators_of(run.study, run.trials[name].spec)
+        for number in range(generators):
             part = self._part(name, number)
             command = [sys.executable, "-P", "-m", "sloguard", "load"]
             command += ["--request", str(request), "--output", str(part.result)]
-            command += ["--generator", str(number)] if workload.generators > 1 else []
+            command += ["--generator", str(number)] if generators > 1 else []
             running.loads.append(await self.family.start(command, self.directory.fresh(part.log), child_environment()))
 
     def _part(self, name: str, number: int) -> Part:
         """The files of one of the load's generators."""
-        of = f"{number}." if self.directory.run.study.spec.workload.generators > 1 else ""
+        run = self.directory.run
+        of = f"{number}." if generators_of(run.study, run.trials[name].spec) > 1 else ""
         return Part(*(self.directory.load_file(name, f"{of}{what}") for what in ("result.json", "log")))
 
     async def _stop(self, name: str) -> None:

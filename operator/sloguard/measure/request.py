@@ -5,13 +5,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from sloguard.api.v1alpha1 import SLO, ArrivalPattern, Metric, Model, Workload
+from sloguard.api.v1alpha1.trial import MOST_SOAK_SECONDS
 
 ARRIVALS_LIMIT_MICROSECONDS = 100_000
 """Requests that come a tenth of a second late still come in the pattern that was asked for."""
-
-
-MOST_SOAK_SECONDS = 3600
-"""As a rate may last."""
 
 
 class LoadInputError(Exception):

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sloguard.api.v1alpha1 import SLO, KnobName, Objective, Outcome, Purpose, Study, Trial
 from sloguard.domain.arguments import ArgumentsError, split_command
-from sloguard.domain.score import UNITS, at_rate, figure_of, highest_figure_of, margin_of
+from sloguard.domain.score import UNITS, at_rate, figure_of, highest_figure_of, margin_of, was_measured
 from sloguard.report.expectations import expectations
 
 COLOURS = {
@@ -134,7 +134,7 @@ def _outcome(trial: Trial) -> str:
 
 def _story(trial: Trial, between: str) -> str:
     settings = escape(between.join(_settings(trial)))
-    told = trial.status.outcome not in {Outcome.FEASIBLE, Outcome.INFEASIBLE} and trial.status.message
+    told = not was_measured(trial) and trial.status.message
     return f"{settings}\n[dim]{escape(trial.status.message)}[/]" if told else settings
 
 

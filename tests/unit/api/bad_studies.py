@@ -596,9 +596,9 @@ BAD_STUDIES = (
         ),
     ),
     Bad(
-        "no-gpu-time", {"spec.budget.gpuMinutes": 6}, ("spec.budget.gpuMinutes", "6 is less than the 420 s", "raise it")
+        "no-gpu-time", {"spec.budget.gpuMinutes": 6}, ("spec.budget.gpuMinutes", "6 is less than the 720 s", "raise it")
     ),
-    Bad("no-time", {"spec.budget.wallClockMinutes": 2}, ("spec.budget.wallClockMinutes", "2 is less than the 140 s")),
+    Bad("no-time", {"spec.budget.wallClockMinutes": 2}, ("spec.budget.wallClockMinutes", "2 is less than the 440 s")),
     Bad("zero-gpu-time", {"spec.budget.gpuMinutes": 0}, ("spec.budget.gpuMinutes", "0", "1")),
     Bad("parallelism", {"spec.trial.parallelism": 0}, ("spec.trial.parallelism", "0", "1")),
     Bad("time-out", {"spec.trial.startupTimeoutSeconds": 7201}, ("spec.trial.startupTimeoutSeconds", "7201", "7200")),

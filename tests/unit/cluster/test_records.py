@@ -77,6 +77,8 @@ FORGED = {
     "a value outside the space": trial_object(2, parameters={"max_num_seqs": "257"}),
     "a tuned setting left out": trial_object(2, parameters={}),
     "a confirmation of nothing": trial_object(2, purpose="Confirm", parameters={"max_num_seqs": "9"}),
+    "a soak of nothing": trial_object(2, purpose="Soak", parameters={"max_num_seqs": "9"}, soakSeconds=60),
+    "a soak without an end": trial_object(2, purpose="Soak", parameters={}),
     "a number ahead of its time": trial_object(4),
     "a second attempt without a first": trial_object(2, 2),
     "an unknown field": trial_object(2, image="evil"),
@@ -122,6 +124,15 @@ def test_no_more_begin_than_may_run_at_once():
 def test_the_budget_bounds_what_may_begin():
     all_done = [*DONE, *(trial_object(n, status=finished()) for n in range(2, 6))]
     assert objection(trial_object(6), *all_done) == "the budget has no room for it"
+
+
+def test_a_soak_takes_none_of_the_budgets_trials():
+    all_done = [*DONE, *(trial_object(n, status=finished()) for n in range(2, 6))]
+    soak = trial_object(6, purpose="Soak", parameters=all_done[-1]["spec"]["parameters"], soakSeconds=60)
+    assert objection(soak, *all_done) is None
+    soaked = soak | {"status": finished()}
+    assert objection(trial_object(7), *all_done, soaked) == "the budget has no room for it"
+    assert objection(trial_object(7), *all_done, soaked, budget={"trials": 7}) is None
 
 
 def test_what_has_begun_stays_whatever_becomes_of_study_and_target():

@@ -259,7 +259,7 @@ def test_a_load_generator_that_fails_says_nothing_about_the_configuration(load):
 
 def test_a_load_that_never_ends_is_the_generators_fault():
     running = seen(READY, load=LoadState.RUNNING)
-    limit = 20 + load_limit_seconds(SPEC)
+    limit = 20 + load_limit_seconds(make_trial(2).spec, SPEC)
     assert step(loading(), running, limit).status.outcome is None
     assert step(loading(), running, limit + 1).status.crash.class_ is CrashClass.LOAD_GENERATOR
 

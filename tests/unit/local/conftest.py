@@ -20,6 +20,8 @@ from sloguard.local.records import read_run
 
 SIMULATOR = [sys.executable, "-m", "sloguard.simulator", "--profile=tiny", "--startup-scale=0.001"]
 MARK = "SLOGUARD_TEST_MARK"
+OFF = {"mode": "Off", "confirmations": 0, "soakSeconds": 0}
+"""A soak takes longer than all the rest of a study that takes seconds."""
 
 
 def short_study(*arguments: str, **spec: Any) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def short_study(*arguments: str, **spec: Any) -> dict[str, Any]:
             "optimizer": {"name": "random", "seed": 1},
             "budget": {"trials": 4, "gpuMinutes": 5, "wallClockMinutes": 5},
             "trial": {"startupTimeoutSeconds": 30},
-            "promotion": {"mode": "Off", "confirmations": 0},
+            "promotion": OFF,
             **spec,
         },
     }

@@ -17,7 +17,7 @@ from sloguard.api.v1alpha1 import Crash, Outcome, Purpose, Trial, TrialPhase
 from sloguard.local.command import tune as tune_command
 from sloguard.local.directory import RunDirectory
 from sloguard.local.report_command import report
-from tests.unit.local.conftest import SIMULATOR, Tune, as_study, short_study
+from tests.unit.local.conftest import OFF, SIMULATOR, Tune, as_study, short_study
 
 UNMEASURED = {Outcome.CANCELLED, Outcome.INFRASTRUCTURE}
 PRODUCTION, DEFAULT, SEARCH = Purpose.PRODUCTION, Purpose.DEFAULT, Purpose.SEARCH
@@ -39,7 +39,7 @@ def assert_dense(trials: list[Trial]) -> None:
 
 def test_whole_study(tune: Any):
     budget = {"trials": 7, "gpuMinutes": 5, "wallClockMinutes": 5}
-    run = tune(short_study(promotion={"mode": "Off", "confirmations": 2}, budget=budget))
+    run = tune(short_study(promotion=OFF | {"confirmations": 2}, budget=budget))
     code, said = run.run()
     assert code == 0, said
     assert_whole_study(run.trials())
@@ -72,6 +72,46 @@ def assert_whole_study(trials: list[Trial]) -> None:
 
 NO_LAG_RULE = {"dispatchLagFloorMilliseconds": 60_000}
 """A busy machine is not what is tested."""
+
+
+def test_a_winner_that_dies_of_its_worst_case_load_gives_way_to_the_next(tune: Any):
+    """With 98 % of the memory it serves the study's load as well as any, and a full batch of long prompts kills it.
+
+    Ties go to who changes least of production: first to more sequences alone, then to vLLM's defaults, which live.
+    """
+    parameters = [
+        {"name": "max_num_seqs", "choice": {"values": ["1", "64"]}},
+        {"name": "gpu_memory_utilization", "choice": {"values": ["0.90", "0.98"]}},
+    ]
+    study = short_study(
+        "--gpu-memory-utilization=0.98",
+        "--max-num-batched-tokens=4096",
+        searchSpace={"preset": "None", "parameters": parameters},
+        promotion=OFF | {"soakSeconds": 4, "minimumImprovementPercent": 0},
+        budget={"trials": 6, "gpuMinutes": 5, "wallClockMinutes": 5},
+    )
+    study["spec"]["workload"] |= {
+        "arrival": {"pattern": "Constant", "requestsPerMinute": 600},
+        "promptTokens": {"mean": 64, "stddev": 100, "min": 16, "max": 400},
+    }
+    run = tune(study)
+    code, said = run.run()
+    assert code == 0, said
+    soaks = [t for t in run.trials() if t.spec.purpose is Purpose.SOAK]
+    dead, lived = soaks
+    assert dead.spec.parameters == {"max_num_seqs": "64", "gpu_memory_utilization": "0.98"}, said
+    assert dead.status.crash is not None
+    assert (dead.status.outcome, dead.status.crash.class_) == (Outcome.CRASHED, "CUDAOutOfMemory")
+    assert dead.status.crash.phase == "Serving"
+    assert (lived.spec.parameters, lived.status.outcome) == ({}, Outcome.FEASIBLE)
+    assert lived.status.message.startswith("outlived 4 s of ")
+    assert "each a prompt of 400 and an answer of 64 tokens" in lived.status.message
+    recommendation = json.loads(reported(run, "--json"))["study"]["status"]["recommendation"]
+    assert (recommendation["trial"], recommendation["soakedSeconds"]) == ("short-1-1", 4)
+    told = " ".join(reported(run).split())
+    assert "Soak" in told
+    assert "it outlived 4 s of its worst-case load" in told
+    run.assert_nothing_left()
 
 
 def test_every_trial_replays_the_trace_as_it_was_at_first(tune: Any, tmp_path: Path):

@@ -120,6 +120,16 @@ def test_winner_against_production_and_defaults():
     assert "winner, trial 2 720 250 ms 20 ms met" in rows
 
 
+def test_a_soak_has_no_figures_and_says_what_was_outlived():
+    soak = trial(4, "Soak", outcome="Feasible", message="outlived 300 s of 64 requests at once")
+    text = io.StringIO()
+    print_report(Console(file=text, width=140, color_system=None), study(), [*TRIALS, soak])
+    lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
+    row = next(number for number, line in enumerate(lines) if line.startswith("4 Soak"))
+    assert lines[row] == "4 Soak Feasible - - - (defaults)"
+    assert lines[row + 1] == "outlived 300 s of 64 requests at once"
+
+
 def test_once_something_was_repeated_the_spread_within_a_run_is_left_out():
     """It takes a queue that grows for noise: past saturation it says ± 1926 of 1136 that came again within 4 %."""
     noise = [{"ratePercent": 100, "permille": 37, "runs": 4}]

@@ -69,6 +69,10 @@ class Recommendation(Scored):
         "absent where nothing was confirmed.",
     )
     confirmations: int = 0
+    soaked_seconds: int = Field(
+        default=0,
+        description="For so long it outlived its worst-case load; 0 where it was not soaked.",
+    )
     reason: str = Field(default="", max_length=1024)
     choice: str = Field(default="", max_length=1024, description="Why this one and no other of the front.")
 

@@ -13,6 +13,7 @@ from .meta import ObjectMeta
 from .rules import Rule, cel_matches, cluster_only, immutable, matches, matching
 from .search_space import SearchSpace
 from .status import StudyStatus
+from .trial import MOST_SOAK_SECONDS
 from .window import Window
 from .workload import Workload
 
@@ -268,6 +269,13 @@ class Promotion(Model):
         description="Most repeats of a candidate before it may win, with production and the defaults repeated beside "
         "it. A winner has two or more; 0 takes the search's figure for it, and nothing is shown.",
     )
+    soak_seconds: int = Field(
+        default=300,
+        ge=0,
+        le=MOST_SOAK_SECONDS,
+        description="Before a winner is recommended, or another trial promoted, it has to outlive its worst-case load "
+        "for so long: the longest requests, a full batch. Costs GPU-minutes, and no trial of the budget; 0: no soak.",
+    )
     strategy: Strategy = Strategy.ROLLING
     allow_downtime: bool = Field(
         default=False,
@@ -315,13 +323,15 @@ def _load_seconds(spec: "StudySpec") -> int:
 
 
 def _no_gpu_time_left(spec: "StudySpec") -> tuple[object, ...] | None:
-    enough = spec.budget.gpu_minutes * 60 >= 3 * _load_seconds(spec)
-    return None if enough else (spec.budget.gpu_minutes, 3 * _load_seconds(spec))
+    needed_seconds = 3 * _load_seconds(spec) + spec.promotion.soak_seconds
+    enough = spec.budget.gpu_minutes * 60 >= needed_seconds
+    return None if enough else (spec.budget.gpu_minutes, needed_seconds)
 
 
 def _no_time_left(spec: "StudySpec") -> tuple[object, ...] | None:
-    enough = spec.budget.wall_clock_minutes * 60 >= _load_seconds(spec)
-    return None if enough else (spec.budget.wall_clock_minutes, _load_seconds(spec))
+    needed_seconds = _load_seconds(spec) + spec.promotion.soak_seconds
+    enough = spec.budget.wall_clock_minutes * 60 >= needed_seconds
+    return None if enough else (spec.budget.wall_clock_minutes, needed_seconds)
 
 
 RATELESS = frozenset({ArrivalPattern.CLOSED_LOOP, ArrivalPattern.LIVE})
@@ -362,6 +372,8 @@ def _watched_together(spec: "StudySpec") -> tuple[object, ...] | None:
 
 _LEAST_TRIALS = "(3 + self.promotion.confirmations + (self.promotion.confirmations > 0 ? 2 : 0))"
 _LOAD_SECONDS = "(self.workload.warmupSeconds + self.workload.durationSeconds)"
+_GPU_SECONDS = f"(3 * {_LOAD_SECONDS} + self.promotion.soakSeconds)"
+_WALL_CLOCK_SECONDS = f"({_LOAD_SECONDS} + self.promotion.soakSeconds)"
 _SAME_SLO = "self.slos.exists_one(t, t.metric == s.metric && t.percentile == s.percentile)"
 LEAST_CURVE = 3
 """Rates that make a curve from which a capacity can be read."""
@@ -394,18 +406,18 @@ class StudySpec(Model):
             path=".budget.trials",
         ),
         Rule(
-            cel=f"self.budget.gpuMinutes * 60 >= 3 * {_LOAD_SECONDS}",
+            cel=f"self.budget.gpuMinutes * 60 >= {_GPU_SECONDS}",
             message="budget.gpuMinutes %s is less than the %s s of load (warmupSeconds + durationSeconds) on "
-            "production, defaults and one candidate; raise it or shorten the load",
-            values=("self.budget.gpuMinutes", f"3 * {_LOAD_SECONDS}"),
+            "production, defaults and one candidate, and of its soak (promotion.soakSeconds); raise it or shorten them",
+            values=("self.budget.gpuMinutes", _GPU_SECONDS),
             broken=_no_gpu_time_left,
             path=".budget.gpuMinutes",
         ),
         Rule(
-            cel=f"self.budget.wallClockMinutes * 60 >= {_LOAD_SECONDS}",
+            cel=f"self.budget.wallClockMinutes * 60 >= {_WALL_CLOCK_SECONDS}",
             message="budget.wallClockMinutes %s is less than the %s s of load (warmupSeconds + durationSeconds) of one "
-            "trial; raise it or shorten the load",
-            values=("self.budget.wallClockMinutes", _LOAD_SECONDS),
+            "trial and of its soak (promotion.soakSeconds); raise it or shorten them",
+            values=("self.budget.wallClockMinutes", _WALL_CLOCK_SECONDS),
             broken=_no_time_left,
             path=".budget.wallClockMinutes",
         ),

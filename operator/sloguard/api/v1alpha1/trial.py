@@ -19,13 +19,18 @@ FIRST_SEARCHED = 2
 Parameters = dict[KnobName, Text]
 
 
+MOST_SOAK_SECONDS = 3600
+"""As long as a rate of a load may last."""
+
+
 class Purpose(StrEnum):
-    """Why a trial is made."""
+    """Why a trial is made. Of a Soak only its end is judged: whether the server outlived its worst-case load."""
 
     PRODUCTION = "Production"
     DEFAULT = "Default"
     SEARCH = "Search"
     CONFIRM = "Confirm"
+    SOAK = "Soak"
     CANARY = "Canary"
 
 
@@ -213,13 +218,21 @@ class TrialSpec(Model):
     seed: int = Field(default=0, ge=0, le=2_147_483_647)
     target_hash: str = Field(default="", max_length=64, description="Of production's template when this was recorded.")
     reason: str = Field(default="", max_length=1024)
+    soak_seconds: int | None = Field(
+        default=None, ge=1, le=MOST_SOAK_SECONDS, description="Of a soak: for how long it has to be outlived."
+    )
     predicted: Prediction | None = None
 
     @property
     def is_repeat(self) -> bool:
-        """Of a configuration that was measured before: to confirm a candidate, or to hold one against a baseline."""
+        """Of a configuration that was measured before: to confirm or soak one, or to hold one against a baseline."""
         baseline = self.purpose in {Purpose.PRODUCTION, Purpose.DEFAULT}
-        return self.purpose is Purpose.CONFIRM or (baseline and self.number >= FIRST_SEARCHED)
+        return self.purpose in {Purpose.CONFIRM, Purpose.SOAK} or (baseline and self.number >= FIRST_SEARCHED)
+
+    @property
+    def costs_a_trial(self) -> bool:
+        """Of the budget's. Soaks and canaries are owed to what was found; they cost GPU-minutes alone."""
+        return self.purpose not in {Purpose.SOAK, Purpose.CANARY}
 
 
 class TrialStatus(ObservedModel):
