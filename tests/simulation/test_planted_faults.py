@@ -6,9 +6,10 @@ from datetime import timedelta
 from sloguard.api.v1alpha1 import PromotionState
 from sloguard.cluster import execute, reconcile, records, room_view
 from sloguard.cluster.api import JOBS, Api
-from sloguard.engine import candidates, halt, next_trial, pacing, plan, progress, promotion
+from sloguard.engine import candidates, gate, halt, next_trial, pacing, plan, progress, promotion
 from sloguard.engine.actions import StopTrial
 from sloguard.engine.room import AMPLE
+from sloguard.engine.soak import soaks_of
 from sloguard.engine.windows import ALWAYS_OPEN
 from tests.simulation import operators
 from tests.simulation.invariants import ViolationError
@@ -72,6 +73,20 @@ def test_a_promotion_that_is_only_said(monkeypatch):
 
     monkeypatch.setattr(plan, "begin", begin)
     assert_found("but production ran with")
+
+
+def test_production_that_is_given_what_was_never_soaked(monkeypatch):
+    """Neither before it was recommended, for want of minutes or because a person named another, nor since."""
+    monkeypatch.setattr(plan, "before_promotion", lambda *_: None)
+    assert_found("is promoted, and soaks ended so")
+
+
+def test_a_death_in_a_soak_that_is_not_minded(monkeypatch):
+    monkeypatch.setattr(gate, "death_of", lambda *_: None)
+    monkeypatch.setattr(gate, "is_owed", lambda _, soaked, trials: not soaks_of(soaked, trials))
+    monkeypatch.setattr(next_trial, "death_of", lambda *_: None)
+    monkeypatch.setattr(next_trial, "is_owed", lambda _, soaked, trials: not soaks_of(soaked, trials))
+    assert_found("is promoted, and soaks ended so")
 
 
 def test_a_rollback_that_is_only_said(monkeypatch):
