@@ -161,13 +161,18 @@ class Machinery:
         owned = [p for p in self.world.server.items("pods") if (o := _owner(p)) and o["uid"] == job["metadata"]["uid"]]
         completions = job["spec"].get("completions", 1)
         if not owned and "active" not in job.get("status", {}):
+            if "startTime" not in job.get("status", {}):
+                begun = {"startTime": stamp(self.world.now())}
+                self.world.server.change("jobs", name, lambda body: body.update(status=begun), CONTROLLER)
+                self.world.later(
+                    float(job["spec"]["activeDeadlineSeconds"]), self._deadline, job["metadata"]["uid"], name
+                )
             if not self._admitted("Job", job, lambda: self.work(name)):
                 return
             self.world.server.change("jobs", name, lambda body: body.update(status={"active": completions}), CONTROLLER)
             for index in range(completions):
                 marks = {"batch.kubernetes.io/job-completion-index": str(index)} if completions > 1 else {}
                 self._make_pod(name, "Job", job, job["spec"]["template"], marks)
-            self.world.later(float(job["spec"]["activeDeadlineSeconds"]), self._deadline, job["metadata"]["uid"], name)
             return
         phases = [p.get("status", {}).get("phase") for p in owned if "deletionTimestamp" not in p["metadata"]]
         if "Failed" in phases or len(owned) < completions:
@@ -275,6 +280,9 @@ class Machinery:
         if role == "load":
             self.world.later(fate.loads_for, self.load, name, self.world.now())
             return
+        if role == "git":
+            self.world.later(self.world.random.uniform(1, 5), self.bring, name)
+            return
         if role == "server":
             trial = pod["metadata"]["labels"][TRIAL]
             if self.world.server.get("deployments", trial) is not None:
@@ -375,13 +383,25 @@ class Machinery:
         record = self.world.server.get("sloguardtrials", trial)
         return record is not None and record["spec"]["purpose"] == "Soak"
 
+    def bring(self, name: str) -> None:
+        """A Job's pod has been to the repository."""
+        pod = self._live_pod(name)
+        if pod is None:
+            return
+        outcome = self.world.repository.asked(pod)
+        if outcome is None:
+            self._end_load(pod, 137, "")
+        else:
+            text = outcome.model_dump_json(by_alias=True, exclude_none=True)
+            self._end_load(pod, 0 if outcome.reason.succeeded else 4, text)
+
     def _end_load(self, pod: Object, code: int, message: str) -> None:
         now = stamp(self.world.now())
         ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
         state = {"terminated": ended | {"startedAt": now, "finishedAt": now}}
         name = pod["metadata"]["name"]
         self._placed.pop(name, None)
-        statuses = [{"name": "load", "state": state, "ready": False, "restartCount": 0}]
+        statuses = [{"name": pod["spec"]["containers"][0]["name"], "state": state, "ready": False, "restartCount": 0}]
         self._status(name, phase="Failed" if code else "Succeeded", containerStatuses=statuses)
 
     # small things
@@ -394,7 +414,7 @@ class Machinery:
             arguments = [*container.get("command", []), *container.get("args", [])]
             fate = fate_of(self.world.seed, arguments, self.world.random, calm=not self.world.storm)
             role = pod["metadata"]["labels"].get(ROLE)
-            if role == "load":
+            if role in {"load", "git"}:
                 fate = replace(fate, start="image" if fate.start == "image" else "ready")
             elif role is None:
                 fate = replace(fate, start=self._fate_of_production(pod), load="result")

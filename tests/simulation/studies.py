@@ -52,7 +52,17 @@ def study(random: Random) -> Object:
         },
         windows=windows(random) if random.random() < 0.3 else [],
     )
+    # Drawn apart, so that all other schedules are what they were.
+    if spec["promotion"]["mode"] == "Automatic" and (through := Random(spec["optimizer"]["seed"])).random() < 0.25:
+        spec["promotion"] |= {"mode": "Git", "git": git(through)}
     return {"metadata": {"name": "s"}, "spec": spec}
+
+
+def git(random: Random) -> Object:
+    """A direct commit, or a pull request."""
+    way = random.choice([{"base": "main"}, {"pullRequest": {"forge": "Gitea"}}])
+    repository = "https://git.example.com/team/apps.git"
+    return {"repository": repository, "file": {"path": "llama.yaml"}, "secretRef": {"name": "git"}} | way
 
 
 def windows(random: Random) -> list[Object]:

@@ -156,15 +156,16 @@ def _pause(failures: int) -> timedelta:
 
 
 def _another_job(promotion: PromotionStatus, study: Study, failures: int | None = None) -> PromotionStatus:
-    """Recorded; it is made by the next look."""
-    job = _git(promotion).job
+    """Recorded; it is made by the next look, for the repository that the study names now."""
+    job, wanted = _git(promotion).job, study.spec.promotion.git
     following = {
         "number": job.number + 1,
         "generation": study.metadata.generation,
         "ended_at": None,
         "failures": job.failures if failures is None else failures,
     }
-    return _with(promotion, job=job.model_copy(update=following))
+    there = {"repository": wanted.repository} if wanted is not None else {}
+    return _with(promotion, job=job.model_copy(update=following), **there)
 
 
 def _after(promotion: PromotionStatus, end: GitJobEnd, now: datetime) -> PromotionStatus:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sloguard.api.v1alpha1 import Outcome, PromotionState, Purpose, StudyPhase
+from sloguard.api.v1alpha1 import GitPromotion, Outcome, PromotionState, Purpose, StudyPhase
 from sloguard.engine.actions import ApplyArguments, RecordTrial, StartGitJob, UpdateTrial
 from sloguard.engine.git_promotion import MOST_FAILURES, REFRESH
 from sloguard.engine.plan import plan
@@ -361,6 +361,15 @@ def test_pods_in_the_way_of_what_was_taken_back_are_removed():
     world.target = replace(world.target, rollout=Rollout(complete=False, stuck=stuck))
     planned = plan(world.gather(), world.now)
     assert [(a.name, a.uid) for a in planned.actions if not isinstance(a, UpdateTrial)] == [("p-1", "uid-1")]
+
+
+def test_another_repository_is_asked_at_once():
+    world = world_in(S.PROPOSED)
+    world.change(promotion={"git": GitPromotion.model_validate(GIT | {"repository": "git@elsewhere:team/apps.git"})})
+    for _ in range(3):
+        world.step()
+    assert list(world.git_jobs) == [1, 2]
+    assert git(world).repository == "git@elsewhere:team/apps.git"
 
 
 def test_settings_that_are_removed_meanwhile_are_asked_for():
