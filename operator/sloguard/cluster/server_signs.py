@@ -71,6 +71,7 @@ class ServerSigns:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -81,7 +82,6 @@ class ServerSigns:
     def follow(self, of: Watched) -> None:
         """Begin, unless it has begun."""
         if of.uid not in self._readings:
-            self._session = self._session or aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
             readings = Readings()
             self._readings.begin(of.uid, readings, self._run(of, readings), f"signs of {of.url}")
 
@@ -110,7 +110,7 @@ class ServerSigns:
 
     async def _read(self, of: Watched, readings: Readings) -> bool:
         """Whether it answered."""
-        assert self._session is not None, "opened when the first one is followed"
+        assert self._session is not None, "used outside of its context"
         samples = await scrape(self._session, of.url)
         if not samples:
             return False
