@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 # program or library -> Debian package; one that is there is not asked where it comes from
-API_SERVER = {"openssl": "openssl"}
+API_SERVER = {"openssl": "openssl", "git": "git", "nginx": "nginx-light", "fcgiwrap": "fcgiwrap"}
 ENGINE = {
     "dockerd": "docker.io",
     "docker": "docker.io",

@@ -12,17 +12,8 @@ from tests.gitserver.asked import FILES
 
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_settings(tmp_path_factory):
-    """Git as it is without anybody's configuration."""
-    patch = pytest.MonkeyPatch()
-    home = tmp_path_factory.mktemp("home")
-    (home / ".gitconfig").write_text("[user]\nname = A Person\nemail = a@example.com\n[safe]\ndirectory = *\n")
-    patch.setenv("HOME", str(home))
-    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
-        patch.delenv(name, raising=False)
-        patch.delenv(name.upper(), raising=False)
-    yield
-    patch.undo()
+    with servers.nobodys_settings(tmp_path_factory.mktemp("home")):
+        yield
 
 
 @pytest.fixture(scope="session")

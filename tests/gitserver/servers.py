@@ -6,8 +6,11 @@ import secrets
 import shutil
 import socket
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.clusters import processes
 from tests.clusters.cache import wait_until
@@ -125,6 +128,19 @@ class HttpsServer:
 
     def log(self, name="access"):
         return (self.folder / f"{name}.log").read_text()
+
+
+@contextmanager
+def nobodys_settings(home):
+    """Git as it is without anybody's configuration, and no proxy."""
+    (home / ".gitconfig").write_text("[user]\nname = A Person\nemail = a@example.com\n[safe]\ndirectory = *\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.upper(), raising=False)
+        yield
 
 
 def start_https(folder, root):

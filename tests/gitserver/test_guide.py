@@ -59,7 +59,7 @@ def run(block, **hosts):
 
 
 def test_the_guide_has_four_blocks():
-    """The last is about the operator, which is not here."""
+    """The last is the operator's: tests/apiserver/operator/test_git_promotion.py."""
     assert len(BLOCKS) == 4
 
 

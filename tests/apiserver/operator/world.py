@@ -26,6 +26,7 @@ PATHS = {
     "services": "api/v1",
     "events": "api/v1",
     "configmaps": "api/v1",
+    "secrets": "api/v1",
     "sloguardstudies": "apis/sloguard.dev/v1alpha1",
     "sloguardtrials": "apis/sloguard.dev/v1alpha1",
 }
@@ -49,6 +50,8 @@ class World:
     namespace: str
     serve: Callable[[list[str]], float | Object] = usual
     production: Callable[[list[str]], Object | None] = lambda _: None
+    git: Callable[[Object], Object] | None = None
+    """How the pod of a promotion through Git ends."""
     log: Callable[[], str] = lambda: ""
     made: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """UIDs of servers' and loads' pods that ever were, by trial and role."""
@@ -141,6 +144,10 @@ class World:
             assert isinstance(goodput, float)
             self._report(pod, {"exitCode": 0, "reason": "Completed", "message": result(goodput, _generator(pod))})
 
+    def _git(self, pod: Object, _: list[Object]) -> None:
+        if self.git is not None:
+            self._report(pod, self.git(pod))
+
     def _report(self, pod: Object, ended: Object | None) -> None:
         """As the kubelet would: running and ready, or ended; a server's container is started again and again."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -153,7 +160,8 @@ class World:
         container = {"name": pod["spec"]["containers"][0]["name"], "image": "", "imageID": "", "ready": False}
         container |= {"restartCount": int(ended is not None and not once)} | state
         ready = {"type": "Ready", "status": str(container["ready"]), "lastTransitionTime": now}
-        phase = "Succeeded" if once else "Running"
+        done = "Succeeded" if ended is None or ended["exitCode"] == 0 else "Failed"
+        phase = done if once else "Running"
         body = {"status": {"phase": phase, "conditions": [ready], "containerStatuses": [container]}}
         with contextlib.suppress(RefusedError):  # it may just have been taken away
             self.patch("pods", pod["metadata"]["name"], body, "status")
