@@ -80,7 +80,7 @@ def test_a_study_that_is_deleted_stays_until_production_is_back(world):
     leave_no_room(world)
     world.play(lambda: len(pods_of_production(world)) == 2)
     before = pace(world)
-    begin(world, verification={"durationSeconds": 600})
+    begin(world, verification={"durationSeconds": 5})  # for which each replica is watched, on the way back as well
     world.play(lambda: any(arguments_of(pod) == BEST for pod in pods_of_production(world)), poke=True)
     world.delete("sloguardstudies", "s")
     world.play(lambda: world.items("sloguardstudies") == [])
