@@ -77,18 +77,23 @@ def _build(names: list[str]) -> None:
 
 def _compile(module: Path, packages: dict[str, str]) -> None:
     """One by one, so that a person who waits sees what is done; Go shares what they have in common."""
-    with tempfile.TemporaryDirectory(dir=folder()) as output:
-        for name, package in packages.items():
-            begun = time.monotonic()
-            subprocess.run(
-                ["go", "build", "-ldflags", _version_flags(), "-o", f"{output}/{name}", package],
-                cwd=module,
-                env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath"},
-                check=True,
-            )
-            # renamed when complete, so that nobody ever sees half of one
-            Path(output, name).rename(folder() / name)
-            say(f"built {name} in {time.monotonic() - begun:.0f} s")
+    for name, package in packages.items():
+        compile_program(module, package, folder() / name, _version_flags())
+
+
+def compile_program(module: Path, package: str, target: Path, linker_flags: str = "-s -w") -> None:
+    """A program of a Go module, as its go.mod and go.sum pin it."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=target.parent) as output:
+        subprocess.run(
+            ["go", "build", "-ldflags", linker_flags, "-o", f"{output}/{target.name}", package],
+            cwd=module,
+            env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath"},
+            check=True,
+        )
+        # renamed when complete, so that nobody ever sees half of one
+        Path(output, target.name).rename(target)
+    say(f"built {target.name} in {time.monotonic() - begun:.0f} s")
 
 
 def _version_flags() -> str:
