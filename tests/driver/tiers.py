@@ -113,7 +113,6 @@ TIERS = {
         folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal"), computes=True
     ),
     "quickstart": Tier(folders=("tests/quickstart",)),
-    "git": Tier(folders=("tests/gitserver",), prepare=_prepare_git, second_try=True),
     "apiserver": Tier(
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart", "tests/prometheus"),
         prepare=_prepare_apiserver,
@@ -121,6 +120,7 @@ TIERS = {
     ),
     "e2e": Tier(folders=("tests/e2e",), prepare=_prepare_e2e, options=("--ignore=tests/e2e/vllm",), second_try=True),
     "vllm": Tier(folders=("tests/e2e/vllm",), prepare=_prepare_vllm, options=("--durations=6",), second_try=True),
+    "git": Tier(folders=("tests/gitserver",), prepare=_prepare_git, second_try=True),
 }
 
 

@@ -21,6 +21,7 @@ RUN_BY = {
     "tests/run apiserver": ("tests/driver/tiers.py", '"apiserver": Tier('),
     "tests/run e2e": ("tests/driver/tiers.py", '"e2e": Tier('),
     "tests/run vllm": ("tests/driver/tiers.py", '"vllm": Tier('),
+    "tests/run git": ("tests/driver/tiers.py", '"git": Tier('),
     "pip install .": ("Dockerfile", "install --root-user-action ignore --no-deps --target /app ."),
     "sloguard tune examples/one-gpu.yaml --output results/one-gpu": ("tests/unit/local/test_one_gpu.py", "README"),
     "sloguard report results/one-gpu": ("tests/unit/local/test_one_gpu.py", "README"),
