@@ -86,7 +86,8 @@ def _is_expected(promotion: PromotionStatus, target: TargetState) -> bool:
 
 def _about_to_say_where(promotion: PromotionStatus, seen: SeenGitJob) -> bool:
     """The Job that brought it has seconds to go, and says then which commit it was."""
-    return promotion.state is PromotionState.PROPOSING and seen.state is GitJobState.RUNNING
+    told = promotion.state is PromotionState.PROPOSED or _git(promotion).revert_commit
+    return not told and seen.state is GitJobState.RUNNING
 
 
 def _taken_down(promotion: PromotionStatus, seen: SeenGitJob, now: datetime) -> PromotionStatus:
@@ -105,9 +106,11 @@ def _until_it_is_taken_back(
 ) -> PromotionStep:
     if changed := program_change(snapshot.study.status.target, target):
         return halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
-    if same_arguments(target.arguments, promotion.previous_arguments):
-        return PromotionStep(entered(promotion, PromotionState.ROLLING_BACK, now, promotion.message))
-    if not same_arguments(target.arguments, promotion.arguments):
+    seen, is_back = snapshot.git_job, same_arguments(target.arguments, promotion.previous_arguments)
+    if is_back and not _about_to_say_where(promotion, seen):
+        back = _taken_down(promotion, seen, now)
+        return PromotionStep(entered(back, PromotionState.ROLLING_BACK, now, promotion.message))
+    if not _is_expected(promotion, target):
         return halt(promotion, now, CHANGED)
     return _with_job(promotion, snapshot, now)
 

@@ -16,7 +16,13 @@ STUDY_STATUS = {
     "baseline": {"trial": "llama-8b-0-1", "goodputTokensPerSecond": 810, "objectiveValue": 810},
     "best": {"trial": "llama-8b-7-1", "goodputTokensPerSecond": 1490, "objectiveValue": 1490},
     "recommendation": {"trial": "llama-8b-7-1", "goodputTokensPerSecond": 1490, "improvementPercent": 84},
-    "promotion": {"state": "Planned", "trial": "llama-8b-7-1", "startedAt": TIME, "changedAt": TIME},
+    "promotion": {
+        "state": "Proposed",
+        "trial": "llama-8b-7-1",
+        "startedAt": TIME,
+        "changedAt": TIME,
+        "git": {"job": {"number": 1}, "pullRequest": "https://forge/7"},
+    },
     "conditions": [
         {
             "type": "Ready",
@@ -60,10 +66,11 @@ def test_the_columns_tell_a_studys_story(kubectl, studies):
         "BASELINE": "810",
         "BEST": "1490",
         "GAIN %": "84",
-        "PROMOTION": "Planned",
+        "PROMOTION": "Proposed",
     }
     wide = cells(kubectl("get", "slostudy", "-o", "wide"))
     assert (wide["READY"], wide["REASON"], wide["MESSAGE"]) == ("False", "AwaitingApproval", "Approve.")
+    assert wide["PULL REQUEST"] == "https://forge/7"
 
 
 def test_a_study_that_nobody_has_picked_up_shows_no_phase(kubectl, studies):

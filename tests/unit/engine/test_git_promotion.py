@@ -355,6 +355,22 @@ def test_the_commit_is_known_although_production_was_faster():
     assert git(world).commit == COMMITTED.commit
 
 
+def test_so_is_the_commit_that_takes_it_back():
+    world = world_in(S.PROMOTING)
+    world.target = replace(world.target, rollout=FAILED_ROLLOUT)
+    world.step()
+    assert world.promotion is S.REVERTING
+    world.git = lambda _: None
+    world.step()
+    world.target = replace(world.target, arguments=tuple(world.study.status.promotion.previous_arguments))
+    world.step()
+    assert world.promotion is S.REVERTING, "its Job is about to say which commit it was"
+    world.git = lambda _: COMMITTED
+    world.step()
+    assert world.promotion is S.ROLLING_BACK
+    assert git(world).revert_commit == COMMITTED.commit
+
+
 def test_pods_in_the_way_of_what_was_taken_back_are_removed():
     world = world_in(S.ROLLING_BACK)
     stuck = (StuckPod("p-1", "uid-1", WRITTEN_OTHERWISE), StuckPod("p-0", "uid-0", PRODUCTION))
