@@ -75,8 +75,9 @@ class Progress:
     def _standing(self) -> str:
         status, budget = self._run.study.status, self._study.spec.budget
         best = f"best {status.best.objective_value} {UNITS[self._study.spec.objective]}, " if status.best else ""
-        made = {t.spec.number for t in self._run.trials.values() if t.finished and t.spec.costs_a_trial}
-        left = budget.trials - len(made)
+        counted = [t for t in self._run.trials.values() if t.spec.costs_a_trial]
+        under_way = {t.spec.number for t in counted if not t.finished}
+        left = budget.trials - len({t.spec.number for t in counted} - under_way)
         minutes = max(budget.gpu_minutes - status.gpu_minutes, 0)
         return f"{best}{status.trials.crashed} crashed, {left} trials and {minutes} GPU-minutes left"
 

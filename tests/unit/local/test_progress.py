@@ -36,12 +36,21 @@ EVENTS = (
 
 def run() -> Run:
     study = as_study(short_study()).model_copy(update={"status": STATUS})
-    trial = Trial(
-        metadata=ObjectMeta(name="short-2-2"),
-        spec=TrialSpec(study="short", number=2, attempt=2, purpose=Purpose.SEARCH),
-        status=TrialStatus(phase=TrialPhase.LOADING, load_started_at=datetime.now(UTC) - timedelta(seconds=7)),
-    )
-    return Run(study, {trial.name: trial})
+    over = TrialStatus(phase=TrialPhase.FINISHED)
+    loading = TrialStatus(phase=TrialPhase.LOADING, load_started_at=datetime.now(UTC) - timedelta(seconds=7))
+    trials = [
+        a_trial(0, over, purpose=Purpose.PRODUCTION),
+        a_trial(1, over, purpose=Purpose.DEFAULT),
+        a_trial(2, over),
+        a_trial(2, loading, attempt=2),
+        a_trial(3, over, purpose=Purpose.SOAK),
+    ]
+    return Run(study, {trial.name: trial for trial in trials})
+
+
+def a_trial(number: int, status: TrialStatus, *, attempt: int = 1, purpose: Purpose = Purpose.SEARCH) -> Trial:
+    spec = TrialSpec(study="short", number=number, attempt=attempt, purpose=purpose)
+    return Trial(metadata=ObjectMeta(name=f"short-{number}-{attempt}"), spec=spec, status=status)
 
 
 def shown(*, terminal: bool) -> str:
