@@ -14,7 +14,7 @@ from tests.driver import environment, tiers
 from tests.gitserver import gitea
 
 POLITE = 10
-"""Enough to let the others have a processor when they want one, and too little to starve tests that look at the time."""
+"""The others have a processor when they want one, and tests that look at the time are not starved."""
 
 
 def main(report: str, names: list[str]) -> int:
