@@ -99,7 +99,7 @@ def test_a_rollback_that_is_only_said(monkeypatch):
 
 def test_a_pace_that_is_not_given_back(monkeypatch):
     monkeypatch.setattr(pacing, "to_give_back", lambda *_: None)
-    assert_found("production's pace was not given back")
+    assert_found("production's pace was not given back", seeds=range(540, 840))  # one in some hundred takes this way
 
 
 def test_a_finalizer_that_stays(monkeypatch):
@@ -143,7 +143,7 @@ def test_windows_that_are_not_kept(monkeypatch):
 
 def test_windows_that_stop_nothing(monkeypatch):
     monkeypatch.setattr(halt, "hours_of", lambda *given, _hours=halt.hours_of: replace(_hours(*given), stops=False))
-    assert_found("though the window that stops it has closed", "run on after the window")
+    assert_found("though the window that stops it has closed", "run on after the window", seeds=range(440, 740))
 
 
 def test_a_quota_that_is_not_asked_for(monkeypatch):
@@ -159,6 +159,7 @@ def test_a_server_that_a_dead_operator_left_behind_and_nobody_counts(monkeypatch
         once = (self.process.world.seed, when)
         removes = when.startswith("before DELETE") and "/jobs/" in when and once not in died
         died.update({once} if removes else ())
+        self.process.world._undisturbed &= not removes  # what was to end at once may end late
         _maybe_die(self, dies or removes, when)
 
     def seen_dying():
