@@ -1,4 +1,4 @@
-"""``python -m tests.driver REPORT TIER...``: what tests/run starts beside its other tiers."""
+"""``python -m tests.driver REPORT TIER... [--gives-way]``: what tests/run starts beside its other tiers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.driver import environment, tiers
+from tests.driver.beside import GIVES_WAY
 from tests.gitserver import gitea
 
 POLITE = 10
 """The others have a processor when they want one, and tests that look at the time are not starved."""
 
 
-def main(report: str, names: list[str]) -> int:
-    _give_way()
+def main(report: str, names: list[str], *, gives_way: bool) -> int:
+    if gives_way:
+        _give_way()
     signal.signal(signal.SIGTERM, tiers.interrupt)
     programs = environment.ensure()
     try:
         results = [tiers.run(name, programs, [], optional=True) for name in names]
         Path(report).write_text(json.dumps([asdict(result) for result in results]))
-        _build_ahead()
+        if gives_way:
+            _build_ahead()
     except KeyboardInterrupt:
         return 130
     return 0
@@ -44,4 +47,5 @@ def _give_way() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    tier_names = [argument for argument in sys.argv[2:] if argument != GIVES_WAY]
+    sys.exit(main(sys.argv[1], tier_names, gives_way=GIVES_WAY in sys.argv))

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -38,8 +39,8 @@ class Tier:
     and each of many minutes. With more than a few files of tests that fail, it is not chance.
     """
 
-    computes: bool = False
-    """It needs nothing but a processor: where all tiers run, it does so beside those that mostly wait."""
+    starts_docker: Callable[[list[str]], bool] = field(default=lambda _options: False)
+    """Whether a Docker daemon is kept for as long as it runs: its workers share it, each with a cluster of its own."""
 
 
 MOST_UNSTEADY_FILES = 3
@@ -70,7 +71,7 @@ def _require_packages() -> None:
 
 def _prepare_e2e(options: list[str]) -> None:
     """Nothing for a cluster that is there already. Else Docker, or what it takes to have one."""
-    if any(option.startswith("--kubeconfig") for option in options):
+    if not _makes_nodes(options):
         return
     if not engine.answers():
         prerequisites.require_root("to start a Docker daemon, since none answers")
@@ -82,7 +83,7 @@ def _prepare_e2e(options: list[str]) -> None:
 
 
 def _prepare_vllm(options: list[str]) -> None:
-    if any(option.startswith("--kubeconfig") for option in options):
+    if not _makes_nodes(options):
         raise prerequisites.MissingError("--kubeconfig: this tier makes its own nodes, since they need vLLM's folder")
     prerequisites.require(prerequisites.VLLM)
     prerequisites.require_memory(10, "for two servers, of which one is to take too much")
@@ -96,6 +97,13 @@ def _require_programs(names: Iterable[str]) -> None:
         prerequisites.require_go()
 
 
+def _makes_nodes(options: list[str]) -> bool:
+    return not any(option.startswith("--kubeconfig") for option in options)
+
+
+TWO_CLUSTERS = ("--numprocesses=2", "--dist=loadfile")
+"""These tests mostly wait: for containers, and for loads that last as long as they have to."""
+
 TIERS = {
     "unit": Tier(
         folders=("tests/unit", "tests/property", "tests/contract"),
@@ -107,21 +115,31 @@ TIERS = {
         ),
         options=("--numprocesses=auto", "--dist=worksteal"),
         second_try=True,
-        computes=True,
     ),
-    "simulation": Tier(
-        folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal"), computes=True
-    ),
+    "simulation": Tier(folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal")),
     "quickstart": Tier(folders=("tests/quickstart",)),
     "apiserver": Tier(
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart", "tests/prometheus"),
         prepare=_prepare_apiserver,
         second_try=True,
     ),
-    "e2e": Tier(folders=("tests/e2e",), prepare=_prepare_e2e, options=("--ignore=tests/e2e/vllm",), second_try=True),
+    "e2e": Tier(
+        folders=("tests/e2e",),
+        prepare=_prepare_e2e,
+        options=("--ignore=tests/e2e/vllm", *TWO_CLUSTERS),
+        second_try=True,
+        starts_docker=_makes_nodes,
+    ),
     "vllm": Tier(folders=("tests/e2e/vllm",), prepare=_prepare_vllm, options=("--durations=6",), second_try=True),
     "git": Tier(folders=("tests/gitserver",), prepare=_prepare_git, second_try=True),
 }
+
+
+LANES = (("e2e", "vllm"), ("quickstart", "apiserver", "git"))
+"""What runs side by side where all of them run, each in its order; the first is heard as it goes."""
+
+COMPUTES = ("unit", "simulation")
+"""Beside them, and giving way to them: it needs nothing but a processor."""
 
 
 def main(arguments: list[str], usage: str) -> int:
@@ -144,9 +162,13 @@ def main(arguments: list[str], usage: str) -> int:
 
 def _all(programs: Path) -> list[Result]:
     """In the order of the table, whichever ran beside the others."""
-    with beside.running([name for name, tier in TIERS.items() if tier.computes]) as results:
-        waited = [run(name, programs, [], optional=True) for name, tier in TIERS.items() if not tier.computes]
-        return sorted([*results(), *waited], key=lambda result: list(TIERS).index(result.tier))
+    heard, *others = LANES
+    with ExitStack() as stack:
+        beside_it = [stack.enter_context(beside.running(lane)) for lane in others]
+        beside_it.append(stack.enter_context(beside.running(COMPUTES, gives_way=True)))
+        results = [run(name, programs, [], optional=True) for name in heard]
+        results += [result for lane in beside_it for result in lane()]
+        return sorted(results, key=lambda result: list(TIERS).index(result.tier))
 
 
 def interrupt(_number: int, _frame: object) -> NoReturn:
@@ -162,7 +184,8 @@ def run(name: str, programs: Path, options: list[str], *, optional: bool) -> Res
         _require_tests(tier)
         tier.prepare(options)
         _checks(tier, programs, result)
-        _pytest(tier, programs, options, result)
+        with engine.running() if tier.starts_docker(options) else nullcontext():
+            _pytest(tier, programs, options, result)
     except prerequisites.MissingError as error:
         result.problem = str(error)
         result.not_run = optional and os.environ.get("CI") != "true"

@@ -4,12 +4,11 @@ Several servers of production, each behind its Service with five users who strea
 side, each by one strategy. Study after study promotes other arguments; some promote one sequence at a time, which is
 slower than the SLO allows, so that it has to be taken back: by what production's traffic says while it is verified
 (Rolling), or what the canary's says (Canary). One production has no GPU to spare, so that its replicas go one after the
-other, at the operator's pace. Nothing but preStop protects an open stream: these servers cut all of
-them at SIGTERM.
+other, at the operator's pace. Nothing but preStop protects an open stream: these servers cut all of them at SIGTERM.
 
 What a study would have measured is written by the test: it is promotions that are proved here, not trials.
 
-    SLOGUARD_PROMOTIONS=all tests/run e2e tests/e2e/test_promotions.py -s     20 promotions and 10 rollbacks
+    SLOGUARD_PROMOTIONS=all tests/run e2e tests/e2e/test_promotions.py -n 0 -s     20 promotions, 10 rollbacks
 """
 
 from __future__ import annotations

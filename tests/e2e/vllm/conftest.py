@@ -6,11 +6,18 @@ import pytest
 
 from tests.clusters import kind, vllm_cpu
 from tests.clusters.fixtures import sees_termination
+from tests.e2e.vllm import serving
 
 
 @pytest.fixture(scope="session")
 def vllm():
     return vllm_cpu.ensure()
+
+
+@pytest.fixture(scope="session")
+def workload(vllm, tmp_path_factory):
+    """Too much for production on this machine, and not for a good candidate."""
+    return serving.workload(vllm, tmp_path_factory.mktemp("capacity"))
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,28 @@
 """How vLLM serves in these tests, and what it is asked to do: the same in pods and on this machine.
 
-The load is three times what two requests at a time can serve on one core, and a third of what thirty can. So production
-falls behind within a second or two and a good candidate does not, also on a machine that is busy with other things.
+The load is three times what production, two requests at a time, serves on one core of this machine, which is about a
+third of what thirty at a time can. So production falls behind within a second or two and a good candidate does not.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import subprocess
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tests.clusters.cache import wait_until
+from tests.clusters.control_plane import free_ports
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tests.clusters.vllm_cpu import VllmCpu
 
 Object = dict[str, Any]
@@ -24,16 +37,18 @@ FIXED_ARGUMENTS = [
     "--enforce-eager",  # compiling takes a minute a start
 ]
 KV_CACHE_TOKENS = 32_768
-TUNED_ARGUMENTS = ["--max-num-seqs=2"]
+AT_A_TIME = 2
+TUNED_ARGUMENTS = [f"--max-num-seqs={AT_A_TIME}"]
+TIMES_PRODUCTION = 3
 
 SLOS = [
     {"metric": "TTFT", "percentile": 90, "milliseconds": 4000},
     {"metric": "E2E", "percentile": 90, "milliseconds": 12000},
 ]
+PROMPT_TOKENS, OUTPUT_TOKENS = 128, 64
 WORKLOAD = {
-    "arrival": {"pattern": "Poisson", "requestsPerMinute": 240},
-    "promptTokens": {"mean": 128, "stddev": 16, "min": 64, "max": 256},
-    "outputTokens": {"mean": 64, "stddev": 8, "min": 32, "max": 96},
+    "promptTokens": {"mean": PROMPT_TOKENS, "stddev": 16, "min": 64, "max": 256},
+    "outputTokens": {"mean": OUTPUT_TOKENS, "stddev": 8, "min": 32, "max": 96},
     "warmupSeconds": 7,
     "durationSeconds": 15,
     "drainSeconds": 10,
@@ -50,13 +65,62 @@ def variables(vllm: VllmCpu) -> dict[str, str]:
     return vllm.variables | {"VLLM_CPU_NUM_OF_RESERVED_CPU": str(len(os.sched_getaffinity(0)) - 1)}
 
 
-def study(name: str, target: Object, parameters: list[Object], **sections: Object) -> Object:
+def workload(vllm: VllmCpu, folder: Path) -> Object:
+    """As heavy as this machine needs it; takes as long as a start of vLLM and a little more."""
+    with _production(vllm, folder) as url:
+        served = _served_per_minute(url)
+    return WORKLOAD | {"arrival": {"pattern": "Poisson", "requestsPerMinute": round(TIMES_PRODUCTION * served)}}
+
+
+@contextmanager
+def _production(vllm: VllmCpu, folder: Path) -> Iterator[str]:
+    (port,), log = free_ports(1), folder / "production.log"
+    whole = [*command(vllm), "--host=127.0.0.1", f"--port={port}"]
+    with log.open("wb") as output:
+        server = subprocess.Popen(whole, env=os.environ | variables(vllm), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until("vLLM", lambda: urllib.request.urlopen(f"{url}/health"), SECONDS_TO_START, f"see {log}")
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _served_per_minute(url: str, seconds: float = 10) -> float:
+    """By as many users as production serves at a time, who ask again as soon as they are answered."""
+    with urllib.request.urlopen(f"{url}/v1/models") as answer:
+        model = json.load(answer)["data"][0]["id"]
+
+    def asks(user: int) -> int:
+        prompts, served, end = random.Random(user), 0, begun + seconds
+        while time.monotonic() < end:
+            _complete(url, model, [prompts.randrange(5, 1000) for _ in range(PROMPT_TOKENS)])
+            served += 1
+        return served
+
+    _complete(url, model, [5] * PROMPT_TOKENS)  # the first one compiles
+    begun = time.monotonic()
+    with ThreadPoolExecutor(AT_A_TIME) as users:
+        served = sum(users.map(asks, range(AT_A_TIME)))
+    return 60 * served / (time.monotonic() - begun)
+
+
+def _complete(url: str, model: str, prompt: list[int]) -> None:
+    body = {"model": model, "prompt": prompt, "max_tokens": OUTPUT_TOKENS, "ignore_eos": True}
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answer.read()
+
+
+def study(name: str, target: Object, workload: Object, parameters: list[Object], **sections: Object) -> Object:
     """Without a soak: one core would take minutes for a full batch of the longest prompts."""
     sections["promotion"] = {"soakSeconds": 0} | sections.get("promotion", {})
     spec = {
         "target": target,
         "slos": SLOS,
-        "workload": WORKLOAD,
+        "workload": workload,
         "searchSpace": {"preset": "None", "parameters": parameters},
         "optimizer": {"name": "random", "seed": 1},
         "trial": {"parallelism": 1, "startupTimeoutSeconds": SECONDS_TO_START, "infrastructureRetries": 6},

@@ -17,12 +17,13 @@ SPACE = [serving.choice("max_num_seqs", "64"), serving.choice("tensor_parallel_s
 
 
 @pytest.fixture(scope="module")
-def results(vllm, tmp_path_factory):
+def results(vllm, workload, tmp_path_factory):
     """The directory of a study that has run to its end."""
     folder = tmp_path_factory.mktemp("local")
     target = {"kind": "Process", "command": serving.command(vllm)}
     budget = {"trials": 4, "gpuMinutes": 60, "wallClockMinutes": 60}
-    study = serving.study("local", target, SPACE, budget=budget, promotion={"mode": "Off", "confirmations": 0})
+    off = {"mode": "Off", "confirmations": 0}
+    study = serving.study("local", target, workload, SPACE, budget=budget, promotion=off)
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     command = ["sloguard", "tune", str(folder / "study.yaml"), "--output", str(folder / "results")]
     environment = os.environ | serving.variables(vllm)

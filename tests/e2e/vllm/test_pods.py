@@ -1,7 +1,7 @@
 """The operator tunes the real vLLM in pods, and patches production with what it found.
 
-The space has four configurations, and the budget is enough for all of them: one serves well, one takes more memory
-than the pod may have, and two are split over more GPUs than the model has heads for.
+The space has two configurations, and the budget is enough for both: one serves well, and one takes more memory than the
+pod may have.
 """
 
 from __future__ import annotations
@@ -27,13 +27,8 @@ STUDY = "real"
 # vLLM keeps 2,048 tokens' ids for each sequence that it may be given: 4 GB for these
 TOO_MANY_SEQUENCES = "400000"
 MEMORY = "5Gi"  # 3.5 are used
-SPACE = [
-    serving.choice("max_num_seqs", "64", TOO_MANY_SEQUENCES),
-    serving.choice("tensor_parallel_size", "1", "8"),
-]
-
-
-CONFIRMATIONS = 2
+SPACE = [serving.choice("max_num_seqs", "64", TOO_MANY_SEQUENCES)]
+CONFIRMATIONS = 1
 
 
 def production(namespace: str, vllm: VllmCpu) -> list[Object]:
@@ -79,12 +74,13 @@ def production(namespace: str, vllm: VllmCpu) -> list[Object]:
     ]
 
 
-def study(namespace: str) -> Object:
+def study(namespace: str, workload: Object) -> Object:
     made = serving.study(
         STUDY,
         {"kind": "Deployment", "name": NAME, "container": "vllm"},
+        workload,
         SPACE,
-        budget={"trials": 10, "gpuMinutes": 60, "wallClockMinutes": 60},
+        budget={"trials": 8, "gpuMinutes": 60, "wallClockMinutes": 60},
         promotion={
             "mode": "Automatic",
             "strategy": "Rolling",
@@ -104,18 +100,17 @@ class Story:
     study: Object = field(default_factory=dict)
     production: Object = field(default_factory=dict)
     trials: list[Object] = field(default_factory=list)
-    before: Object = field(default_factory=dict)
     after: Object = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
-def story(operator, cluster, vllm, module_namespace):
+def story(operator, cluster, vllm, workload, module_namespace):
     assert operator is cluster
     namespace = module_namespace
     cluster.apply(*production(namespace, vllm))
     _rolled_out(cluster, namespace)
-    told = Story(before=_measure(cluster, namespace, "before"))
-    cluster.apply(study(namespace))
+    told = Story()
+    cluster.apply(study(namespace, workload))
     cluster.wait_for("end of the study", lambda: _ended(cluster, namespace), 1200)
     told.study = cluster.get("slostudy", STUDY, namespace)
     # a machine too busy to send the load in time is no news of vLLM; such a trial was made again
@@ -123,13 +118,8 @@ def story(operator, cluster, vllm, module_namespace):
     told.production = cluster.get("deployment", NAME, namespace)
     if told.study["status"]["phase"] == "Completed":
         _rolled_out(cluster, namespace)
-        # a machine that is busy with something else can only make it look worse
-        told.after = max((_measure(cluster, namespace, f"after-{i}") for i in range(2)), key=_good_tokens)
+        told.after = _measure(cluster, namespace, workload)
     return told
-
-
-def _good_tokens(rate: Object) -> int:
-    return rate.get("goodTokens", 0)
 
 
 def _rolled_out(cluster: Cluster, namespace: str) -> None:
@@ -144,9 +134,9 @@ def _ended(cluster: Cluster, namespace: str) -> bool:
     return stalled or status.get("phase") in {"Completed", "Failed"}
 
 
-def _measure(cluster: Cluster, namespace: str, name: str) -> Object:
+def _measure(cluster: Cluster, namespace: str, workload: Object) -> Object:
     """Production's own goodput at the study's load, through its Service."""
-    request = {"url": f"http://{NAME}:8000", "workload": serving.WORKLOAD, "slos": serving.SLOS}
+    request, name = {"url": f"http://{NAME}:8000", "workload": workload, "slos": serving.SLOS}, "after"
     environment = [{"name": "SLOGUARD_LOAD_REQUEST", "value": json.dumps(request)}]
     command = ["sloguard", "load", "--output", "/dev/termination-log"]
     cluster.create(demo.pod(namespace, name, command, env=environment))
@@ -158,8 +148,8 @@ def _measure(cluster: Cluster, namespace: str, name: str) -> Object:
 def test_the_study_tried_everything_and_says_what_it_was(story):
     assert story.study["status"]["phase"] == "Completed", story.study["status"]["conditions"]
     purposes = [t["spec"]["purpose"] for t in story.trials]
-    assert purposes[:6] == ["Production", "Default", "Search", "Search", "Search", "Search"]
-    repeats = purposes[6:]
+    assert purposes[:4] == ["Production", "Default", "Search", "Search"]
+    repeats = purposes[4:]
     assert set(repeats) <= {"Confirm", "Default", "Production"}
     assert repeats.count("Confirm") == CONFIRMATIONS, (
         "of the defaults where they serve all that is asked, as a candidate"
@@ -172,18 +162,8 @@ def test_the_study_tried_everything_and_says_what_it_was(story):
 
 
 def test_one_candidate_was_killed_for_its_memory(story):
-    greedy = next(t for t in story.trials if t["spec"]["parameters"] == _parameters(TOO_MANY_SEQUENCES, "1"))
+    greedy = next(t for t in story.trials if t["spec"]["parameters"] == {"max_num_seqs": TOO_MANY_SEQUENCES})
     assert greedy["status"]["crash"]["class"] == "HostOutOfMemory"
-
-
-def test_vllm_refused_two_candidates(story):
-    refused = [t["status"]["crash"] for t in story.trials if t["spec"]["parameters"].get("tensor_parallel_size") == "8"]
-    assert [crash["class"] for crash in refused] == ["InvalidArguments"] * 2
-    assert all("attention heads" in crash["cause"] for crash in refused)
-
-
-def _parameters(sequences: str, parallel: str) -> Object:
-    return {"max_num_seqs": sequences, "tensor_parallel_size": parallel}
 
 
 def test_production_serves_several_times_more_than_before(story):
@@ -192,7 +172,8 @@ def test_production_serves_several_times_more_than_before(story):
     arguments = story.study["status"]["recommendation"]["arguments"]
     assert container["args"][-len(arguments) :] == arguments
     assert "--max-num-seqs=2" not in arguments
-    assert _good_tokens(story.after) > 3 * _good_tokens(story.before)
+    before = serving.goodputs(story.trials)["Production"]
+    assert story.after["goodTokens"] > 2 * max(before) * story.after["durationMilliseconds"] / 1000
 
 
 def test_nothing_of_the_trials_stays(story, cluster, module_namespace):

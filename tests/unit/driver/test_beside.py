@@ -1,11 +1,12 @@
-"""What only computes runs beside the tiers that wait; its results and its words come in one piece, at the end."""
+"""Tiers run beside those that are heard; what they say comes in one piece, as soon as they end."""
 
 import signal
 import sys
 
 import pytest
 
-from tests.driver import beside
+from tests.clusters.cache import wait_until
+from tests.driver import beside, tiers
 from tests.driver.result import Result
 
 REPORTS = """
@@ -41,6 +42,16 @@ def test_its_results_are_those_that_it_reports(runs, capfd):
     with beside.running(["unit"]) as results:
         assert results() == [Result("unit", passed=3, failed=1)]
     assert "what it said" in capfd.readouterr().out
+
+
+def test_what_it_said_is_told_while_the_others_go_on(runs, capfd):
+    runs(REPORTS)
+    with beside.running(["unit"]):
+        wait_until("its words", lambda: "what it said" in capfd.readouterr().out, 30)
+
+
+def test_every_tier_runs_once_and_in_some_lane():
+    assert sorted([*tiers.COMPUTES, *(name for lane in tiers.LANES for name in lane)]) == sorted(tiers.TIERS)
 
 
 def test_where_it_dies_each_of_its_tiers_has_failed(runs, capfd):
