@@ -26,10 +26,11 @@ BASE_PYTHON = "3.11"  # of LOCAL_BASE, whatever Python runs here
 def ensure() -> str:
     """The image's name, built now if any of its sources changed. Its second tag names their content."""
     tag = f"sloguard:{digest(*(ROOT / name for name in SOURCES))}"
-    if not engine.has_image(tag):
-        _build(tag)
-    engine.docker("tag", tag, NAME)
-    _remove_older(tag)
+    with locked("image", "builds the image"):
+        if not engine.has_image(tag):
+            _build(tag)
+        engine.docker("tag", tag, NAME)
+        _remove_older(tag)
     return NAME
 
 
