@@ -13,6 +13,7 @@ from tests.simulation.operators import written
 THROUGH_GIT = {"Proposing", "Proposed", "Reverting"}
 UNDER_WAY = {"Planned", "Promoting", "Verifying", "RollingBack", "Restoring"} | THROUGH_GIT
 TOUCHING = {"Planned", "RollingBack"}
+FAILED = {"Reverting", "RollingBack", "RolledBack", "Halted"}
 MOST_REQUESTS_A_MINUTE = 1500
 MOST_WRITES_AN_HOUR = 600
 MOST_WRITES_A_TRIAL = 20
@@ -135,8 +136,11 @@ class Watchman:
                 # It was on its way when its study was deleted: the garbage collector takes it.
                 return
             spec = change.object["spec"]
-            self._within_a_window(name)
-            self._within_the_quota(name)
+            if spec["purpose"] == "Canary":
+                self._failed_in_production(name)
+            else:
+                self._within_a_window(name)
+                self._within_the_quota(name)
             self.check(name not in self.recorded or name in self.world.people.deleted_trials, f"{name} recorded twice")
             self.recorded.add(name)
             self.numbers.add(spec["number"])
@@ -152,6 +156,11 @@ class Watchman:
             if status.get("outcome"):
                 self._measured_within_a_window(name, status)
                 self.finished[name] = status
+
+    def _failed_in_production(self, name: str) -> None:
+        """What is written down of production, whenever that was; nothing is begun with it."""
+        promotion = (self.world.server.get("sloguardstudies", "s") or {}).get("status", {}).get("promotion") or {}
+        self.check(promotion.get("state") in FAILED, f"{name} tells of a failure, and of none is known")
 
     def _within_a_window(self, name: str) -> None:
         seconds = AT_ONCE_SECONDS if self.world.undisturbed else LATE_SECONDS
@@ -176,7 +185,11 @@ class Watchman:
     def _deployment(self, change: Change) -> None:
         labels = change.object["metadata"].get("labels", {})
         if change.before is None and "sloguard.dev/trial" in labels:
-            self._within_a_window(change.object["metadata"]["name"])
+            name = change.object["metadata"]["name"]
+            self._within_a_window(name)
+            record = self.world.server.get("sloguardtrials", name)
+            told = record is not None and record["spec"]["purpose"] == "Canary"
+            self.check(not told, f"a server was made for {name}, which only tells of what failed in production")
         if "sloguard.dev/trial" not in labels:
             if _by_operator(change):
                 self._production_touched(change)

@@ -177,6 +177,7 @@ class People:
         if name is not None:
             self.deleted_trials.add(name)
             self._delete("sloguardtrials", name)
+            self.world.record_removed()
 
     def delete_server(self) -> None:
         self._delete("deployments", self._any("deployments"))

@@ -8,6 +8,7 @@ from sloguard.cluster import execute, reconcile, records, room_view
 from sloguard.cluster.api import JOBS, Api
 from sloguard.engine import candidates, gate, halt, next_trial, pacing, plan, progress, promotion
 from sloguard.engine.actions import StopTrial
+from sloguard.engine.canary import canary_spec
 from sloguard.engine.room import AMPLE
 from sloguard.engine.soak import soaks_of
 from sloguard.engine.windows import ALWAYS_OPEN
@@ -144,6 +145,20 @@ def test_windows_that_are_not_kept(monkeypatch):
 def test_windows_that_stop_nothing(monkeypatch):
     monkeypatch.setattr(halt, "hours_of", lambda *given, _hours=halt.hours_of: replace(_hours(*given), stops=False))
     assert_found("though the window that stops it has closed", "run on after the window", seeds=range(440, 740))
+
+
+def test_a_failure_in_production_that_was_none(monkeypatch):
+    def recorded(promoted, known):
+        return None if known.canaries else canary_spec(known, promoted, "Recorded, whatever it came to.")
+
+    monkeypatch.setattr(plan, "failure_to_record", recorded)
+    assert_found("tells of a failure, and of none is known")
+
+
+def test_a_server_for_what_only_tells_of_production(monkeypatch):
+    monkeypatch.setattr(plan, "without_server", lambda *_: None)
+    monkeypatch.setattr(plan, "canary_ends", lambda _: "")
+    assert_found("which only tells of what failed in production", seeds=range(90, 390))  # one in a hundred fails there
 
 
 def test_a_quota_that_is_not_asked_for(monkeypatch):

@@ -40,6 +40,8 @@ class World:
     storm: bool = True
     doubled: bool = False
     late_since: float = float("-inf")
+    """When something last took effect that was not the newest any more."""
+
     lease_seconds: int = 15
     lines: list[tuple[float, str, tuple[Any, ...]]] = field(default_factory=list)
     fates: dict[str, Fate] = field(default_factory=dict)
@@ -127,6 +129,13 @@ class World:
     def arrives_late(self) -> None:
         """What its sender has given up, and may have done again and undone since."""
         self.late_since = self.loop.time()
+
+    def record_removed(self) -> None:
+        """A list of some seconds ago has it still, and where it was made anew, the end of the old one: then another
+        attempt is begun beside it. API servers whose lists are of now tell of no such thing.
+        """
+        if self.weather.stale:
+            self.late_since = self.loop.time()
 
     def _recent(self, what: str, seconds: float) -> list[Any]:
         """Values that were in force within so many seconds."""
