@@ -1,7 +1,7 @@
 """What a trial leaves that another study can use: what was started, on what, and how near it came to failing. Pure.
 
 Never what it served: another workload, or another day, makes that worthless. What fits into a GPU's memory and what a
-version of vLLM cannot do stay true.
+version of vLLM cannot do stay true, and production does not try twice what it has refused once.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from sloguard.api.v1alpha1 import Crash, Fault, Margins, Outcome, Platform, Trial
+from sloguard.api.v1alpha1 import Crash, Fault, Margins, Outcome, Platform, Purpose, Trial
 from sloguard.api.v1alpha1.base import ObservedModel
 from sloguard.api.v1alpha1.trial import Parameters
 
@@ -74,6 +74,8 @@ class LedgerRecord(ObservedModel):
     crashed: bool
     crash: Crash | None = None
     margins: Margins | None = None
+    refused: bool = False
+    """Production's own traffic was served worse with it, by a canary or by all of its pods."""
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
@@ -135,16 +137,17 @@ def record_of(trial: Trial, run: str, setup: Setup) -> LedgerRecord | None:
     result = Result(trial.spec.number, values, outcome, crash=status.crash, margins=status.margins)
     context = Context(vram_bytes=setup.gpu_memory_bytes, gpu_name=setup.gpu_name)
     record = LedgerRecord.of(result, context, study=trial.spec.study, run=run, setup=setup)
-    return record.model_copy(update={"finished_at": status.finished_at})
+    refused = trial.spec.purpose is Purpose.CANARY and outcome is Outcome.INFEASIBLE
+    return record.model_copy(update={"finished_at": status.finished_at, "refused": refused})
 
 
-def crashed_with(ledger: Ledger, values: Values) -> LedgerRecord | None:
-    """What crashed with these very settings, on the same GPU with the same model and version of vLLM."""
+def failed_with(ledger: Ledger, values: Values) -> LedgerRecord | None:
+    """What crashed, or was refused, with these very settings, on the same GPU, model and version of vLLM."""
     here = ledger.setup
     for record in ledger.records:
         there = record.setup
         same = (there.model, there.gpu_name, there.vllm_version) == (here.model, here.gpu_name, here.vllm_version)
-        if record.crashed and same:
+        if (record.crashed or record.refused) and same:
             context = Context(vram_bytes=there.gpu_memory_bytes, gpu_name=there.gpu_name)
             if text_of(effective(values, context)) == record.parameters:
                 return record

@@ -128,7 +128,7 @@ def _possible_values(record: LedgerRecord) -> bool:
 
 def _possible_end(record: LedgerRecord) -> bool:
     crash, margins = record.crash, record.margins
-    if record.crashed != (crash is not None):
+    if record.crashed != (crash is not None) or (record.crashed and record.refused):
         return False
     figures = () if margins is None else (f for f in margins.model_dump().values() if f is not None)
     if any(abs(figure) > _MOST_BYTES for figure in figures):
@@ -173,4 +173,4 @@ def _age(record: LedgerRecord) -> tuple[datetime, str]:
 
 def _kind(record: LedgerRecord) -> object:
     end = record.crash.class_ if record.crash is not None else None
-    return record.setup, tuple(sorted(record.parameters.items())), end
+    return record.setup, tuple(sorted(record.parameters.items())), end, record.refused

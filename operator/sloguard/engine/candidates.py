@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from sloguard.api.v1alpha1 import KnobName, Outcome, Prediction, Purpose, Study, Trial, TrialSpec
 from sloguard.domain.arguments import tuned, with_parameters
 from sloguard.domain.knobs import parse_values, text_of
-from sloguard.domain.ledger import crashed_with
+from sloguard.domain.ledger import LedgerRecord, failed_with
 from sloguard.domain.repeat_noise import relative_noise
 from sloguard.domain.result import Result, Values
 from sloguard.domain.score import result_of, was_measured
@@ -55,9 +55,9 @@ def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) 
     known, refused = history(study, latest, percent), ""
     suggestion = optimizer.ask(known, pending)
     # What is pending is not suggested again, so there is an end to it.
-    while suggestion is not None and (died := crashed_with(ground.ledger, _settings(ground, suggestion))) is not None:
-        cause = died.crash.class_.value if died.crash is not None else "crashed"
-        refused = f" The first choice was passed over: it was trial {died.number} of study {died.study} ({cause})."
+    while suggestion is not None and (failed := failed_with(ground.ledger, _settings(ground, suggestion))) is not None:
+        trial = f"trial {failed.number} of study {failed.study} ({_end_of(failed)})"
+        refused = f" The first choice was passed over: it was {trial}."
         pending.append(suggestion.parameters)
         suggestion = optimizer.ask(known, pending)
     if suggestion is None:
@@ -65,6 +65,12 @@ def search(study: Study, latest: Sequence[Trial], ground: Ground, percent: int) 
     parameters = text_of(suggestion.parameters)
     spec = _spec(study, ground, _next_number(latest), Purpose.SEARCH, parameters, f"{suggestion.reason}{refused}")
     return spec.model_copy(update={"predicted": prediction_of(suggestion)})
+
+
+def _end_of(failed: LedgerRecord) -> str:
+    if failed.refused:
+        return "production served worse with it"
+    return failed.crash.class_.value if failed.crash is not None else "crashed"
 
 
 def _settings(ground: Ground, suggestion: Suggestion) -> Values:

@@ -72,6 +72,20 @@ def test_a_server_that_served_leaves_its_margins_and_nothing_of_how_fast_it_was(
     assert record.as_result().objective is None
 
 
+@pytest.mark.parametrize(
+    ("purpose", "outcome", "refused"),
+    [
+        (Purpose.CANARY, Outcome.INFEASIBLE, True),
+        (Purpose.CANARY, Outcome.FEASIBLE, False),
+        (Purpose.SEARCH, Outcome.INFEASIBLE, False),
+    ],
+)
+def test_what_production_served_worse_with_is_refused(purpose, outcome, refused):
+    ended = trial(outcome=outcome)
+    ended = ended.model_copy(update={"spec": ended.spec.model_copy(update={"purpose": purpose})})
+    assert record_of(ended, "uid", L4).refused is refused
+
+
 def test_what_says_nothing_of_the_configuration_leaves_nothing():
     taken = NO_ROOM.model_copy(update={"class_": CrashClass.GPU_MEMORY_TAKEN, "fault": Fault.INFRASTRUCTURE})
     assert record_of(trial(outcome=Outcome.INFRASTRUCTURE, crash=taken), "uid", L4) is None

@@ -51,11 +51,30 @@ def test_baselines_are_what_they_are():
     assert recorded(plan(replace(first, ledger=LEDGER), T0)) == recorded(plan(first, T0))
 
 
-def died(spec):
+def left(spec, outcome, crash=None):
     """As record_of leaves it, of a server with these settings."""
     values = parse_values(tuned(["model", *(f"--{n.replace('_', '-')}={v}" for n, v in spec.parameters.items())]))
-    died = Result(7, values, Outcome.CRASHED, crash=FAULT)
-    return LedgerRecord.of(died, Context(), study="before", run="b", setup=HERE)
+    return LedgerRecord.of(Result(7, values, outcome, crash=crash), Context(), study="before", run="b", setup=HERE)
+
+
+def died(spec):
+    return left(spec, Outcome.CRASHED, FAULT)
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "margin-bo"])
+def test_what_production_refused_before_is_not_proposed_again_there(name):
+    known = snapshot(make_study(optimizer={"name": name, "seed": 1}), *baselines())
+
+    def asked(*records):
+        return recorded(plan(replace(known, ledger=Ledger(HERE, records)), T0)).spec
+
+    first = asked()
+    served = left(first, Outcome.INFEASIBLE)
+    assert asked(served).parameters == first.parameters or name == "margin-bo"
+    second = asked(served.model_copy(update={"refused": True}))
+    assert second.parameters != first.parameters
+    told = "passed over: it was trial 7 of study before (production served worse with it)" in second.reason
+    assert told or name == "margin-bo"
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "margin-bo"])
