@@ -156,20 +156,30 @@ def load_of(job: Object | None, pods: list[Object]) -> Load:
     load = load_of_parts([_ended_load(ended) for ended in ends], generators)
     if load.state is not LoadState.RUNNING:
         return load
+    why = job_failure(job, own)
+    return Load(LoadState.FAILED, detail=why) if why else Load(LoadState.RUNNING)
+
+
+def job_failure(job: Object, own: list[Object]) -> str:
+    """Why a Job failed: of its own pods what was taken away says more than the Job. Nothing where it has not failed."""
     failed = condition(job, "Failed")
     if failed.get("status") != "True":
-        return Load(LoadState.RUNNING)
-    taken = next((section(p, "status") for p in own if section(p, "status").get("reason")), failed)
-    return Load(LoadState.FAILED, detail=readable(f"{taken.get('reason', '')}: {taken.get('message', '')}"))
+        return ""
+    told = next((section(pod, "status") for pod in own if section(pod, "status").get("reason")), failed)
+    return readable(f"{told.get('reason', '')}: {told.get('message', '')}")
 
 
 def _ended_load(ended: Object) -> Load:
-    message = ended.get("message") or ""
     try:
-        return Load(LoadState.DONE, _readable_result(decode(message)))
+        return Load(LoadState.DONE, _readable_result(decode(ended.get("message") or "")))
     except UnreadableResultError:
-        said = readable(message, MOST_SAID) or f"{ended.get('reason', '')}, it left no result"
-        return Load(LoadState.FAILED, detail=f"exit code {ended.get('exitCode')}: {said}")
+        return Load(LoadState.FAILED, detail=ended_without(ended, "result"))
+
+
+def ended_without(ended: Object, wanted: str) -> str:
+    """How a container ended whose termination message is not what was wanted: its last words, where there are any."""
+    said = readable(ended.get("message") or "", MOST_SAID) or f"{ended.get('reason', '')}, it left no {wanted}"
+    return f"exit code {ended.get('exitCode')}: {said}"
 
 
 def _readable_result(result: LoadResult) -> LoadResult:

@@ -8,9 +8,9 @@ import hashlib
 import json
 
 from sloguard.api.v1alpha1 import Study
-from sloguard.cluster.evidence import container_of
+from sloguard.cluster.evidence import container_of, ended_without, job_failure
 from sloguard.cluster.labels import GIT, GIT_CONTAINER, MANAGED_BY, ROLE, STUDY, git_job_name
-from sloguard.cluster.objects import Object, condition, owned_by, section
+from sloguard.cluster.objects import Object, owned_by
 from sloguard.cluster.records import kept_for_good, owner_of
 from sloguard.domain.text import readable
 from sloguard.engine.snapshot import GitJobEnd, GitJobState, SeenGitJob
@@ -104,20 +104,15 @@ def seen_git_job(study: Study, job: Object | None, pods: list[Object]) -> SeenGi
     ended = next((end for end in ends if end is not None), None)
     if ended is not None:
         return SeenGitJob(GitJobState.ENDED, _end_of(ended))
-    failed = condition(job, "Failed")
-    if failed.get("status") != "True":
-        return SeenGitJob(GitJobState.RUNNING)
-    taken = next((section(pod, "status") for pod in own if section(pod, "status").get("reason")), failed)
-    return SeenGitJob(GitJobState.ENDED, _failed(f"{taken.get('reason', '')}: {taken.get('message', '')}"))
+    why = job_failure(job, own)
+    return SeenGitJob(GitJobState.ENDED, _failed(why)) if why else SeenGitJob(GitJobState.RUNNING)
 
 
 def _end_of(ended: Object) -> GitJobEnd:
-    message = ended.get("message") or ""
     try:
-        outcome = Outcome.model_validate_json(message)
+        outcome = Outcome.model_validate_json(ended.get("message") or "")
     except ValueError:
-        said = readable(message, 500) or f"{ended.get('reason', '')}, it left no outcome"
-        return _failed(f"exit code {ended.get('exitCode')}: {said}")
+        return _failed(ended_without(ended, "outcome"))
     notes = "".join(f" ({readable(note)})" for note in outcome.notes)
     return GitJobEnd(
         succeeded=outcome.reason.succeeded,
@@ -134,7 +129,7 @@ def _end_of(ended: Object) -> GitJobEnd:
 
 def _failed(said: str) -> GitJobEnd:
     """It was ended, or could not begin: the next one may fare better."""
-    return GitJobEnd(succeeded=False, reason=JOB_FAILED, message=readable(said), may_pass=True)
+    return GitJobEnd(succeeded=False, reason=JOB_FAILED, message=said, may_pass=True)
 
 
 def _text(request: Request) -> str:

@@ -23,13 +23,10 @@ from sloguard.measure.prometheus import Prometheus, PrometheusError
 logger = logging.getLogger("sloguard.prometheus")
 
 
-def is_live(study: Study) -> bool:
-    return study.spec.measurement is Measurement.PROMETHEUS
-
-
 def missing_prometheus(study: Study, prometheus: Prometheus | None) -> TargetProblem | None:
     """Why no trial of this study can be measured."""
-    return TargetProblem("NoPrometheus", _NO_PROMETHEUS) if is_live(study) and prometheus is None else None
+    wanted = study.spec.measurement is Measurement.PROMETHEUS
+    return TargetProblem("NoPrometheus", _NO_PROMETHEUS) if wanted and prometheus is None else None
 
 
 async def live_load(api: Api, sources: Sources, namespace: str, study: Study, trial: Trial, pod: Object | None) -> Load:
@@ -48,10 +45,8 @@ async def live_load(api: Api, sources: Sources, namespace: str, study: Study, tr
         return Load(LoadState.RUNNING)
     if now < watch.readable_at:
         return await meanwhile(sources, namespace, study, trial, pod)
-    selector, standstill = (
-        pod_selector(prometheus, namespace, pod["metadata"]["name"]),
-        study.spec.trial.standstill_seconds,
-    )
+    selector = pod_selector(prometheus, namespace, pod["metadata"]["name"])
+    standstill = study.spec.trial.standstill_seconds
     try:
         told = await watched(prometheus, selector, watch.begins, watch.ends, study.spec.slos, standstill)
         return _told(study, told)

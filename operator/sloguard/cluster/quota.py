@@ -20,7 +20,7 @@ _OF_CLASS = "storageclass.storage.k8s.io"
 
 @dataclass(frozen=True, slots=True)
 class LoadPods:
-    """What a Job brings that loads a candidate: so many pods of this spec; none where traffic is live."""
+    """What a Job brings that loads a candidate: so many pods of this spec; none where nothing does but live traffic."""
 
     spec: Object
     pods: int

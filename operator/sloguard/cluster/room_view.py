@@ -7,7 +7,6 @@ from sloguard.cluster import clock
 from sloguard.cluster.api import NODES, PODS, RESOURCE_QUOTAS, Api, RefusedError
 from sloguard.cluster.free_gpus import Census, Waiting, needs_gpus, room
 from sloguard.cluster.gather import Gathered
-from sloguard.cluster.live_traffic import is_live
 from sloguard.cluster.objects import Object, listing, section
 from sloguard.cluster.pod_request import amounts, is_gpu
 from sloguard.cluster.quota import Coming, LoadPods, quota_room
@@ -15,8 +14,10 @@ from sloguard.cluster.render import LOAD_RESOURCES, queue_labels
 from sloguard.cluster.workloads.kinds import template_of, workload_of
 from sloguard.cluster.workloads.workload import replicas_of
 from sloguard.engine.actions import Plan, RecordTrial
+from sloguard.engine.load_request import most_generators
 from sloguard.engine.room import AMPLE, Room
 from sloguard.engine.snapshot import LoadState
+from sloguard.engine.watch import is_live
 
 LEAST_AGE_SECONDS = 3.0
 MOST_SHARE = 0.05
@@ -121,8 +122,7 @@ class RoomView:
 
 
 def _load_of(gathered: Gathered) -> LoadPods:
-    study = gathered.snapshot.study
-    pods = 0 if is_live(study) else study.spec.workload.generators
+    pods = most_generators(gathered.snapshot.study)
     return LoadPods({"containers": [{"resources": LOAD_RESOURCES}]}, pods)
 
 
@@ -132,10 +132,11 @@ def _coming(gathered: Gathered, begun: list[Waiting]) -> Coming:
     namespace = snapshot.study.metadata.namespace or ""
     new = {w.owner for w in begun if w.namespace == namespace}
     started = [t for t in snapshot.trials if not t.finished and t.name not in new]
+    loaded = [t for t in started if not is_live(t.spec, snapshot.study.spec)]
     there = section(production, "status").get("replicas", 0)
     return Coming(
         begun=len(new),
-        unloaded=sum(snapshot.observation(t).load.state is LoadState.ABSENT for t in started),
+        unloaded=sum(snapshot.observation(t).load.state is LoadState.ABSENT for t in loaded),
         missing=max(replicas_of(production) - there, 0) if production is not None else 0,
     )
 

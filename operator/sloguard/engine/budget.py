@@ -85,39 +85,27 @@ def seconds_left(spec: StudySpec, used: Spent) -> float:
 
 def minutes_over(spec: StudySpec, used: Spent) -> str:
     """Why no further attempt may start, of whatever trial, or nothing."""
-    budget = spec.budget
-    ended = exhausted(spec, used)
-    if ended:
-        return ended
-    if used.committed_gpu_seconds + used.a_trial_gpu_seconds > budget.gpu_minutes * 60:
-        return (
-            f"{used.committed_gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used, "
-            "too little is left for a trial"
-        )
-    if used.wall_clock_seconds + used.a_trial_seconds > budget.wall_clock_minutes * 60:
-        return (
-            f"trials were under way for {used.wall_clock_seconds / 60:.0f} of {budget.wall_clock_minutes} minutes, "
-            "too little is left for a trial"
-        )
-    return ""
+    return _too_little_for("a trial", used.a_trial_gpu_seconds, used.a_trial_seconds, spec, used)
 
 
 def soak_over(spec: StudySpec, used: Spent) -> str:
     """Why no soak may start, or nothing."""
-    ended, soak, budget = exhausted(spec, used), spec.promotion.soak_seconds, spec.budget
-    if ended:
+    soak = f"a soak of {spec.promotion.soak_seconds} s"
+    return _too_little_for(soak, used.a_soak_gpu_seconds, used.a_soak_seconds, spec, used)
+
+
+def _too_little_for(what: str, gpu_seconds: float, seconds: float, spec: StudySpec, used: Spent) -> str:
+    """Why the minutes do not allow it, or nothing."""
+    budget = spec.budget
+    if ended := exhausted(spec, used):
         return ended
-    if used.committed_gpu_seconds + used.a_soak_gpu_seconds > budget.gpu_minutes * 60:
-        return (
-            f"{used.committed_gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used, "
-            f"too little is left for a soak of {soak} s"
-        )
-    if used.wall_clock_seconds + used.a_soak_seconds > budget.wall_clock_minutes * 60:
-        return (
-            f"trials were under way for {used.wall_clock_seconds / 60:.0f} of {budget.wall_clock_minutes} minutes, "
-            f"too little is left for a soak of {soak} s"
-        )
-    return ""
+    if used.committed_gpu_seconds + gpu_seconds > budget.gpu_minutes * 60:
+        minutes = f"{used.committed_gpu_seconds / 60:.0f} of {budget.gpu_minutes} GPU-minutes are used"
+    elif used.wall_clock_seconds + seconds > budget.wall_clock_minutes * 60:
+        minutes = f"trials were under way for {used.wall_clock_seconds / 60:.0f} of {budget.wall_clock_minutes} minutes"
+    else:
+        return ""
+    return f"{minutes}, too little is left for {what}"
 
 
 def over(spec: StudySpec, used: Spent) -> str:

@@ -22,7 +22,7 @@ from sloguard.domain.arguments import same_arguments
 from sloguard.engine.infrastructure_faults import back_off
 from sloguard.engine.known import Known
 from sloguard.engine.progress import Step
-from sloguard.engine.promotion import CHANGED, PromotionStep, entered, halt, put_in
+from sloguard.engine.promotion import CHANGED, PromotionStep, entered, halt, is_expected, put_in
 from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
 from sloguard.engine.target_change import program_change
 from sloguard.engine.verification import worse
@@ -50,9 +50,9 @@ def advance_canary(promotion: PromotionStatus, target: TargetState, known: Known
     if changed := program_change(study.status.target, target):
         return halt(promotion, now, f"somebody else changed production meanwhile, {changed}")
     last = max(known.canaries, key=_order, default=None)
-    arrived = same_arguments(target.arguments, promotion.arguments)
-    if not arrived and not same_arguments(target.arguments, promotion.previous_arguments):
+    if not is_expected(promotion, target):
         return halt(promotion, now, CHANGED)
+    arrived = same_arguments(target.arguments, promotion.arguments)
     if arrived or (last is not None and last.status.outcome is Outcome.FEASIBLE):
         passed_at = last.status.finished_at if last is not None else None
         return put_in(promotion, target, study, now, since=passed_at or promotion.changed_at)

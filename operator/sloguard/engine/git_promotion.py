@@ -17,7 +17,7 @@ from sloguard.api.v1alpha1 import GitJob, GitPromotion, GitStatus, PromotionStat
 from sloguard.domain.arguments import same_arguments
 from sloguard.engine.actions import StartGitJob
 from sloguard.engine.known import Verdict
-from sloguard.engine.promotion import CHANGED, PromotionStep, advance_promotion, entered, halt
+from sloguard.engine.promotion import CHANGED, PromotionStep, advance_promotion, entered, halt, is_expected
 from sloguard.engine.snapshot import GitJobEnd, GitJobState, SeenGitJob, Snapshot, TargetState
 from sloguard.engine.target_change import program_change
 
@@ -75,13 +75,9 @@ def _until_it_arrives(
         arrived = _with(_taken_down(promotion, snapshot.git_job, now), arrived_at=now)
         message = "the new arguments have arrived in production, which rolls them out"
         return PromotionStep(entered(arrived, PromotionState.PROMOTING, now, message))
-    if not _is_expected(promotion, target):
+    if not is_expected(promotion, target):
         return halt(promotion, now, f"{CHANGED}{_left_open(promotion)}")
     return _with_job(promotion, snapshot, now)
-
-
-def _is_expected(promotion: PromotionStatus, target: TargetState) -> bool:
-    return any(same_arguments(target.arguments, own) for own in (promotion.arguments, promotion.previous_arguments))
 
 
 def _about_to_say_where(promotion: PromotionStatus, seen: SeenGitJob) -> bool:
@@ -110,7 +106,7 @@ def _until_it_is_taken_back(
     if is_back and not _about_to_say_where(promotion, seen):
         back = _taken_down(promotion, seen, now)
         return PromotionStep(entered(back, PromotionState.ROLLING_BACK, now, promotion.message))
-    if not _is_expected(promotion, target):
+    if not is_expected(promotion, target):
         return halt(promotion, now, CHANGED)
     return _with_job(promotion, snapshot, now)
 

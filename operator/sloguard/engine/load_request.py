@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sloguard.api.v1alpha1 import Purpose, Study, Trial, TrialSpec
+from sloguard.api.v1alpha1 import Measurement, Purpose, Study, Trial, TrialSpec
 from sloguard.engine.soak import full_batch
 from sloguard.measure.request import LoadRequest, Soak
 
@@ -29,6 +29,13 @@ def load_request_of(study: Study, trial: Trial, url: str, starts_at: datetime) -
 def generators_of(study: Study, trial: TrialSpec) -> int:
     """A soak's closed loop cannot be shared, and needs no more: it sends one request for one that has ended."""
     return 1 if trial.purpose is Purpose.SOAK else study.spec.workload.generators
+
+
+def most_generators(study: Study) -> int:
+    """Of any trial that is yet to come: where traffic is live, of its soak alone."""
+    if study.spec.measurement is Measurement.PROMETHEUS:
+        return 1 if study.spec.promotion.soak_seconds else 0
+    return study.spec.workload.generators
 
 
 def _soak(trial: Trial) -> Soak | None:

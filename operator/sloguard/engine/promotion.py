@@ -114,13 +114,17 @@ def owes_production(promotion: PromotionStatus | None) -> bool:
     return promotion is not None and promotion.state in UNDER_WAY and promotion.git is None
 
 
+def is_expected(promotion: PromotionStatus, target: TargetState) -> bool:
+    """Whether production has the arguments of before or after, however they are written."""
+    return any(same_arguments(target.arguments, own) for own in (promotion.arguments, promotion.previous_arguments))
+
+
 def undo(promotion: PromotionStatus, target: TargetState, now: datetime) -> PromotionStep:
     """The study is being deleted: leave production as it was found, unless somebody else has changed it."""
     done = entered(promotion, PromotionState.ROLLED_BACK, now, "the study was deleted during its promotion")
-    current = list(target.arguments)
-    if current == promotion.previous_arguments:
+    if same_arguments(target.arguments, promotion.previous_arguments):
         return PromotionStep(done, end=_in_the_way(promotion, target))
-    if current != promotion.arguments:
+    if not same_arguments(target.arguments, promotion.arguments):
         return PromotionStep(done)
     return PromotionStep(done, ApplyArguments(tuple(promotion.previous_arguments)), _in_the_way(promotion, target))
 
@@ -200,9 +204,9 @@ def _verified(promotion: PromotionStatus, traffic: Traffic | None) -> str:
 
 
 def _rolling_back(promotion: PromotionStatus, target: TargetState, study: Study, now: datetime) -> PromotionStep:
-    back = same_arguments(target.arguments, promotion.previous_arguments)
-    if not back and not same_arguments(target.arguments, promotion.arguments):
+    if not is_expected(promotion, target):
         return halt(promotion, now, CHANGED)
+    back = same_arguments(target.arguments, promotion.previous_arguments)
     if back and target.rollout.complete:
         message = (
             f"production has its previous arguments again: {promotion.message}. "
@@ -234,7 +238,7 @@ def _restoring(promotion: PromotionStatus, target: TargetState, now: datetime) -
         PromotionState.PROMOTED: promotion.arguments,
         PromotionState.ROLLED_BACK: promotion.previous_arguments,
     }
-    if list(target.arguments) != expected.get(end, list(target.arguments)):
+    if not same_arguments(target.arguments, expected.get(end, target.arguments)):
         return halt(promotion, now, CHANGED)
     return PromotionStep(entered(promotion, end, now, promotion.message))
 

@@ -10,11 +10,10 @@ import click
 from pydantic import ValidationError
 
 from sloguard.gitops.remote.failure import ProposalError
-from sloguard.gitops.remote.proposal import Outcome, Reason, Request
+from sloguard.gitops.remote.proposal import EXIT_NOT_PROPOSED, Outcome, Reason, Request
 from sloguard.gitops.remote.propose import propose as proposed
 from sloguard.gitops.remote.secret import with_secret
 
-EXIT_NOT_PROPOSED = 4
 LIMIT_BYTES = 4096
 """Of a termination message."""
 

@@ -135,6 +135,16 @@ async def test_a_quota_needs_room_for_the_load_too():
     assert (await RoomView(api).room(with_trials(**LIVE))).places, "live traffic needs no load"
 
 
+async def test_where_traffic_is_live_only_a_soak_has_a_load():
+    soaked = LIVE | {"promotion": {"soakSeconds": 10}}
+    api = FakeApi(node(), pods=own(), quotas=[allows("2", "1")])
+    assert (await RoomView(api).room(with_trials(**soaked))).reason == "WaitingForQuota"
+    api.kept["resourcequotas"] = [allows("4", "2")]
+    assert (await RoomView(api).room(with_trials(trial(2, status=begun()), **soaked))).places, "that one has none"
+    soak = trial(3, status=begun(), purpose="Soak", soakSeconds=10)
+    assert (await RoomView(api).room(with_trials(soak, **soaked))).reason == "WaitingForQuota"
+
+
 async def test_a_load_that_a_running_server_waits_for_keeps_its_room_in_the_quota():
     starting = trial(2, status=begun())
     api = FakeApi(node(), pods=own(), quotas=[allows("4", "2")])

@@ -142,6 +142,21 @@ def seen(state, *, since=T0, load=LoadState.ABSENT, loaded=None, detail="", **ev
     return Observation(server, Load(load, loaded, detail), leftovers=True)
 
 
+def grows(trial):
+    """Goodput is the number of sequences; the defaults have 32."""
+    return float(trial.spec.parameters.get("max_num_seqs", 32))
+
+
+def cut_short(reached):
+    """Worlds in which an operator died after each of its next writes; `reached` makes a new one up to there."""
+    world = reached()
+    for kept in range(len(world.writes(plan(world.gather(), world.now)))):
+        world = reached()
+        for _, write in world.writes(plan(world.gather(), world.now))[:kept]:
+            write()
+        yield world
+
+
 def actions(planned, kind):
     return [a for a in planned.actions if isinstance(a, kind)]
 
@@ -293,6 +308,15 @@ class World:
             if settled and not after.actions and after.status == self.study.status and not self.servers:
                 return after
         raise AssertionError(f"still at it: {self.study.status.phase}, {condition(self.study.status, 'Reconciling')}")
+
+    def run_to_promotion(self) -> "World":
+        """Up to the moment at which one is recorded."""
+        for _ in range(60):
+            self.step()
+            self.work()
+            if self.promotion is not None:
+                return self
+        raise AssertionError("no promotion")
 
     def change(self, **spec) -> None:
         """A person edits the specification: `promotion={...}` one level deep."""

@@ -22,11 +22,13 @@ from tests.unit.engine.builders import (
     PULL,
     World,
     condition,
+    cut_short,
+    grows,
     make_study,
     rate,
     result,
 )
-from tests.unit.engine.test_promotion import NEW, OTHER, grows
+from tests.unit.engine.test_promotion import NEW, OTHER
 from tests.unit.engine.test_verification import window
 
 S = PromotionState
@@ -182,13 +184,12 @@ def test_without_prometheus_nothing_is_begun():
 
 @pytest.mark.parametrize("state", [S.PLANNED, S.CANARY, S.ANALYSING])
 def test_every_state_can_be_cut_short_after_any_write_and_done_again(state):
-    last = a_world()
-    until(last, state)
-    for kept in range(len(last.writes(plan(last.gather(), last.now)))):
+    def reached():
         world = a_world()
         until(world, state)
-        for _, write in world.writes(plan(world.gather(), world.now))[:kept]:
-            write()
+        return world
+
+    for world in cut_short(reached):
         until(world, S.PROMOTED)
         assert len(world.canaries) == 1
         assert world.applied == [NEW]

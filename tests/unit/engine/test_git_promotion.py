@@ -20,10 +20,12 @@ from tests.unit.engine.builders import (
     World,
     actions,
     condition,
+    cut_short,
+    grows,
     is_stalled,
     make_study,
 )
-from tests.unit.engine.test_promotion import OTHER, grows
+from tests.unit.engine.test_promotion import OTHER
 from tests.unit.engine.test_verification import window
 
 S = PromotionState
@@ -43,14 +45,8 @@ CLOSED = GitJobEnd(succeeded=False, reason="PullRequestClosed", message="somebod
 
 
 def planned_world():
-    world = World(STUDY, grows)
-    world.target = TargetState(PRODUCTION, manager=Manager("ArgoCD", "Argo CD's Application shop", by_git=True))
-    for _ in range(60):
-        world.step()
-        world.work()
-        if world.promotion is not None:
-            return world
-    raise AssertionError("no promotion")
+    argo = Manager("ArgoCD", "Argo CD's Application shop", by_git=True)
+    return World(STUDY, grows, target=TargetState(PRODUCTION, manager=argo)).run_to_promotion()
 
 
 def synced(world, arguments=WRITTEN_OTHERWISE, **changes):
@@ -130,11 +126,7 @@ ALL = [S.PLANNED, S.PROPOSING, S.PROPOSED, S.PROMOTING, S.VERIFYING, S.REVERTING
 
 @pytest.mark.parametrize("state", ALL)
 def test_every_state_can_be_cut_short_after_any_write_and_done_again(state):
-    last = world_in(state)
-    for kept in range(len(last.writes(plan(last.gather(), last.now)))):
-        world = world_in(state)
-        for _, write in world.writes(plan(world.gather(), world.now))[:kept]:
-            write()
+    for world in cut_short(lambda: world_in(state)):
         goes_on(world)
         backwards = state in {S.REVERTING, S.ROLLING_BACK}
         assert world.promotion is (S.ROLLED_BACK if backwards else S.PROMOTED)

@@ -16,6 +16,8 @@ from tests.unit.engine.builders import (
     World,
     actions,
     condition,
+    cut_short,
+    grows,
     is_stalled,
     make_study,
 )
@@ -32,16 +34,12 @@ def target(declared=None, replicas=2, **more):
 
 def searched(found=None, **promotion):
     """All trials are made, somebody approves the winner, and no GPU is free any more."""
-    world = World(make_study(promotion={"mode": "Manual"} | promotion), _grows)
+    world = World(make_study(promotion={"mode": "Manual"} | promotion), grows)
     world.target = found or target()
     world.run()
     world.room = NONE_FREE
     world.change(promotion={"approved_trial": world.study.status.recommendation.trial})
     return world
-
-
-def _grows(trial):
-    return float(trial.spec.parameters.get("max_num_seqs", 32))
 
 
 def world_in(state):
@@ -86,11 +84,7 @@ def test_all_the_way():
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_state_can_be_cut_short_after_any_write_and_done_again(state):
-    last = world_in(state)
-    for kept in range(len(last.writes(plan(last.gather(), last.now)))):
-        world = world_in(state)
-        for _, write in world.writes(plan(world.gather(), world.now))[:kept]:
-            write()
+    for world in cut_short(lambda: world_in(state)):
         world.target = replace(world.target, rollout=Rollout())
         world.run()
         assert world.promotion is (S.ROLLED_BACK if state is S.ROLLING_BACK else S.PROMOTED)
@@ -132,6 +126,17 @@ def test_a_pace_that_somebody_else_has_set_since_is_theirs(state):
     assert not world.finalizer
     assert world.target.declared.pace == other
     assert world.promotion in {S.PROMOTED, S.ROLLED_BACK, S.HALTED}
+
+
+@pytest.mark.parametrize("state", [S.VERIFYING, S.RESTORING])
+def test_arguments_that_somebody_writes_in_another_way_are_the_same(state):
+    world = world_in(state)
+    model, setting, *others = world.target.arguments
+    otherwise = (model, *others, *setting.split("="))
+    world.target = replace(world.target, arguments=otherwise)
+    world.run()
+    assert world.promotion is S.PROMOTED
+    assert world.target.arguments == otherwise
 
 
 def test_an_end_is_an_end_whatever_pace_somebody_sets_afterwards():

@@ -19,7 +19,9 @@ from tests.unit.engine.builders import (
     World,
     actions,
     condition,
+    cut_short,
     feasible,
+    grows,
     is_stalled,
     make_study,
 )
@@ -33,19 +35,8 @@ BY_PATCH = sorted(UNDER_WAY - CANARY_STATES - GIT_STATES - {S.RESTORING})
 GONE = TargetProblem("TargetNotFound", "there is no Deployment llama")
 
 
-def grows(trial):
-    return float(trial.spec.parameters.get("max_num_seqs", 32))
-
-
 def planned_world():
-    """Up to the moment at which the promotion is recorded."""
-    world = World(STUDY, grows)
-    for _ in range(60):
-        world.step()
-        world.work()
-        if world.promotion is not None:
-            return world
-    raise AssertionError("no promotion")
+    return World(STUDY, grows).run_to_promotion()
 
 
 def world_in(state):
@@ -87,11 +78,7 @@ def test_all_the_way():
 
 @pytest.mark.parametrize("state", BY_PATCH)
 def test_every_state_can_be_cut_short_after_any_write_and_done_again(state):
-    last = world_in(state)
-    for kept in range(len(last.writes(plan(last.gather(), last.now)))):
-        world = world_in(state)
-        for _, write in world.writes(plan(world.gather(), world.now))[:kept]:
-            write()
+    for world in cut_short(lambda: world_in(state)):
         if state is S.ROLLING_BACK:
             world.target = replace(world.target, rollout=Rollout())
         world.run()

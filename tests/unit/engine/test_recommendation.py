@@ -14,6 +14,7 @@ from tests.unit.engine.builders import (
     baselines,
     condition,
     feasible,
+    grows,
     is_stalled,
     make_study,
     make_trial,
@@ -23,11 +24,6 @@ from tests.unit.engine.builders import (
 )
 
 WINNER = ["model", "--max-num-seqs=112", "--port=8000"]
-
-
-def grows(trial):
-    """Goodput is the number of sequences; the defaults have 32."""
-    return float(trial.spec.parameters.get("max_num_seqs", 32))
 
 
 def ended(mode, serve=grows, **spec):

@@ -12,15 +12,12 @@ from tests.unit.engine.builders import (
     baselines,
     condition,
     feasible,
+    grows,
     make_study,
     make_trial,
     recorded,
     snapshot,
 )
-
-
-def grows(trial):
-    return float(trial.spec.parameters.get("max_num_seqs", 32))
 
 
 def study(seed=1, **spec):

@@ -9,6 +9,7 @@ from tests.unit.engine.builders import (
     actions,
     baselines,
     condition,
+    cut_short,
     feasible,
     make_study,
     make_trial,
@@ -122,7 +123,7 @@ def test_the_reason_outlives_the_repeats():
 
 
 def test_after_any_restart_it_is_known_why_the_search_ended():
-    """A study that is never interrupted, and one cut short at each of the writes with which it turns to repeats."""
+    """Cut short at each of the writes with which a study turns to repeats."""
 
     def serve(trial):
         return 300.0 if trial.spec.number == 4 or trial.spec.purpose is Purpose.CONFIRM else 100.0
@@ -130,18 +131,12 @@ def test_after_any_restart_it_is_known_why_the_search_ended():
     def at_the_turn():
         world = World(study(trials=10, confirmations=3), serve)
         for _ in range(30):
-            if (turn := plan(world.gather(), world.now)).status_first:
-                return world, world.writes(turn)
+            if plan(world.gather(), world.now).status_first:
+                return world
             world.step()
             world.work()
         raise AssertionError("the search never ended with a repeat")
 
-    world, writes = at_the_turn()
-    world.run()
-    assert condition(world.study.status, "SearchEnded").reason == "TrialsUsed"
-    for kept in range(len(writes)):
-        world, writes = at_the_turn()
-        for _, write in writes[:kept]:
-            write()
+    for world in cut_short(at_the_turn):
         world.run()
         assert condition(world.study.status, "SearchEnded").reason == "TrialsUsed"

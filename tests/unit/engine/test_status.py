@@ -14,14 +14,11 @@ from tests.unit.engine.builders import (
     baselines,
     condition,
     feasible,
+    grows,
     make_study,
     make_trial,
     snapshot,
 )
-
-
-def grows(trial):
-    return float(trial.spec.parameters.get("max_num_seqs", 32))
 
 
 @pytest.mark.parametrize("mode", ["Off", "Manual", "Automatic"])

@@ -18,9 +18,8 @@ from sloguard.gitops.markdown_evidence import pull_request_body
 from sloguard.gitops.recommended import production_settings, tuned_names
 from sloguard.gitops.remote.address import read_address
 from sloguard.gitops.remote.failure import ProposalError
-from sloguard.gitops.remote.proposal import Credentials, Evidence, Outcome, Reason, Request, Settings
+from sloguard.gitops.remote.proposal import EXIT_NOT_PROPOSED, Credentials, Evidence, Outcome, Reason, Request, Settings
 
-EXIT_NOT_PROPOSED = 4
 _FORGES = {kind.value.lower(): kind for kind in ForgeKind}
 _OF_THE_OPTIONS = frozenset({Reason.INVALID_REQUEST, Reason.CREDENTIALS_UNREADABLE, Reason.EDIT_REFUSED})
 

@@ -100,6 +100,9 @@ class Reason(StrEnum):
         return self in _PASSING
 
 
+EXIT_NOT_PROPOSED = 4
+"""Of a command whose outcome is none of the good ones."""
+
 _GOOD = frozenset({Reason.PROPOSED, Reason.COMMITTED, Reason.UNCHANGED, Reason.NOTHING_TO_DO})
 _PASSING = frozenset({Reason.PUSH_RACED, Reason.NOT_REACHABLE, Reason.NO_SPACE, Reason.SERVER_FAILED})
 
