@@ -95,7 +95,7 @@ def _served_per_minute(url: str, seconds: float = 10) -> float:
     def asks(user: int) -> int:
         prompts, served, end = random.Random(user), 0, begun + seconds
         while time.monotonic() < end:
-            _complete(url, model, [prompts.randrange(5, 1000) for _ in range(PROMPT_TOKENS)])
+            _complete(url, model, [prompts.randrange(5, 256) for _ in range(PROMPT_TOKENS)])
             served += 1
         return served
 
