@@ -59,3 +59,24 @@ LEADER_WORKER_SET = Definition(
     digest="h1:DdhJ8QabwTfWgbgaHH2gdf8twliioHaoSfmDXRYEVU0=",
     file="config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml",
 )
+
+ARGO_APPLICATION = Definition(
+    module="github.com/argoproj/argo-cd/v3",
+    version="v3.2.0",
+    digest="h1:m2eGAV+nXQGgzZbH5SyJD5laaPW27mzWXBrgisUHY/0=",
+    file="manifests/crds/application-crd.yaml",
+)
+
+FLUX_KUSTOMIZATION = Definition(
+    module="github.com/fluxcd/kustomize-controller",
+    version="v1.7.3",
+    digest="h1:SzNnGn/4ObAPEHHleM5U7y/AKxKXph3Vj6ZhteeXw8M=",
+    file="config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+)
+
+FLUX_REPOSITORY = Definition(
+    module="github.com/fluxcd/source-controller",
+    version="v1.7.0",
+    digest="h1:/fBgS4CSmT5Jj/fjQDF92y+pC3gst1GJjgNSzY8Ff9I=",
+    file="config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+)

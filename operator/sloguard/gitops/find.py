@@ -178,9 +178,9 @@ def _in_kustomization(roots: list[Node], wanted: Wanted) -> Found:
             place = EmbeddedPlace(owner, "patch", patch, inner.place, inner.rest())
             found.append((place, f"patch at line {patch.line}, {inner.title}"))
     if len(found) != 1:
-        files = " Give the file that holds the patch, where it is one of its own." if not found else ""
+        files = "; give the file that holds the patch, where it is one of its own" if not found else ""
         why = f" ({'; '.join(reasons)})" if reasons else ""
-        raise EditError(f"{len(found) or 'none'} of the kustomization's own patches has vLLM's arguments{why}.{files}")
+        raise EditError(f"{len(found) or 'none'} of the kustomization's own patches has vLLM's arguments{why}{files}")
     return Found(roots, *found[0])
 
 
