@@ -112,7 +112,7 @@ OPERATIONS = {
         "- {op: add, path: /c/0/args, value: [a]}\n- {op: add, path: /c/1/args, value: [b]}\n",
         "several lists",
     ),
-    "a kustomization without patches": ("kind: Kustomization\nresources: [a]\n", "Give the file that holds the patch"),
+    "a kustomization without patches": ("kind: Kustomization\nresources: [a]\n", "give the file that holds the patch"),
     "two patches": (
         "kind: Kustomization\npatches:\n" + "- patch: |\n    - {op: add, path: /c/0/args, value: [m]}\n" * 2,
         "2 of the kustomization's own patches",
