@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tests.apiserver.operator import gitops_agent
 from tests.clusters import binaries, engine, faketime, kind, prometheus, vllm_cpu
 from tests.clusters.debian_package import NoPackageError
 from tests.driver import beside, environment, prerequisites
@@ -49,8 +50,11 @@ MOST_UNSTEADY_FILES = 3
 def _prepare_apiserver(_options: list[str]) -> None:
     prerequisites.require(prerequisites.API_SERVER)
     _require_programs(binaries.CONTROL_PLANE)
+    if not gitops_agent.program().exists():
+        prerequisites.require_go()
     _require_packages()
     binaries.ensure(binaries.CONTROL_PLANE)
+    gitops_agent.ensure()
 
 
 def _prepare_git(_options: list[str]) -> None:

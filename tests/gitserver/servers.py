@@ -9,8 +9,7 @@ import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
+from unittest import mock
 
 from tests.clusters import processes
 from tests.clusters.cache import wait_until
@@ -134,12 +133,10 @@ class HttpsServer:
 def nobodys_settings(home):
     """Git as it is without anybody's configuration, and no proxy."""
     (home / ".gitconfig").write_text("[user]\nname = A Person\nemail = a@example.com\n[safe]\ndirectory = *\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(home))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    with mock.patch.dict(os.environ, HOME=str(home), GIT_CONFIG_NOSYSTEM="1"):
         for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
-            patch.delenv(name, raising=False)
-            patch.delenv(name.upper(), raising=False)
+            os.environ.pop(name, None)
+            os.environ.pop(name.upper(), None)
         yield
 
 

@@ -1,9 +1,11 @@
 """A GitOps controller: the `agent` of Argo CD's gitops-engine, from its Go module, over a clone that is pulled.
 
-Every two seconds it brings what it watches back to what the clone says, whoever changed it.
+Every two seconds it brings what it watches back to what the clone says, whoever changed it. One word of it is changed
+before it is compiled: it would listen on all addresses of the machine, its profiler as well.
 """
 
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -14,22 +16,38 @@ from tests.clusters.handle import Cluster
 from tests.gitserver.servers import Hosted, free_port, run
 
 MODULE = Path(__file__).parent / "go" / "gitops-engine"
-PACKAGE = "github.com/argoproj/gitops-engine/agent"
+ENGINE = "github.com/argoproj/gitops-engine"
+EVERYWHERE, LOOPBACK = '"0.0.0.0:%d"', '"127.0.0.1:%d"'
 PULLED_SECONDS = 1.0
 RESYNC_SECONDS = 2
 
 
+def program() -> Path:
+    """Where it is, of exactly this version."""
+    return CACHE / f"gitops-agent-{digest(MODULE, LOOPBACK)}"
+
+
 def ensure() -> Path:
-    """The program of exactly this version, compiled now where it is missing."""
-    program = CACHE / f"gitops-agent-{digest(MODULE)}"
-    if not program.exists():
+    """The same, compiled now where it is missing."""
+    if not program().exists():
         with locked("gitops-agent", "compiles gitops-engine's agent"):
-            if not program.exists():
-                if shutil.which("go") is None:
-                    raise SystemExit("tests/apiserver: Go is needed to compile gitops-engine; none is on PATH")
-                say(f"compiling gitops-engine's agent into {program}; about 4 min with an empty Go cache, once")
-                compile_program(MODULE, PACKAGE, program)
-    return program
+            if not program().exists():
+                _build(program())
+    return program()
+
+
+def _build(target: Path) -> None:
+    if shutil.which("go") is None:
+        raise SystemExit("tests/apiserver: Go is needed to compile gitops-engine; none is on PATH")
+    say(f"compiling gitops-engine's agent into {target}; about 4 min with an empty Go cache, once")
+    run("go", "mod", "download", ENGINE, cwd=MODULE)
+    source = Path(run("go", "list", "-m", "-f", "{{.Dir}}", ENGINE, cwd=MODULE).strip(), "agent", "main.go").read_text()
+    assert source.count(EVERYWHERE) == 1
+    with tempfile.TemporaryDirectory() as module:
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(MODULE / name, Path(module, name))
+        Path(module, "main.go").write_text(source.replace(EVERYWHERE, LOOPBACK))
+        compile_program(Path(module), ".", target)
 
 
 class Agent:
