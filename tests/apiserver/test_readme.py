@@ -15,8 +15,9 @@ WATCH_SECONDS = 2
 
 
 def kubectl_lines() -> list[str]:
-    """Installing first: the README tells of the demonstration before it."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    """Installing first: the README tells of the demonstration before it. Through Git: operator/test_through_git.py."""
+    readme = re.sub(r"^### Through Git\n.*?^##", "##", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("kubectl ")]
     return sorted(lines, key=lambda line: ("apply" not in line, "my-study.yaml" in line))
 

@@ -8,15 +8,11 @@ command, people who merge, and what syncs the repository to the cluster.
 import base64
 import itertools
 import json
-import os
-import re
-import subprocess
 
 import pytest
 import yaml
 
 from tests.apiserver.operator import git_pods
-from tests.apiserver.operator.conftest import ROOT
 from tests.apiserver.operator.objects import study
 from tests.apiserver.operator.test_promotion import assert_remembered
 from tests.apiserver.operator.world import OOM, max_num_seqs
@@ -265,32 +261,6 @@ def test_its_job_is_admitted_where_pod_security_is_strictest(shop):
         "spec": job["spec"]["template"]["spec"],
     }
     assert shop.installed.create(pod)["status"]["phase"] == "Pending"
-
-
-def test_the_guide_s_commands(installed, operator, tmp_path, https):
-    """The last block of examples/gitops/README.md, as it stands there."""
-    assert operator.running
-    guide = (ROOT / "examples/gitops/README.md").read_text()
-    block = re.findall(r"^```sh\n(.*?)^```", guide, flags=re.MULTILINE | re.DOTALL)[-1]
-    (tmp_path / "token").write_text(https.token_file.read_text())
-    (tmp_path / "ca.pem").write_text(https.ca_file.read_text())
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "kubectl").symlink_to(installed.kubectl_program)
-    installed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}})
-    try:
-        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-        environment = installed.environment() | {"PATH": path}
-        ran = subprocess.run(
-            ["bash", "-eu", "-c", block], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        keys = installed.get("secret", "llama-git", "serving")["data"]
-        assert sorted(keys) == ["ca.crt", "repositories", "token"]
-        asked = installed.get("sloguardstudies", "llama", "serving")["spec"]["promotion"]["git"]
-        assert base64.b64decode(keys["repositories"]).decode() == asked["repository"]
-        assert asked["secretRef"]["name"] == "llama-git"
-    finally:
-        installed.kubectl("delete", "namespace", "serving", "--wait=false")
 
 
 def test_production_without_a_tracking_mark_is_promoted_all_the_same(world, shop, hosted):

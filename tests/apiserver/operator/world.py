@@ -115,7 +115,9 @@ class World:
             assert now < end, f"not within {seconds} s\n{self.describe()}"
             self.tick()
             if poke and now - poked > 0.5:
-                self.patch("sloguardstudies", "s", {"metadata": {"annotations": {"poked": str(now)}}})
+                for study in self.items("sloguardstudies"):
+                    poked_at = {"metadata": {"annotations": {"poked": str(now)}}}
+                    self.patch("sloguardstudies", study["metadata"]["name"], poked_at)
                 poked = now
             time.sleep(0.1)
 
