@@ -18,16 +18,13 @@ from .encoding import Floats, Points
 from .memory import Memory
 from .surrogate import MOST_POINTS, Surrogate, condition, fit_shape
 from .untried import surprise_sd
+from .usual import usual_log_objective
 
 LEAST_SHARE = 0.1
 """Of the best objective: below that, how little was served is no longer told apart."""
 
 EXCESS_DOUBT = 0.5
 """Of the log objective, for each log of a violation: what it would have been within the SLOs is then a guess."""
-
-ELASTICITY = 0.4
-"""Of goodput to the requests that run at once: with twice as many, a third more is usually served. Below 1, because a
-step of more requests takes longer; the surrogate learns what is different here."""
 
 LEAST_LOG_RATIO = -4.0
 MOST_LOG_RATIO = math.log(VIOLATION_CAP)
@@ -58,6 +55,18 @@ class Live:
 
 
 @dataclass(frozen=True)
+class View:
+    """Configurations as the surrogates see them, and what is `usual` of the log objective before anything is measured.
+
+    Seen are knobs, how many requests they let run at once (utilization and formats matter mostly through that), and
+    the rate where it differs.
+    """
+
+    seen: Floats
+    usual: Floats
+
+
+@dataclass(frozen=True)
 class Outlook:
     """The surrogates of one ask. `best_log` is the best feasible configuration's posterior mean, None without one.
 
@@ -71,16 +80,16 @@ class Outlook:
     rate_columns: int
     known: Points
 
-    def view(self, points: Points) -> Floats:
+    def view(self, points: Points) -> View:
         """What the surrogates see, at the rate that counts."""
-        return np.column_stack([_view(points, self.memory), np.zeros((len(points), self.rate_columns))])
+        return _view(points, self.memory, np.zeros((len(points), self.rate_columns)))
 
-    def log_objective(self, view: Floats) -> tuple[Floats, Floats]:
+    def log_objective(self, view: View) -> tuple[Floats, Floats]:
         """As it would be with all SLOs met: mean and standard deviation of its logarithm."""
-        mean, sd = self.objective.predict(view)
-        return mean + _usual(view, self.rate_columns), sd
+        mean, sd = self.objective.predict(view.seen)
+        return mean + view.usual, sd
 
-    def promised(self, points: Points, view: Floats) -> tuple[Floats, Floats]:
+    def promised(self, points: Points, view: View) -> tuple[Floats, Floats]:
         """The same of configurations that may have something new: as likely better as worse than is believed."""
         mean, sd = self.log_objective(view)
         return mean, np.hypot(sd, surprise_sd(points, self.known))
@@ -88,17 +97,17 @@ class Outlook:
     def worth(self, points: Points) -> Floats:
         """What each serves, less what is likely to break an SLO, without the noise of what was measured of it."""
         view = self.view(points)
-        held = np.ones(len(view))
+        held = np.ones(len(points))
         for surrogate in self.ratios:
-            mean, sd = surrogate.predict(view)
+            mean, sd = surrogate.predict(view.seen)
             held = held * normal.cdf(-mean / sd)
         return held * np.exp(self.log_objective(view)[0])
 
-    def slos_met(self, view: Floats) -> Floats:
+    def slos_met(self, view: View) -> Floats:
         """How likely every SLO is measured to hold, and not by luck: with one standard deviation of noise to spare."""
-        total = np.ones(len(view))
+        total = np.ones(len(view.seen))
         for surrogate in self.ratios:
-            mean, sd = surrogate.predict(view)
+            mean, sd = surrogate.predict(view.seen)
             noisy = np.sqrt(sd**2 + surrogate.noise_sd**2)
             total = total * normal.cdf((-mean - surrogate.noise_sd) / noisy)
         return total
@@ -151,13 +160,12 @@ def foresee(live: Live, memory: Memory) -> Outlook:
 
     The objective of a trial that broke SLOs is too low, because it counts good requests only: how much each decade of
     violation took away is learnt along (a slope for each SLO), so that the smooth part is what would be served within.
-    What all configurations gain or lose with the rate is a slope too. The surrogate is of what concurrency does not
-    explain (ELASTICITY).
+    What all configurations gain or lose with the rate is a slope too. The surrogate is of what is not usual (`usual`).
     """
     excess = np.maximum(np.nan_to_num(live.log_ratios), 0.0)
-    unit = np.column_stack([_view(live.points, memory), live.rates])
+    view = _view(live.points, memory, live.rates)
+    unit, usual = view.seen, view.usual
     doubt = np.hypot(live.noise, EXCESS_DOUBT * excess.max(axis=1, initial=0.0))
-    usual = _usual(unit, live.rates.shape[1])
     objective = _fitted(unit, live.log_objective - usual, np.hstack([excess, live.rates]), doubt)
     ratios: list[Surrogate] = []
     for column in live.log_ratios.T:
@@ -169,14 +177,9 @@ def foresee(live: Live, memory: Memory) -> Outlook:
     return Outlook(objective, tuple(ratios), best, memory, live.rates.shape[1], live.points)
 
 
-def _view(points: Points, memory: Memory) -> Floats:
-    """Knobs, and how many requests they let run at once: utilization and formats matter mostly through that."""
-    return np.column_stack([points.unit, memory.concurrency_place(points)])
-
-
-def _usual(view: Floats, rate_columns: int) -> Floats:
-    """Of the log objective: what concurrency is expected to bring, before anything was measured."""
-    return ELASTICITY * 3 * math.log(2) * view[:, view.shape[1] - rate_columns - 1]
+def _view(points: Points, memory: Memory, rates: Floats) -> View:
+    place = memory.concurrency_place(points)
+    return View(np.column_stack([points.unit, place, rates]), usual_log_objective(points, place))
 
 
 def _fitted(unit: Floats, observed: Floats, slopes: Floats, doubt: Floats) -> Surrogate:

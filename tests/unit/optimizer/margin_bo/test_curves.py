@@ -56,7 +56,7 @@ def test_trials_without_curves_are_seen_as_if_there_were_no_rates():
     plain = [served(i, 50 * i + 20, 1000.0) for i in range(4)]
     below = [swept(result, at(50), at(100)) for result in plain]
     configurations = ENCODING.configurations([{KnobName.MAX_NUM_SEQS: 77}])
-    views = [outlook(results).view(configurations).shape for results in (plain, below)]
+    views = [outlook(results).view(configurations).seen.shape for results in (plain, below)]
     assert views[0] == views[1]
     assert expected(plain, 77) == expected(below, 77)
 
