@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sloguard.api.changeable import unchangeable
 from sloguard.api.documents import Problem
-from sloguard.api.v1alpha1 import Purpose, Study, Trial
+from sloguard.api.v1alpha1 import Purpose, Study, Target, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster import clock
 from sloguard.cluster.api import DEPLOYMENTS, EVENTS, JOBS, PODS, STUDIES, TRIALS, Api
@@ -35,6 +35,7 @@ from sloguard.cluster.live_traffic import live_load, missing_prometheus
 from sloguard.cluster.log_ring import ServerLog
 from sloguard.cluster.log_streams import Followed
 from sloguard.cluster.objects import Object, being_deleted, listing, section
+from sloguard.cluster.parsed import Parsed
 from sloguard.cluster.platform import node_of, platform_of
 from sloguard.cluster.production import failure_evidence, production_pods, read_production
 from sloguard.cluster.production_load import with_production_load
@@ -58,6 +59,7 @@ from sloguard.engine.snapshot import (
     Server,
     ServerState,
     Snapshot,
+    TargetProblem,
     TargetState,
 )
 from sloguard.engine.watch import is_live
@@ -117,32 +119,34 @@ async def gather(
     sources: Sources = NO_SOURCES,
     *,
     whole: bool = True,
+    parsed: Parsed | None = None,
 ) -> Gathered | None:
     """None where the study is gone. `sources` are told which pods to follow; not `whole`, what the study's own records
-    rule out is not looked for.
+    rule out is not looked for. `parsed` is what was read before.
 
     Raises:
         StudyUnreadableError: it is there but makes no sense to this version.
         RefusedError: the API server said no.
 
     """
+    parsed = parsed or Parsed()
     stored = await api.get(STUDIES, namespace, name)
     if stored is None:
         sources.keep((namespace, name))
         return None
     prometheus = sources.prometheus
-    loaded = await with_production_load(prometheus, namespace, read_study(stored))
+    loaded = await with_production_load(prometheus, namespace, read_study(stored, parsed))
     study = loaded.study
     production, refused = await read_production(api, namespace, study)
     pods = await production_pods(api, namespace, production) if is_under_way(study.status.promotion) else []
     problem = refused or loaded.problem or missing_prometheus(study, prometheus)
-    target = problem or target_state(production, study.spec.target, pods)
+    target = problem or _target_state(production, study.spec.target, pods, parsed)
     if isinstance(target, TargetState) and target.rollout.failure:
         target = await _with_evidence(api, namespace, study, target, pods)
     mine = f"{STUDY}={name}"
     raw_trials = {t["metadata"]["name"]: t for t in await api.items(TRIALS, namespace, labels=mine)}
     history = await read_history(api, namespace, study, raw_trials)
-    records = records_of(study, [*history.trials.values(), *raw_trials.values()], target)
+    records = records_of(study, [*history.trials.values(), *raw_trials.values()], target, parsed)
     _warn(namespace, name, {k: why for k, why in records.passed_over.items() if k not in records.unreadable})
     broken = {raw_trials[name]["metadata"]["uid"]: name for name in records.unreadable if name in raw_trials}
     own = {t.metadata.uid: t.name for t in records.trials} | broken
@@ -212,15 +216,30 @@ def _warn(namespace: str, study: str, passed_over: Mapping[str, str]) -> None:
         logger.warning("not of the operator's making: %s%s", why, more, extra=about)
 
 
-def read_study(stored: Object) -> Study:
+def _target_state(
+    production: Object | None, target: Target, pods: list[Object], parsed: Parsed
+) -> TargetState | TargetProblem:
+    """Without pods, it follows from the object alone."""
+    if production is None or pods:
+        return target_state(production, target, pods)
+    version = production["metadata"].get("resourceVersion")
+    named = version and (version, target.kind, target.name, target.container)
+    return parsed.targets.of(production, named, lambda: target_state(production, target, pods))
+
+
+def read_study(stored: Object, parsed: Parsed | None = None) -> Study:
     """The study as a model; admission has checked it, unless it was stored before a rule was added."""
+    parsed = parsed or Parsed()
+    generation = stored["metadata"].get("generation")
+    spec = parsed.specs.known(stored, generation)
     try:
-        study = Study.model_validate(_known_fields(stored))
+        study = Study.model_validate(_known_fields(stored) | ({} if spec is None else {"spec": spec}))
     except ValidationError as error:
         raise StudyUnreadableError(_told([p for e in error.errors() for p in problems(e)]), stored) from error
     if study.spec.target.kind not in WORKLOADS:
         only = Problem(("spec", "target", "kind"), f"on a cluster it can be: {', '.join(WORKLOADS)}")
         raise StudyUnreadableError(_told([only]), stored)
+    parsed.specs.keep(stored, generation, study.spec)
     return study
 
 

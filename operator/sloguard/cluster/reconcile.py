@@ -16,6 +16,7 @@ from sloguard.cluster.execute import NameTakenError, Settings, execute
 from sloguard.cluster.gather import Gathered, StudyUnreadableError, gather
 from sloguard.cluster.history import tidy
 from sloguard.cluster.objects import Object, section
+from sloguard.cluster.parsed import Parsed
 from sloguard.cluster.per_pod import Key
 from sloguard.cluster.recorded import with_recorded
 from sloguard.cluster.records import ForeignArgumentsError
@@ -52,6 +53,7 @@ class Reconciler:
     sources: Sources = NO_SOURCES
     last_success: float = field(default_factory=clock.elapsed_seconds)
     _room_view: RoomView = field(init=False)
+    _parsed: Parsed = field(default_factory=Parsed)
     _resting: dict[Key, str] = field(default_factory=dict[Key, str])
     """At which resourceVersion of the study nothing was owed."""
 
@@ -168,7 +170,7 @@ class Reconciler:
         whole = self._own.pop(key, None) is None
         problem = None
         try:
-            gathered = await gather(self.api, namespace, name, self.sources, whole=whole)
+            gathered = await gather(self.api, namespace, name, self.sources, whole=whole, parsed=self._parsed)
         except StudyUnreadableError as error:
             gathered = await gather_unreadable(self.api, error.stored)
             problem = TargetProblem("SpecInvalid", str(error))
@@ -182,7 +184,7 @@ class Reconciler:
             written = await execute(self.api, self.settings, gathered, planned)
             while written.recorded:
                 self._left.setdefault(key, set()).update(written.stopped)
-                gathered = with_recorded(gathered, written)
+                gathered = with_recorded(gathered, written, self._parsed)
                 planned = await self._planned(gathered, None)
                 written = await execute(self.api, self.settings, gathered, planned)
             self._own[key] = written.version

@@ -13,6 +13,7 @@ from sloguard.api.v1alpha1 import API_VERSION, Purpose, Study, Trial
 from sloguard.api.wording import problems
 from sloguard.cluster.labels import MANAGED_BY, STUDY
 from sloguard.cluster.objects import Object, listing, section
+from sloguard.cluster.parsed import Parsed
 from sloguard.domain.arguments import ArgumentsError, tuned, untuned
 from sloguard.domain.knobs import KnobError, parse_values
 from sloguard.domain.text import readable
@@ -40,15 +41,18 @@ class Records:
     unreadable: frozenset[str] = frozenset()
 
 
-def records_of(study: Study, stored: Iterable[Object], target: TargetState | TargetProblem) -> Records:
+def records_of(
+    study: Study, stored: Iterable[Object], target: TargetState | TargetProblem, parsed: Parsed | None = None
+) -> Records:
     """Tell the study's own records from others that are labelled as such."""
+    parsed = parsed or Parsed()
     passed_over: dict[str, str] = {}
     unreadable: set[str] = set()
     named: list[Trial] = []
     for obj in stored:
         name = obj["metadata"]["name"]
         try:
-            named.append(identified(study, obj))
+            named.append(identified(study, obj, parsed))
         except (ValidationError, KnobError) as error:
             passed_over[name] = _told(error)
             # Only the operator can write down that a trial has begun; others are of nobody's making.
@@ -106,7 +110,7 @@ def owned_by_study(study: Study, stored: Object) -> bool:
     return owner_of(study) in [_essential(owner) for owner in listing(stored, "metadata", "ownerReferences")]
 
 
-def identified(study: Study, stored: Object) -> Trial:
+def identified(study: Study, stored: Object, parsed: Parsed) -> Trial:
     """The record, with what stays true of one for ever.
 
     Raises:
@@ -114,8 +118,7 @@ def identified(study: Study, stored: Object) -> Trial:
         ForeignTrialError: it is not of this study.
 
     """
-    trial = Trial.model_validate({key: stored[key] for key in _FIELDS if stored.get(key)})
-    parse_values(trial.spec.parameters)
+    trial = parsed.trials.of(stored, stored["metadata"].get("resourceVersion"), lambda: _read(stored))
     if not owned_by_study(study, stored):
         raise ForeignTrialError("the study is not its controller")
     spec = trial.spec
@@ -129,6 +132,12 @@ def identified(study: Study, stored: Object) -> Trial:
     }
     if fixed.get(spec.number, spec.purpose) is not spec.purpose:
         raise ForeignTrialError(f"trial {spec.number} cannot be for {spec.purpose.value}")
+    return trial
+
+
+def _read(stored: Object) -> Trial:
+    trial = Trial.model_validate({key: stored[key] for key in _FIELDS if stored.get(key)})
+    parse_values(trial.spec.parameters)
     return trial
 
 

@@ -30,6 +30,7 @@ from sloguard.cluster.execute import take_away
 from sloguard.cluster.gather import Children, Gathered, children_of
 from sloguard.cluster.labels import STUDY
 from sloguard.cluster.objects import Object, section
+from sloguard.cluster.parsed import Parsed
 from sloguard.cluster.production import production_pods, read_production
 from sloguard.cluster.records import ForeignTrialError, identified
 from sloguard.cluster.target import find_container, gpus, target_state
@@ -100,7 +101,7 @@ async def gather_unreadable(api: Api, stored: Object) -> Gathered:
 
 def _identified_or_none(study: Study, stored: Object) -> Trial | None:
     try:
-        return identified(study, stored)
+        return identified(study, stored, Parsed())
     except (ValidationError, KnobError, ForeignTrialError):
         return None
 

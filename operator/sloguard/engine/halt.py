@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from sloguard.api.v1alpha1 import StudySpec
 from sloguard.engine import budget
 from sloguard.engine.known import Ground
+from sloguard.engine.same import Same
 from sloguard.engine.snapshot import Snapshot, TargetProblem
 from sloguard.engine.windows import ALWAYS_OPEN, Hours, WindowError, hours
 
@@ -39,8 +41,14 @@ def halt(snapshot: Snapshot, ground: Ground | TargetProblem, now: datetime) -> H
 
 def hours_of(spec: StudySpec, now: datetime) -> Hours:
     """Always open where a schedule cannot be followed: the study says so, and what runs may end well."""
+    return _hours(Same(spec), now) if spec.windows else ALWAYS_OPEN
+
+
+@lru_cache(maxsize=8)
+def _hours(spec: Same[StudySpec], now: datetime) -> Hours:
+    """Asked for several times in each plan."""
     try:
-        return hours(spec.windows, now)
+        return hours(spec.it.windows, now)
     except WindowError:
         return ALWAYS_OPEN
 

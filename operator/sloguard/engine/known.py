@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
-from sloguard.api.v1alpha1 import Purpose, Study, StudyPhase, Trial
+from sloguard.api.v1alpha1 import Purpose, Study, StudyPhase, StudySpec, Trial
 from sloguard.domain.arguments import ArgumentsError, tuned, with_parameters
 from sloguard.domain.demand import demand_of
 from sloguard.domain.knobs import KnobError, parse_values
@@ -15,6 +16,7 @@ from sloguard.engine import budget
 from sloguard.engine.actions import Action, Event
 from sloguard.engine.gate import Gate, judge
 from sloguard.engine.room import AMPLE, Room
+from sloguard.engine.same import Same, all_same, of_all
 from sloguard.engine.snapshot import Snapshot, TargetProblem, TargetState
 from sloguard.engine.target_change import argument_changes, present_trials, program_change
 from sloguard.optimizer import Space, SpaceError, make_space
@@ -23,6 +25,9 @@ TARGET_CHANGED = "TargetChanged"
 
 IDLE_SECONDS = 15.0
 AT_ONCE = 0.0
+
+MOST_KEPT = 64
+"""Studies whose last judgement is kept, for as long as their records stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,19 @@ def _measured_arguments(trials: Iterable[Trial]) -> list[str] | None:
 
 def make_target_space(study: Study, target: TargetState) -> Space:
     """The study's search space against production as it is."""
-    demand = demand_of(study.spec.workload, study.spec.slos)
+    return _space(Same(study.spec), target.arguments)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _space(of: Same[StudySpec], arguments: tuple[str, ...]) -> Space:
+    spec = of.it
+    demand = demand_of(spec.workload, spec.slos)
     context = Context(
-        min_model_len_tokens=study.spec.workload.longest_request_tokens,
+        min_model_len_tokens=spec.workload.longest_request_tokens,
         request_tokens=demand.request_tokens,
         concurrency=demand.concurrency,
     )
-    return make_space(study.spec.search_space, parse_values(tuned(target.arguments)), context)
+    return make_space(spec.search_space, parse_values(tuned(arguments)), context)
 
 
 def latest_attempts(trials: Iterable[Trial]) -> list[Trial]:
@@ -167,8 +178,13 @@ def know(snapshot: Snapshot, trials: tuple[Trial, ...], now: datetime) -> Known:
         latest=latest,
         percent=percent,
         used=budget.spent(snapshot, trials, now),
-        gate=judge(snapshot.study.spec, latest, percent),
+        gate=_judged(Same(snapshot.study.spec), all_same(latest), percent),
         earlier=earlier,
         canaries=tuple(trial for trial in everything if trial.spec.purpose is Purpose.CANARY),
         room=snapshot.room,
     )
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _judged(spec: Same[StudySpec], latest: tuple[Same[Trial], ...], percent: int) -> Gate:
+    return judge(spec.it, of_all(latest), percent)

@@ -256,8 +256,9 @@ def _with_platform(step: Step, seen: Observation) -> Step:
 
 
 def _take(trial: Trial, step: Step, draft: Draft) -> Trial:
-    moved = trial.model_copy(update={"status": step.status})
+    moved = trial
     if step.status != trial.status:
+        moved = trial.model_copy(update={"status": step.status})
         draft.actions.append(UpdateTrial(trial, step.status))
     draft.actions.extend(step.actions)
     if moved.finished and not trial.finished:

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from .rules import Rule, RulesBrokenError
 
@@ -27,14 +27,19 @@ class Model(BaseModel):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 
-    @model_validator(mode="after")
-    def _obeys_rules(self) -> Self:
-        if not self.rules:
-            return self
+    def _obeying_rules(self) -> Self:
         broken = [(rule.path, message) for rule in self.rules if (message := rule.message_for(self)) is not None]
         if broken:
             raise RulesBrokenError(broken)
         return self
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As a validator of mode "after" would be, but none where there are no rules: most models have none, and each
+        study and trial is read again and again.
+        """
+        schema = handler(source)
+        return core_schema.no_info_after_validator_function(cls._obeying_rules, schema) if cls.rules else schema
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
