@@ -2,8 +2,8 @@
 
 Each write gets a new resourceVersion, and one that changes nothing does not. A stale resourceVersion or another UID
 is a conflict. Status is written apart from the rest. `generation` counts changes of the specification. Finalizers
-hold what is deleted. What an owner leaves behind is collected a while later. Kept is JSON text, which a read returns
-as it is; whoever changes an object reads a copy of its own.
+hold what is deleted. What an owner leaves behind is collected a while later. A read returns the object as it is kept,
+not to be changed by anybody; whoever changes an object reads a copy of its own from the JSON text.
 """
 
 import json
@@ -117,7 +117,7 @@ class ApiServer:
     _past: deque[tuple[datetime, str, Key, Stored | None]] = field(default_factory=lambda: deque(maxlen=200))
     """What was there before each of the last changes."""
 
-    _rests: dict[str, list[bytes]] = field(default_factory=dict)
+    _rests: dict[str, list[Object]] = field(default_factory=dict)
     """Of lists, by what they are asked for with."""
 
     _uids: dict[str, Key] = field(default_factory=dict)
@@ -189,8 +189,8 @@ class ApiServer:
 
     def request(
         self, method: str, path: str, query: dict[str, str], body: Any, kind: str, by: str, age_seconds: float = 0.0
-    ) -> bytes:
-        """As HTTP has it; a list may be of so many seconds ago. Raises Refusal."""
+    ) -> Object | bytes:
+        """As HTTP has it, but that JSON is not made into text; a list may be of so many seconds ago. Raises Refusal."""
         plural, namespace, name, subresource = place(path)
         key = (namespace, name)
         match method, bool(name):
@@ -224,13 +224,13 @@ class ApiServer:
             raise Refusal(404, "NotFound", f'{plural} "{key[1]}" not found')
         return stored
 
-    def _answer(self, plural: str, stored: Stored) -> bytes:
+    def _answer(self, plural: str, stored: Stored) -> Object:
         if plural in OWN_KINDS:
-            return stored.text
+            return stored.body
         version, kind = KINDS[plural]
-        return f'{{"kind": "{kind}", "apiVersion": "{version}", '.encode() + stored.text[1:]
+        return {"kind": kind, "apiVersion": version} | stored.body
 
-    def _list(self, plural: str, namespace: str, query: dict[str, str], age_seconds: float) -> bytes:
+    def _list(self, plural: str, namespace: str, query: dict[str, str], age_seconds: float) -> Object:
         if "continue" in query:
             found = self._rests[query["continue"]]
         else:
@@ -241,15 +241,15 @@ class ApiServer:
         if len(found) > size:
             following = f"{self.version}-{len(self._rests)}"
             self._rests[following] = found[size:]
-        head = f'{{"resourceVersion": "{self.version}", "continue": "{following}"}}'
-        return f'{{"kind": "List", "metadata": {head}, "items": ['.encode() + b", ".join(found[:size]) + b"]}"
+        head = {"resourceVersion": str(self.version), "continue": following}
+        return {"kind": "List", "metadata": head, "items": found[:size]}
 
-    def _selected(self, plural: str, namespace: str, query: dict[str, str], age_seconds: float) -> list[bytes]:
+    def _selected(self, plural: str, namespace: str, query: dict[str, str], age_seconds: float) -> list[Object]:
         labels = [part.split("=") for part in query.get("labelSelector", "").split(",") if part]
         fields = [part.split("=") for part in query.get("fieldSelector", "").split(",") if part]
         objects = self._as_they_were(plural, age_seconds) if age_seconds else self.objects[plural]
         return [
-            stored.text
+            stored.body
             for (where, _), stored in objects.items()
             if (not namespace or where == namespace) and _selected(stored.body, labels, fields)
         ]
@@ -272,12 +272,12 @@ class ApiServer:
         if plural in OWN_KINDS and not body["metadata"].get("resourceVersion"):
             raise Refusal(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
         _check(plural, stored, body["metadata"])
-        changed = json.loads(stored.text)
+        there = stored.body
         if subresource == "status":
-            changed["status"] = body.get("status", {})
+            changed = there | {"status": body.get("status", {})}
         else:
-            kept = {"status": changed["status"]} if "status" in changed and plural not in WITHOUT_STATUS else {}
-            fixed = {k: changed["metadata"][k] for k in _FIXED if k in changed["metadata"]}
+            kept = {"status": there["status"]} if "status" in there and plural not in WITHOUT_STATUS else {}
+            fixed = {k: there["metadata"][k] for k in _FIXED if k in there["metadata"]}
             changed = body | kept | {"metadata": body["metadata"] | fixed}
         return self._store(plural, key, stored, changed, by)
 
@@ -306,7 +306,8 @@ class ApiServer:
     def _store(self, plural: str, key: Key, stored: Stored | None, body: Object, by: str) -> Stored:
         if plural not in OWN_KINDS:
             body = {k: v for k, v in body.items() if k not in {"apiVersion", "kind"}}
-        metadata = body["metadata"]
+        metadata = dict(body["metadata"])
+        body = body | {"metadata": metadata}
         if stored is not None:
             metadata["resourceVersion"] = stored.metadata["resourceVersion"]
             if body == stored.body:

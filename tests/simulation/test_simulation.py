@@ -4,6 +4,7 @@ The first schedules are the same ones each time, so that what went well once has
 has seen before, are drawn by a word that is given.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def test_two_operators_do_no_harm_where_nothing_tells_them_apart(monkeypatch):
     without_a_lease(monkeypatch)
     for seed in range(max(SAME // 30, 1)):
         run(seed, doubled=True)
+
+
+def test_what_was_read_is_never_changed_in_its_place():
+    """It is the server's own, unlike a real one's; nothing else would see a change that nobody has written."""
+    for seed in range(20):
+        for objects in run(seed).server.objects.values():
+            assert all(json.loads(stored.text) == stored.body for stored in objects.values())
 
 
 def test_a_schedule_is_the_same_wherever_it_runs():

@@ -9,12 +9,12 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from sloguard.cluster import clock
+from sloguard.cluster import api, clock
 from tests.simulation.api_server import ApiServer, Change
 from tests.simulation.fates import Fate
 from tests.simulation.invariants import LEFT_SECONDS, Tracebacks, ViolationError, Watchman
 from tests.simulation.machinery import Held, Machinery
-from tests.simulation.operators import CALM, Process, Weather, watched
+from tests.simulation.operators import CALM, JSON, Process, Weather, watched
 from tests.simulation.people import PERSON, People
 from tests.simulation.repository import Repository
 from tests.simulation.studies import begin, is_open, node, production, study
@@ -96,7 +96,7 @@ class World:
 
     def serve(
         self, process: Process, method: str, path: str, query: Any, body: Any, kind: str, age_seconds: float = 0.0
-    ) -> bytes:
+    ) -> Any:
         self.watchman.asked(process, method, path)
         return self.server.request(method, path, query, body, kind, process.name, age_seconds)
 
@@ -338,15 +338,15 @@ def run(seed: int, *, doubled: bool = False) -> World:
 @contextlib.contextmanager
 def simulated(world: World, logger: logging.Logger):
     """The operator's clock and log are the world's."""
-    before = clock.now, clock.elapsed_seconds, logger.level, logger.propagate
-    clock.now, clock.elapsed_seconds = world.loop.now, world.loop.time
+    before = clock.now, clock.elapsed_seconds, api.json, logger.level, logger.propagate
+    clock.now, clock.elapsed_seconds, api.json = world.loop.now, world.loop.time, JSON
     logger.addHandler(world.tracebacks)
     logger.propagate = False
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        clock.now, clock.elapsed_seconds, logger.level, logger.propagate = before
+        clock.now, clock.elapsed_seconds, api.json, logger.level, logger.propagate = before
         logger.removeHandler(world.tracebacks)
 
 

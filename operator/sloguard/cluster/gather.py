@@ -230,6 +230,10 @@ def _target_state(
 def read_study(stored: Object, parsed: Parsed | None = None) -> Study:
     """The study as a model; admission has checked it, unless it was stored before a rule was added."""
     parsed = parsed or Parsed()
+    return parsed.studies.of(stored, stored["metadata"].get("resourceVersion"), lambda: _read_study(stored, parsed))
+
+
+def _read_study(stored: Object, parsed: Parsed) -> Study:
     generation = stored["metadata"].get("generation")
     spec = parsed.specs.known(stored, generation)
     try:

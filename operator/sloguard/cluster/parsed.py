@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from sloguard.api.v1alpha1 import StudySpec, Trial
+from sloguard.api.v1alpha1 import Study, StudySpec, Trial
 from sloguard.cluster.objects import Object
 from sloguard.engine.snapshot import TargetProblem, TargetState
 
@@ -54,6 +54,8 @@ class Parsed:
 
     A specification is known by its generation, all else by its resourceVersion.
     """
+
+    studies: Versions[Study] = field(default_factory=lambda: Versions[Study](MOST_STUDIES))
 
     specs: Versions[StudySpec] = field(default_factory=lambda: Versions[StudySpec](MOST_STUDIES))
     trials: Versions[Trial] = field(default_factory=lambda: Versions[Trial](MOST_TRIALS))

@@ -59,11 +59,13 @@ def test_a_specification_is_read_once_for_each_generation():
     parsed = Parsed()
 
     def at(generation, **spec):
-        metadata = STUDY["metadata"] | {"generation": generation, "resourceVersion": str(generation)}
+        metadata = STUDY["metadata"] | {"generation": generation, "resourceVersion": f"{generation}0"}
         return STUDY | {"metadata": metadata, "spec": STUDY["spec"] | spec}
 
     first = read_study(at(1), parsed)
+    assert read_study(at(1), parsed) is first
     written = at(1) | {"status": {"phase": "Searching"}}
+    written["metadata"]["resourceVersion"] = "11"
     assert read_study(written, parsed).spec is first.spec
     assert read_study(written, parsed).status != first.status
     assert read_study(at(2, suspend=True), parsed).spec.suspend
