@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tests.clusters import processes
 from tests.clusters.cache import wait_until
 from tests.clusters.control_plane import free_ports
 
@@ -74,17 +74,21 @@ def workload(vllm: VllmCpu, folder: Path) -> Object:
 
 @contextmanager
 def _production(vllm: VllmCpu, folder: Path) -> Iterator[str]:
-    (port,), log = free_ports(1), folder / "production.log"
+    (port,) = free_ports(1)
     whole = [*command(vllm), "--host=127.0.0.1", f"--port={port}"]
-    with log.open("wb") as output:
-        server = subprocess.Popen(whole, env=os.environ | variables(vllm), stdout=output, stderr=subprocess.STDOUT)
+    server = processes.start(folder, "production", *whole, env=variables(vllm))
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until("vLLM", lambda: urllib.request.urlopen(f"{url}/health"), SECONDS_TO_START, f"see {log}")
+        wait_until("vLLM", lambda: not processes.running(server) or _healthy(url), SECONDS_TO_START)
+        assert processes.running(server), processes.log_tail(folder, "production")
         yield url
     finally:
-        server.terminate()
-        server.wait()
+        processes.stop(folder, "production", patience_seconds=30)
+
+
+def _healthy(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/health") as answer:
+        return answer.status == 200
 
 
 def _served_per_minute(url: str, seconds: float = 10) -> float:
