@@ -1,12 +1,18 @@
 """`python -m tests.simulation --schedules 10000 --jobs 2`, or `--seed N -v` for one of them, told line by line."""
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
 import time
 
 from tests.simulation.batch import attempts
 from tests.simulation.invariants import ViolationError
 from tests.simulation.world import run
+
+TOLD_EACH = 1000
+"""Schedules, of a long run's progress."""
 
 
 def main() -> int:
@@ -35,14 +41,26 @@ def _one(seed: int, *, verbose: bool) -> int:
 
 
 def _many(seeds: range, jobs: int) -> int:
-    begun, failed, worked = time.monotonic(), 0, 0.0
-    for seed, problem, seconds in attempts(seeds, jobs):
-        worked += seconds
-        if problem:
-            failed += 1
-            print(f"seed {seed}: {problem}", flush=True)
-    took = time.monotonic() - begun
-    print(f"{len(seeds)} schedules, {failed} failed, {took:.0f} s; {1000 * worked / len(seeds):.0f} ms of a core each")
+    begun, done, failed, worked = time.monotonic(), 0, 0, 0.0
+    ended = threading.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        # In this process a schedule goes on to its end, for less than a second; others may be gone by then.
+        signal.signal(sign, signal.default_int_handler if jobs > 1 else lambda *_: ended.set())
+    with contextlib.suppress(KeyboardInterrupt):
+        for done, (seed, problem, seconds) in enumerate(attempts(seeds, jobs), 1):
+            worked += seconds
+            if problem:
+                failed += 1
+                print(f"seed {seed}: {problem}", flush=True)
+            if done % TOLD_EACH == 0:
+                print(f"{done} of {len(seeds)}, {failed} failed", file=sys.stderr, flush=True)
+            if ended.is_set():
+                break
+    took, of_all = time.monotonic() - begun, "" if done == len(seeds) else f" of {len(seeds)}"
+    each = 1000 * worked / max(done, 1)
+    print(f"{done}{of_all} schedules, {failed} failed, {took:.0f} s; {each:.0f} ms of a core each")
+    if done < len(seeds):
+        return 130
     print("one of them again: python -m tests.simulation --seed N -v")
     return 1 if failed else 0
 

@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import signal
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -31,12 +32,20 @@ def attempt(seed: int) -> tuple[int, str, float]:
 def attempts(seeds: Iterable[int], jobs: int) -> Iterator[tuple[int, str, float]]:
     """Of all seeds, as they end."""
     if jobs == 1:
+        collect_seldom()
         yield from map(attempt, seeds)
         return
-    with multiprocessing.get_context("forkserver").Pool(jobs, _collect_seldom) as pool:
+    with multiprocessing.get_context("forkserver").Pool(jobs, _begin) as pool:
         yield from pool.imap_unordered(attempt, seeds, chunksize=CHUNK)
 
 
-def _collect_seldom() -> None:
+def _begin() -> None:
+    """Ctrl-C is the first process's business, which ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect_seldom()
+
+
+def collect_seldom() -> None:
+    """Of this process, from now on."""
     gc.freeze()
     gc.set_threshold(*SELDOM)
