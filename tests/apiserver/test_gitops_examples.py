@@ -23,7 +23,7 @@ def served(cluster):
     definitions = [ARGO_APPLICATION, FLUX_KUSTOMIZATION, FLUX_REPOSITORY]
     files = [argument for one in definitions for argument in ("-f", str(one.path))]
     cluster.kubectl("apply", "--server-side", *files)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=120s", *files, timeout_seconds=130)
     yield cluster
     cluster.kubectl("delete", *files)
 

@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.clusters import vllm_cpu
 from tests.driver import environment, tiers
 from tests.driver.beside import GIVES_WAY
 from tests.gitserver import gitea
@@ -34,9 +35,10 @@ def main(report: str, names: list[str], *, gives_way: bool) -> int:
 
 
 def _build_ahead() -> None:
-    """What takes longest to compile of what is needed last. Where it cannot be, the tier that needs it says so."""
-    with contextlib.suppress(Exception, SystemExit):
-        gitea.ensure()
+    """What takes longest to make of what is needed last. Where it cannot be, the tier that needs it says so."""
+    for ensure in (gitea.ensure, vllm_cpu.ensure):
+        with contextlib.suppress(Exception, SystemExit):
+            ensure()
 
 
 def _give_way() -> None:

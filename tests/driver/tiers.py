@@ -121,7 +121,7 @@ TIERS = {
         second_try=True,
     ),
     "simulation": Tier(folders=("tests/simulation",), options=("--numprocesses=auto", "--dist=worksteal")),
-    "quickstart": Tier(folders=("tests/quickstart",)),
+    "quickstart": Tier(folders=("tests/quickstart",), second_try=True),
     "apiserver": Tier(
         folders=("tests/apiserver", "tests/crash", "tests/security", "tests/chart", "tests/prometheus"),
         prepare=_prepare_apiserver,
@@ -139,8 +139,11 @@ TIERS = {
 }
 
 
-LANES = (("e2e", "vllm"), ("quickstart", "apiserver", "git"))
-"""What runs side by side where all of them run, each in its order; the first is heard as it goes."""
+FIRST, LAST = ("quickstart",), ("vllm",)
+"""What runs by itself where all of them run: how fast a server answers decides there, and little is left to chance."""
+
+LANES = (("e2e",), ("apiserver", "git"))
+"""What runs side by side in between, each in its order; the first is heard as it goes."""
 
 COMPUTES = ("unit", "simulation")
 """Beside them, and giving way to them: it needs nothing but a processor."""
@@ -166,13 +169,19 @@ def main(arguments: list[str], usage: str) -> int:
 
 def _all(programs: Path) -> list[Result]:
     """In the order of the table, whichever ran beside the others."""
+    results = _in_turn(FIRST, programs)
     heard, *others = LANES
     with ExitStack() as stack:
         beside_it = [stack.enter_context(beside.running(lane)) for lane in others]
         beside_it.append(stack.enter_context(beside.running(COMPUTES, gives_way=True)))
-        results = [run(name, programs, [], optional=True) for name in heard]
+        results += _in_turn(heard, programs)
         results += [result for lane in beside_it for result in lane()]
-        return sorted(results, key=lambda result: list(TIERS).index(result.tier))
+    results += _in_turn(LAST, programs)
+    return sorted(results, key=lambda result: list(TIERS).index(result.tier))
+
+
+def _in_turn(names: Iterable[str], programs: Path) -> list[Result]:
+    return [run(name, programs, [], optional=True) for name in names]
 
 
 def interrupt(_number: int, _frame: object) -> NoReturn:

@@ -6,9 +6,10 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sloguard.api.v1alpha1 import ForgeKind, PullRequestWish
-from sloguard.gitops.remote.proposal import Evidence, Reason
+from sloguard.gitops.remote.proposal import Evidence, Reason, Request
 from sloguard.gitops.remote.propose import propose
 from sloguard.gitops.remote.pull_request import BEGIN, END, marked, with_evidence
 from tests.gitserver import forges
@@ -180,9 +181,11 @@ def test_a_forge_that_is_down(ask, wish, hosted, login):
 
 @pytest.mark.parametrize("api", ["http://127.0.0.1/api", "127.0.0.1"])
 def test_an_api_that_anybody_could_read(hosted, login, wish, api):
-    outcome = propose(asked(hosted, login, pull_request=wish.model_copy(update={"api": api})))
-    assert outcome.reason is Reason.INVALID_REQUEST
-    assert hosted.branches() == ["main"]
+    """No request is made of it, from whichever file or study it comes."""
+    request = json.loads(asked(hosted, login, pull_request=wish).model_dump_json(by_alias=True))
+    request["pullRequest"]["api"] = api
+    with pytest.raises(ValidationError, match="no address of a forge's API"):
+        Request.model_validate_json(json.dumps(request))
 
 
 _TEXTS = st.text(max_size=40).map(lambda text: text.replace(BEGIN, "").replace(END, ""))
