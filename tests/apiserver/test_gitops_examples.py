@@ -18,7 +18,7 @@ PATCH = "overlays/production/arguments.yaml"
 STUDY = yaml.safe_load((EXAMPLES / "study.yaml").read_text())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(cluster):
     definitions = [ARGO_APPLICATION, FLUX_KUSTOMIZATION, FLUX_REPOSITORY]
     files = [argument for one in definitions for argument in ("-f", str(one.path))]
@@ -39,26 +39,24 @@ def test_their_definitions_take_every_field(served, namespace, name):
 
 
 def test_their_names_are_those_of_the_study():
-    (_, flux), repository = (
-        list(yaml.safe_load_all((EXAMPLES / "flux/llama.yaml").read_text())),
-        STUDY["spec"]["promotion"]["git"]["repository"],
-    )
     target, metadata = STUDY["spec"]["target"], STUDY["metadata"]
-    checked = {(c["kind"], c["name"], c["namespace"]) for c in flux["spec"]["healthChecks"]}
-    namespace = metadata["namespace"]
-    assert checked == {("SLOGuardStudy", metadata["name"], namespace), (target["kind"], target["name"], namespace)}
+    namespace, repository = metadata["namespace"], STUDY["spec"]["promotion"]["git"]["repository"]
     application = yaml.safe_load((EXAMPLES / "argocd/application.yaml").read_text())
     assert application["spec"]["source"]["repoURL"] == repository
+    source, flux = yaml.safe_load_all((EXAMPLES / "flux/llama.yaml").read_text())
+    assert source["spec"]["url"] == repository
+    checked = {(c["kind"], c["name"], c["namespace"]) for c in flux["spec"]["healthChecks"]}
+    assert checked == {("SLOGuardStudy", metadata["name"], namespace), (target["kind"], target["name"], namespace)}
 
 
-def test_kustomize_makes_of_it_what_promote_has_written(served, tmp_path, monkeypatch):
+def test_kustomize_makes_of_it_what_promote_has_written(cluster, tmp_path, monkeypatch):
     shutil.copytree(EXAMPLES / "kustomize", tmp_path / "apps")
     monkeypatch.chdir(tmp_path)
     results(tmp_path)
-    assert arguments_of(served, tmp_path)[-1] == "--max-num-seqs=64"
+    assert arguments_of(cluster, tmp_path)[-1] == "--max-num-seqs=64"
     done = CliRunner().invoke(main, ["promote", "results", "--kustomize", f"apps/{PATCH}", "--write"])
     assert done.exit_code == 0, done.output
-    made = arguments_of(served, tmp_path)
+    made = arguments_of(cluster, tmp_path)
     assert made[:2] == ["--model=meta-llama/Llama-3.1-8B-Instruct", "--max-model-len=8192"]
     assert {"--max-num-seqs=192", "--gpu-memory-utilization=0.93"} <= set(made)
     assert "# by folklore" in (tmp_path / "apps" / PATCH).read_text()
