@@ -26,6 +26,11 @@ logger = logging.getLogger("sloguard.lease")
 
 NAME = "sloguard"
 RETRY_SECONDS = 1.0
+"""Of its holder, whose time runs out."""
+
+WAIT_SECONDS = 2.0
+"""Between looks of one that waits for it; client-go's RetryPeriod."""
+
 RENEWALS = 3
 """In the time of one Lease."""
 
@@ -83,6 +88,9 @@ class Lease:
     _seen: tuple[str, float] = field(init=False, default=("", 0.0))
     """The resourceVersion that was read last, and since when it is so."""
 
+    _own: Object | None = field(init=False, default=None)
+    """As this process last wrote it: it is renewed at that version, without being read."""
+
     _complaint: str = field(init=False, default="")
     """The last one: it is told once, though each attempt meets it."""
 
@@ -109,7 +117,7 @@ class Lease:
 
     async def _take(self) -> None:
         while not await self._tried():
-            await self.sleep(RETRY_SECONDS)
+            await self.sleep(WAIT_SECONDS)
 
     async def _keep(self) -> None:
         """Until it cannot be held any longer."""
@@ -141,24 +149,42 @@ class Lease:
 
     def _complain(self, complaint: str) -> None:
         if complaint != self._complaint:
-            logger.warning("%s; trying again every %.0f s", complaint, RETRY_SECONDS)
+            logger.warning("%s; it is tried again and again", complaint)
         self._complaint = complaint
 
     async def _attempt(self) -> bool:
-        """Take or renew it, unless it is somebody else's."""
+        """Renew or take it, unless it is somebody else's."""
         asked_at = self.elapsed()
-        stored = await self.api.get(LEASES, self.settings.namespace, self.settings.name)
-        self.last_answer = self.elapsed()
-        if stored is None:
-            if not await self.api.create(LEASES, self.settings.namespace, self._taken(None)):
-                return False
-        elif self._free(stored):
-            await self.api.replace(LEASES, self._taken(stored))
-        else:
-            self._until = float("-inf")
+        if not (await self._renewed() or await self._taken_now()):
             return False
         self._until = asked_at + self.settings.acting_seconds
         return True
+
+    async def _renewed(self) -> bool:
+        """At its last known version; that of a renewal whose answer was lost is not known."""
+        own, self._own = self._own, None
+        if own is None:
+            return False
+        try:
+            self._own = await self.api.replace(LEASES, self._held_now(own))
+        except RefusedError as error:
+            if error.conflict or error.missing:
+                return False
+            raise
+        self.last_answer = self.elapsed()
+        return True
+
+    async def _taken_now(self) -> bool:
+        stored = await self.api.get(LEASES, self.settings.namespace, self.settings.name)
+        self.last_answer = self.elapsed()
+        if stored is None:
+            self._own = await self.api.create(LEASES, self.settings.namespace, self._held_now(None))
+            return self._own is not None
+        if self._free(stored):
+            self._own = await self.api.replace(LEASES, self._held_now(stored))
+            return True
+        self._until = float("-inf")
+        return False
 
     def _free(self, stored: Object) -> bool:
         """Nobody's, one's own, or not renewed for so long that its holder acts no more."""
@@ -170,7 +196,7 @@ class Lease:
             logger.info("waiting: Lease %s is held by %s", self.settings.name, spec["holderIdentity"])
         return self.elapsed() - self._seen[1] > float(spec.get("leaseDurationSeconds") or self.settings.seconds)
 
-    def _taken(self, stored: Object | None) -> Object:
+    def _held_now(self, stored: Object | None) -> Object:
         """At the version that was read: of two who take it at once, one is refused."""
         now = clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         identity, before = self.settings.identity, section(stored, "spec")

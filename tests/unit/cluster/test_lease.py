@@ -59,8 +59,10 @@ class Client:
     def __init__(self, server, name):
         self._server = server
         self._name = name
+        self.reads = 0
 
     async def get(self, _resource, _namespace, _name):
+        self.reads += 1
         self._reach()
         return copy.deepcopy(self._server.stored)
 
@@ -68,14 +70,15 @@ class Client:
         self._reach()
         if self._server.stored is not None:
             return None
-        self._store(body)
-        return body
+        return self._store(body)
 
     async def replace(self, _resource, body):
         self._reach()
+        if self._server.stored is None:
+            raise RefusedError(404, "not found", "NotFound")
         if body["metadata"]["resourceVersion"] != self._server.stored["metadata"]["resourceVersion"]:
             raise RefusedError(409, "the object has been modified", "Conflict")
-        self._store(body)
+        return self._store(body)
 
     def _reach(self):
         if self._name in self._server.cut_off:
@@ -84,6 +87,7 @@ class Client:
     def _store(self, body):
         self._server.version += 1
         self._server.stored = body | {"metadata": body["metadata"] | {"resourceVersion": str(self._server.version)}}
+        return copy.deepcopy(self._server.stored)
 
 
 class Operator:
@@ -125,6 +129,28 @@ async def two():
     yield server, time, first, second
     await first.stop()
     await second.stop()
+
+
+async def test_its_holder_renews_it_without_reading_it(two):
+    _server, time, first, _second = two
+    before = first.lease.api.reads
+    await time.pass_by(10 * SECONDS)
+    assert first.acting
+    assert first.lease.api.reads == before
+
+
+@pytest.mark.parametrize("change", ["labels", "deleted"])
+async def test_what_others_do_to_it_does_not_take_it_from_its_holder(two, change):
+    server, time, first, second = two
+    if change == "deleted":
+        server.stored = None
+    else:
+        server.version += 1
+        server.stored["metadata"] |= {"labels": {"team": "ml"}, "resourceVersion": str(server.version)}
+    await time.pass_by(SECONDS)
+    # of one that is gone, whoever looks first makes it anew
+    assert first.acting or change == "deleted"
+    assert first.acting != second.acting
 
 
 async def test_the_second_waits_as_long_as_the_first_renews(two):
