@@ -55,12 +55,15 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, as HTTP knows it, not
         self.code, self.reason, self.message = code, reason, message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
     """An object as it is kept; nobody changes `body` in its place."""
 
     body: Object
-    text: bytes
+
+    def copy(self) -> Object:
+        """To be changed."""
+        return json.loads(json.dumps(self.body))
 
     @property
     def metadata(self) -> Object:
@@ -140,7 +143,7 @@ class ApiServer:
         """Nothing where it is gone. `change` gets a copy."""
         stored = self.objects[plural].get((namespace, name))
         if stored is not None:
-            body = json.loads(stored.text)
+            body = stored.copy()
             change(body)
             self._store(plural, (namespace, name), stored, body, by)
 
@@ -182,7 +185,7 @@ class ApiServer:
         if not held:
             self._remove(plural, key, stored, by)
         elif "deletionTimestamp" not in stored.metadata:
-            body = json.loads(stored.text)
+            body = stored.copy()
             body["metadata"]["deletionTimestamp"] = stamp(self.now())
             body["metadata"]["generation"] += 1
             self._store(plural, key, stored, body, by)
@@ -290,7 +293,7 @@ class ApiServer:
             return self.create(plural, body, by, key[0])
         stored = self._find(plural, key)
         _check(plural, stored, body.get("metadata") or {})
-        before = json.loads(stored.text)
+        before = stored.copy()
         if kind == "application/apply-patch+yaml":
             changed = applied(before, body, query["fieldManager"])
         else:
@@ -321,7 +324,7 @@ class ApiServer:
             self.admit(body)
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
-        new = Stored(body, json.dumps(body).encode())
+        new = Stored(body)
         self._past.append((self.now(), plural, key, stored))
         self.objects[plural][key] = new
         self._tell(Change(plural, stored.body if stored else None, body, by))

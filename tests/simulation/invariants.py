@@ -33,6 +33,7 @@ AT_ONCE_SECONDS = 5
 
 LEFT_SECONDS = 20.0
 SLOWLY_SECONDS = 90.0
+WINDOWS_APART_SECONDS = 3600.0
 """For so long a server that stays after its trial's end is not counted; longer where requests may take long."""
 
 _GONE = {"metadata": {"uid": "none"}}
@@ -283,9 +284,11 @@ class Watchman:
     def _left_behind_counts(self, trials: list[Object]) -> None:
         """What a dead operator left behind is on the record of its trial."""
         by_name = {t["metadata"]["name"]: t for t in trials}
+        studies = {reference["uid"] for t in trials for reference in t["metadata"]["ownerReferences"]}
         tolerated = LEFT_SECONDS if self.world.prompt else SLOWLY_SECONDS
         for held in () if self.world.people.helped_themselves else self.world.machinery.held.values():
-            if held.trial in by_name and held.recorded is not None and held.until is not None:
+            known = held.trial in by_name and held.study in studies
+            if known and held.recorded is not None and held.until is not None:
                 late = (held.until - held.recorded - tolerated) * held.gpus
                 told = _counted_late(by_name[held.trial])
                 self.check(late <= told, f"{held.trial} was left behind, and {told} of {late:.0f} GPU-seconds count")
@@ -309,7 +312,7 @@ class Watchman:
         if waits == "WaitingForQuota":
             short = self.world.machinery.quota_short_since is not None
             return "" if short and not self._servers() else "it waits for a quota that has room"
-        if self.asks_again_and_again():
+        if self.asks_again_and_again() or (waits == "OutsideWindow" and self._windows_change_nothing()):
             return ""
         if phase not in TERMINAL | {"AwaitingApproval", "Suspended"} and not stalled:
             return f"still {phase}: {json.dumps(conditions.get('Ready', {}))}"
@@ -326,6 +329,11 @@ class Watchman:
         """Then what it waits for is said anew whenever a window opens or closes."""
         study = self.world.server.get("sloguardstudies", "s") or {"spec": {}}
         return bool(study["spec"].get("windows")) and study.get("status", {}).get("phase") not in TERMINAL
+
+    def _windows_change_nothing(self) -> bool:
+        """For so long has a quota had no room that one has opened, and none could be used."""
+        since = self.world.machinery.quota_short_since
+        return since is not None and self.world.loop.time() - since > WINDOWS_APART_SECONDS
 
     def _none_is_free(self) -> bool:
         """Production has them all, or waits for the rest of them."""

@@ -178,9 +178,15 @@ class World:
         spans = sorted(
             (held.since, (self._end(held, now) - held.since) * held.gpus)
             for held in self.machinery.held.values()
-            if held.study == uid
+            if held.study == uid and not self._replaced_unseen(held)
         )
         return sum(s for _, s in spans), sum(s for _, s in spans[-self.parallelism_lately() :])
+
+    def _replaced_unseen(self, held: Held) -> bool:
+        """Its Deployment had another pod in its place before anybody looked: nothing is left that tells of it."""
+        others = (h for h in self.machinery.held.values() if (h.trial, h.study) == (held.trial, held.study))
+        gone = held.until is not None and (held.recorded is None or held.until < held.recorded)
+        return gone and any(other.since > held.since for other in others)
 
     def _recorded(self, trial: str) -> None:
         for held in self.machinery.held.values():

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
 from urllib.parse import quote
@@ -43,6 +44,7 @@ class Resource:
     prefix: str
     plural: str
 
+    @lru_cache(maxsize=1024)  # noqa: B019 - the resources live as long as the program
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """Names come from people: one that is no single segment of a path must not lead to another object."""
         if {namespace, name} & _TRAVERSALS:

@@ -3,6 +3,7 @@
 import math
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 _FORM: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
@@ -26,7 +27,13 @@ def milli(text: object) -> int:
         QuantityError: it is none.
 
     """
-    found = _FORM.fullmatch(str(text))
+    return _milli(str(text))
+
+
+@lru_cache(maxsize=1024)
+def _milli(text: str) -> int:
+    """A cluster's nodes and pods say the same few again and again."""
+    found = _FORM.fullmatch(text)
     if found is None:
         raise QuantityError(f"{text} is no quantity; write it as 500m, 2 or 16Gi")
     number, exponent, unit = found.groups()

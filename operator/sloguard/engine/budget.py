@@ -45,7 +45,8 @@ def spent(snapshot: Snapshot, trials: Sequence[Trial], now: datetime) -> Spent:
     """From the records, and for trials under way from what is seen of them. Soaks and canaries are none of the budget's
     trials, but their GPU-minutes are among those used.
     """
-    expected = _a_trial(trials, lambda t: t.status.gpu_seconds or 0)
+    finished = [t for t in trials if t.finished and t.spec.purpose is not Purpose.SOAK]
+    expected = _a_trial(finished, lambda t: t.status.gpu_seconds or 0)
     done = sum((t.status.gpu_seconds or 0) + t.status.left_behind_gpu_seconds for t in trials if t.finished)
     live = [(t, snapshot.observation(t)) for t in trials if not t.finished]
     queued = {t.name for t, seen in live if seen.server.evidence is not None and seen.server.evidence.gated}
@@ -58,9 +59,9 @@ def spent(snapshot: Snapshot, trials: Sequence[Trial], now: datetime) -> Spent:
         committed_gpu_seconds=done + sum(max(seconds, expected) for seconds in held),
         wall_clock_seconds=_wall_clock_seconds([t for t in trials if t.name not in queued], now),
         a_trial_gpu_seconds=expected,
-        a_trial_seconds=_a_trial(trials, _seconds),
-        a_soak_gpu_seconds=soak * gpus + _a_trial(trials, _startup_gpu_seconds) if soak else 0.0,
-        a_soak_seconds=soak + _a_trial(trials, _startup_gpu_seconds) / gpus if soak else 0.0,
+        a_trial_seconds=_a_trial(finished, _seconds),
+        a_soak_gpu_seconds=soak * gpus + _a_trial(finished, _startup_gpu_seconds) if soak else 0.0,
+        a_soak_seconds=soak + _a_trial(finished, _startup_gpu_seconds) / gpus if soak else 0.0,
         gpus=sum(seen.server.gpus for _, seen in live if seen.server.running_since is not None),
         under_way=any(t.status.started_at and t.name not in queued for t, _ in live),
     )
@@ -145,9 +146,8 @@ def search_over(spec: StudySpec, used: Spent, kept: int) -> str:
     return ""
 
 
-def _a_trial(trials: Iterable[Trial], cost: Callable[[Trial], float]) -> float:
+def _a_trial(finished: Sequence[Trial], cost: Callable[[Trial], float]) -> float:
     """What a trial will probably take: the mean of those that were measured, or else of those that crashed."""
-    finished = [t for t in trials if t.finished and t.spec.purpose is not Purpose.SOAK]
     measured = [cost(t) for t in finished if t.status.outcome in MEASURED]
     crashed = [cost(t) for t in finished if t.status.outcome is Outcome.CRASHED]
     return fmean(measured or crashed or [0.0])

@@ -17,6 +17,9 @@ def with_condition(
     """Set one condition; its transition time moves only when its status does."""
     status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
     before = next((c for c in conditions if c.type == kind), None)
+    message = message[:4096]
+    if before is not None and _is_said(before) == (status, generation, reason, message):
+        return conditions
     since = before.last_transition_time if before is not None and before.status is status else now
     new = StatusCondition(
         type=kind,
@@ -24,8 +27,12 @@ def with_condition(
         observed_generation=generation,
         last_transition_time=since,
         reason=reason,
-        message=message[:4096],
+        message=message,
     )
     if before is None:
         return [*conditions, new]
     return [new if c.type == kind else c for c in conditions]
+
+
+def _is_said(by: StatusCondition) -> tuple[ConditionStatus, int | None, str, str]:
+    return by.status, by.observed_generation, by.reason, by.message

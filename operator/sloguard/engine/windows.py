@@ -5,6 +5,7 @@ comes twice opens the first time, unless minute or hour is a `*`, which goes by 
 time, whatever the clocks do. Where windows overlap, the last of them to close is the one that counts.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -97,16 +98,16 @@ def _length(window: Window) -> timedelta:
 
 def _last_opening(window: Window, now: datetime) -> datetime | None:
     """Now included. None where the schedule never came in the 50 years before."""
-    past = ([o for o in day if o <= now] for day in _days(window, now, reverse=True))
+    past = (day[bisect_right(day, now) - 1] for day in _days(window, now, reverse=True) if day and day[0] <= now)
     # Where clocks are set back over midnight, two days are mixed.
-    return max((o for day in islice(filter(None, past), 2) for o in day), default=None)
+    return max(islice(past, 2), default=None)
 
 
 def _openings(window: Window, now: datetime) -> Iterator[datetime]:
     """In their order, now left out; nothing where the schedule never comes in the next 50 years."""
     held: Sequence[datetime] = ()
     for day in _days(window, now, reverse=False):
-        later = [opening for opening in day if opening > now]
+        later = day[bisect_right(day, now) :]
         if later:
             # Where clocks are set back over midnight, two days are mixed.
             yield from (opening for opening in held if opening <= later[0])
